@@ -1,0 +1,96 @@
+"""Every error that PyCloud raises on purpose, each with the stable code under which it goes over the wire.
+
+The codes are part of the protocol (docs/protocol.md, "Error codes"): add one there when you add one here, and never
+rename one. An error's text is for people: it says what is wrong and, where that is possible, what to do.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PyCloudError(Exception):
+    """Root of all errors raised on purpose. ``message`` is one line for people, without a trailing full stop."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ConfigError(PyCloudError):
+    """A setting cannot be used. The message names the source (flag, variable or file), the key and the reason."""
+
+
+class AlreadyRunning(PyCloudError):
+    """Another daemon holds the data directory."""
+
+
+class EmbeddedRedisError(PyCloudError):
+    """A private Redis was wanted and could not be started; the message says what to install or to change."""
+
+
+class KeeperError(PyCloudError):
+    """The keeper could not be reached, started or understood."""
+
+
+class RedisUnavailable(PyCloudError):
+    """Redis did not answer: not reachable, not ready, or it refused the credentials."""
+
+
+class RequestError(PyCloudError):
+    """A request that is refused or failed, and is answered with ``{"error": {"code", "message"}}``."""
+
+    code: ClassVar[str]
+    #: True where asking again later may succeed: such an answer is replayed for seconds only, not for minutes.
+    passing: ClassVar[bool] = False
+
+
+class BadRequest(RequestError):
+    """A field is missing or has the wrong type; the message names the field."""
+
+    code = "bad_request"
+
+
+class ScriptTooLarge(RequestError):
+    """The script is larger than the cloud's setting ``max_script_bytes``."""
+
+    code = "script_too_large"
+
+
+class StartFailed(RequestError):
+    """The session could not be started; the message carries the system's reason."""
+
+    code = "start_failed"
+
+
+class DiskFull(RequestError):
+    """No room is left where the cloud keeps its sessions."""
+
+    code = "disk_full"
+    passing = True
+
+
+class IdConflict(RequestError):
+    """The request id was used before, with another payload."""
+
+    code = "id_conflict"
+
+
+class Abandoned(RequestError):
+    """Several clouds died while they carried out this request; nobody tries it again."""
+
+    code = "abandoned"
+
+
+class ShuttingDown(RequestError):
+    """The cloud is stopping and takes nothing new."""
+
+    code = "shutting_down"
+    passing = True
+
+
+class WrongRuntime(RequestError):
+    """No cloud runs sessions of the kind that was asked for."""
+
+    code = "wrong_runtime"
+    passing = True
