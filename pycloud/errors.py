@@ -63,13 +63,6 @@ class StartFailed(RequestError):
     code = "start_failed"
 
 
-class DiskFull(RequestError):
-    """No room is left where the cloud keeps its sessions."""
-
-    code = "disk_full"
-    passing = True
-
-
 class IdConflict(RequestError):
     """The request id was used before, with another payload."""
 
@@ -86,11 +79,4 @@ class ShuttingDown(RequestError):
     """The cloud is stopping and takes nothing new."""
 
     code = "shutting_down"
-    passing = True
-
-
-class WrongRuntime(RequestError):
-    """No cloud runs sessions of the kind that was asked for."""
-
-    code = "wrong_runtime"
     passing = True

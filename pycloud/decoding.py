@@ -1,0 +1,193 @@
+"""From the bytes of a request channel to a request, or to the reason why not. Pure.
+
+Two things may be wrong: a request cannot be answered (``DecodeError``: it is logged, counted and dropped), or it can
+and is refused (``Refused``: answered with an error under its id). Nothing else is ever raised.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+import msgspec
+
+from pycloud.errors import BadRequest, RequestError, ScriptTooLarge
+from pycloud.messages import MAX_TAIL, REQUESTS, CreateRequest, LogsRequest, Rank, Request, StatusRequest
+
+MAX_ID_LENGTH = 256
+#: JSON may spell each byte of a script as six (``\u000a``); the rest is room for the other keys.
+ESCAPED_BYTE = 6
+ROOM_BESIDE_SCRIPT = 1 << 20
+#: How much of a payload that is too large is looked at for its digest.
+DIGEST_WINDOW = 1 << 16
+#: These say who a session is; a request cannot set them.
+RESERVED_ENV = frozenset({"PYCLOUD_SESSION", "PYCLOUD_CLOUD", "PYCLOUD_HOSTNAME", "PYCLOUD_PORT"})
+
+T = TypeVar("T")
+
+
+class DecodeError(ValueError):
+    """A payload that nobody can be answered about. ``kind`` is one word, to count and to limit log lines by."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+class Refused(Exception):
+    """A request with a usable id that is answered with ``error``.
+
+    ``request`` is its type, ``session`` what it named (may be empty), ``digest`` that of its payload.
+    """
+
+    def __init__(self, request: type[Request], request_id: str, session: str, digest: str, error: RequestError) -> None:
+        super().__init__(error.message)
+        self.request, self.id, self.session, self.digest, self.error = request, request_id, session, digest, error
+
+
+class _Envelope(msgspec.Struct):
+    """What is read of a payload that is too large: its id, and nothing is built of the rest."""
+
+    id: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_decode_any = msgspec.json.Decoder().decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_status = msgspec.json.Decoder(StatusRequest).decode
+_decode_rank = msgspec.json.Decoder(Rank).decode
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+
+
+def decode_rank(payload: bytes) -> Rank:
+    """The rank in ``payload``, or DecodeError."""
+    return _guarded(_decode_rank, payload)
+
+
+def decode_request(op: str, payload: bytes, max_script_bytes: int) -> Request:
+    """The request that was published on the channel of ``op``. Raises DecodeError or Refused."""
+    if len(payload) > payload_limit(max_script_bytes):
+        raise _oversized(REQUESTS[op], payload, max_script_bytes)
+    if op == StatusRequest.op and (status := _plain_status(payload)):
+        return status
+    return _from_fields(REQUESTS[op], _object(payload), max_script_bytes)
+
+
+def decode_direct(payload: bytes, max_script_bytes: int) -> Request:
+    """The request that was published on a cloud's direct channel. Raises DecodeError or Refused."""
+    if len(payload) > payload_limit(max_script_bytes):
+        raise DecodeError("too_large", f"a direct request of {len(payload)} bytes is over the limit")
+    fields = _object(payload)
+    op = fields.get("op")
+    if not isinstance(op, str) or op not in REQUESTS:
+        raise DecodeError("unknown_op", f"the op of a direct request is one of {', '.join(REQUESTS)}")
+    return _from_fields(REQUESTS[op], fields, max_script_bytes)
+
+
+def payload_limit(max_script_bytes: int) -> int:
+    """The size in bytes above which no payload can hold a script within the limit."""
+    return ESCAPED_BYTE * max_script_bytes + ROOM_BESIDE_SCRIPT
+
+
+def usable_id(value: object) -> bool:
+    """True for a string of 1 to 256 code points without control characters and surrogates."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_LENGTH:
+        return False
+    return value.isprintable() or not any(unicodedata.category(char) in ("Cc", "Cs") for char in value)
+
+
+def digest_of(fields: dict[str, Any]) -> str:
+    """What tells a repeat from another request: the same for the same JSON object, however it is spelled.
+
+    ``op`` does not count: a request sent directly and by broadcast is one request.
+    """
+    spelled = _encode_sorted({key: value for key, value in fields.items() if key != "op"})
+    return blake2b(spelled, digest_size=16).hexdigest()
+
+
+def _plain_status(payload: bytes) -> StatusRequest | None:
+    """The fast path of the most frequent request: None where anything at all is unusual about it."""
+    try:
+        payload.decode()
+        request = _decode_status(payload)
+    except (ValueError, RecursionError):
+        return None
+    return request if request.session and usable_id(request.id) else None
+
+
+def _guarded(decode: Callable[[bytes], T], payload: bytes) -> T:
+    try:
+        payload.decode()
+        return decode(payload)
+    except UnicodeDecodeError as error:
+        raise DecodeError("not_utf8", "the payload is not UTF-8") from error
+    except RecursionError as error:
+        raise DecodeError("too_deep", "the payload is nested too deeply") from error
+    except msgspec.DecodeError as error:
+        raise DecodeError("not_json", f"the payload is no JSON that can be used: {error}") from error
+
+
+def _object(payload: bytes) -> dict[str, Any]:
+    fields = _guarded(_decode_any, payload)
+    if not isinstance(fields, dict):
+        raise DecodeError("not_object", "the payload is JSON, but no object")
+    return fields
+
+
+def _checked_id(value: object) -> str:
+    if value is None:
+        raise DecodeError("no_id", "the request has no id, so nobody can be answered")
+    if not usable_id(value):
+        raise DecodeError("bad_id", "the id is not a string of 1 to 256 characters without control characters")
+    return str(value)
+
+
+def _from_fields(kind: type[Request], fields: dict[str, Any], max_script_bytes: int) -> Request:
+    request_id, digest = _checked_id(fields.get("id")), digest_of(fields)
+    named = fields.get("session")
+    try:
+        request = msgspec.convert({**fields, "digest": digest}, kind)
+        _check_values(request, max_script_bytes)
+    except msgspec.ValidationError as error:
+        bad = BadRequest(f"{kind.op}: {error}")
+        raise Refused(kind, request_id, named if isinstance(named, str) else "", digest, bad) from error
+    except RequestError as error:
+        raise Refused(kind, request_id, named if isinstance(named, str) else "", digest, error) from error
+    return request
+
+
+def _check_values(request: Request, max_script_bytes: int) -> None:
+    if isinstance(request, CreateRequest):
+        _check_create(request, max_script_bytes)
+    elif not request.session:
+        raise BadRequest(f"{request.op}: `session` is empty; it names the session, 20 hex digits")
+    elif isinstance(request, LogsRequest) and not 0 < request.bytes <= MAX_TAIL:
+        raise BadRequest(f"logs: `bytes` is {request.bytes}; it goes from 1 to {MAX_TAIL}")
+
+
+def _check_create(request: CreateRequest, max_script_bytes: int) -> None:
+    if not request.script:
+        raise BadRequest("create: `script` is empty")
+    size = len(request.script.encode())
+    if size > max_script_bytes:
+        raise ScriptTooLarge(f"the script has {size} bytes, the limit is {max_script_bytes} (max_script_bytes)")
+    for name, value in request.env.items():
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            raise BadRequest(f"create: `env` has an unusable entry, {name[:64]!r}: no '=' in names, no NUL anywhere")
+        if name in RESERVED_ENV:
+            raise BadRequest(f"create: `env` cannot set {name}: PyCloud sets it")
+
+
+def _oversized(kind: type[Request], payload: bytes, max_script_bytes: int) -> Exception:
+    """What to raise for a payload over the limit: it is only skimmed, for its id."""
+    try:
+        raw = bytes(_guarded(_decode_envelope, payload).id)
+        request_id = _checked_id(_guarded(_decode_any, raw[:DIGEST_WINDOW]))
+    except DecodeError as error:
+        return error
+    digest = blake2b(b"%d:" % len(payload) + payload[:DIGEST_WINDOW], digest_size=16).hexdigest()
+    error_type = ScriptTooLarge if kind is CreateRequest else BadRequest
+    limit = payload_limit(max_script_bytes)
+    reason = f"the request has {len(payload)} bytes, over {limit}: no script within max_script_bytes needs that"
+    return Refused(kind, request_id, "", digest, error_type(reason))

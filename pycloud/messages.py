@@ -1,0 +1,176 @@
+"""Every message on the wire, as a type (docs/protocol.md). What comes in is decoded in ``decoding.py``.
+
+Pure. Keys are added, never renamed or removed: a client that reads only ``cloud``, ``id`` and ``status`` keeps working.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+DEFAULT_TAIL = 64 * 1024
+MAX_TAIL = 1 << 20
+
+
+class CreateRequest(msgspec.Struct, frozen=True):
+    """Start ``script`` as a session. ``env`` is added to the session's environment.
+
+    ``digest`` (here and below) does not travel: it is computed from the payload, to tell a repeat from another request.
+    """
+
+    op: ClassVar[str] = "create"
+    id: str
+    script: str
+    env: dict[str, str] = {}
+    digest: str = ""
+
+
+class StatusRequest(msgspec.Struct, frozen=True):
+    """Tell what has become of ``session``."""
+
+    op: ClassVar[str] = "status"
+    id: str
+    session: str
+    digest: str = ""
+
+
+class RemoveRequest(msgspec.Struct, frozen=True):
+    """End ``session`` and delete what is left of it."""
+
+    op: ClassVar[str] = "remove"
+    id: str
+    session: str
+    digest: str = ""
+
+
+class LogsRequest(msgspec.Struct, frozen=True):
+    """Send the newest ``bytes`` (at most MAX_TAIL) of the output of ``session``. Direct channel only."""
+
+    op: ClassVar[str] = "logs"
+    id: str
+    session: str
+    bytes: int = DEFAULT_TAIL
+    digest: str = ""
+
+
+Request = CreateRequest | StatusRequest | RemoveRequest | LogsRequest
+REQUESTS: dict[str, type[Request]] = {
+    kind.op: kind for kind in (CreateRequest, StatusRequest, RemoveRequest, LogsRequest)
+}
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """Why a request was refused or failed: a stable code for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+class CreateResponse(msgspec.Struct, frozen=True):
+    """``id`` is the session's; null where none was made, and then ``error`` says why."""
+
+    cloud: str
+    id: str | None
+    host: str | UnsetType = UNSET
+    port: int | UnsetType | None = UNSET
+    state: str | UnsetType = UNSET
+    error: ErrorBody | UnsetType = UNSET
+
+
+class StatusResponse(msgspec.Struct, frozen=True):
+    """``status`` is true while the session lives. Keys that are not valid in its state are left out.
+
+    ``exit_code`` is null where the session exited and nobody can know the code any more; ``reason`` then says why.
+    """
+
+    cloud: str
+    id: str
+    status: bool
+    state: str | UnsetType = UNSET
+    host: str | UnsetType = UNSET
+    port: int | UnsetType | None = UNSET
+    created: float | UnsetType = UNSET
+    started: float | UnsetType | None = UNSET
+    ended: float | UnsetType | None = UNSET
+    exit_code: int | UnsetType | None = UNSET
+    reason: str | UnsetType | None = UNSET
+    error: ErrorBody | UnsetType = UNSET
+
+
+class RemoveResponse(msgspec.Struct, frozen=True):
+    """``status`` is true when the session was there and is gone now, false when there was nothing to remove."""
+
+    cloud: str
+    id: str
+    status: bool
+    error: ErrorBody | UnsetType = UNSET
+
+
+class LogsResponse(msgspec.Struct, frozen=True):
+    """``data`` is the output from byte ``offset`` on; ``encoding`` is ``utf-8`` or ``base64``.
+
+    ``status`` is false, and there is no data, where the cloud knows no such session.
+    """
+
+    cloud: str
+    id: str
+    status: bool
+    offset: int | UnsetType = UNSET
+    data: str | UnsetType = UNSET
+    encoding: str | UnsetType = UNSET
+    error: ErrorBody | UnsetType = UNSET
+
+
+Response = CreateResponse | StatusResponse | RemoveResponse | LogsResponse
+
+
+class Rank(msgspec.Struct, frozen=True):
+    """What a cloud tells the others each heartbeat.
+
+    ``score``: lower is less loaded. ``sessions``: how many live. ``instance``: random, new at each start of the
+    daemon. ``heartbeat``: seconds between two ranks. ``dropped``: requests that could not be answered since its start.
+    """
+
+    id: str
+    score: float
+    time: float
+    sessions: int
+    instance: str
+    version: str
+    host: str
+    runtime: str
+    heartbeat: float
+    dropped: int = 0
+
+
+class Event(msgspec.Struct, frozen=True):
+    """What happened: ``cloud.up``, ``session.running``, ...; ``time`` in Unix seconds."""
+
+    event: str
+    cloud: str
+    time: float
+    session: str | UnsetType = UNSET
+    exit_code: int | UnsetType | None = UNSET
+    reason: str | UnsetType | None = UNSET
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """A message as UTF-8 JSON."""
+    return _encoder.encode(message)
+
+
+def refusal(request: type[Request], cloud: str, session: str, error: ErrorBody) -> Response:
+    """The answer to a request that is refused or failed. ``session`` is what it named (create: ignored)."""
+    if request is CreateRequest:
+        return CreateResponse(cloud=cloud, id=None, error=error)
+    answers: dict[type[Request], type[StatusResponse | RemoveResponse | LogsResponse]] = {
+        StatusRequest: StatusResponse,
+        RemoveRequest: RemoveResponse,
+        LogsRequest: LogsResponse,
+    }
+    return answers[request](cloud=cloud, id=session, status=False, error=error)

@@ -1,0 +1,89 @@
+"""Every Redis channel and key that PyCloud uses, in one place (docs/protocol.md, "Channels" and "In Redis").
+
+Pure: strings in, strings out. Add a channel or key here and to that page, never spell one elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_NAMESPACE = "year4000.pycloud"
+
+CLOUD_ID_LENGTH = 10
+SESSION_ID_LENGTH = 20
+
+
+@dataclass(frozen=True)
+class Names:
+    """The channels and keys below one namespace. All keys share one hash slot, so that scripts run on a cluster."""
+
+    namespace: str = DEFAULT_NAMESPACE
+
+    def request_channel(self, op: str) -> str:
+        """Where requesters publish ``op``: every cloud listens."""
+        return f"{self.namespace}.{op}"
+
+    def response_channel(self, op: str, request_id: str) -> str:
+        """Where the one cloud that answers publishes the response to request ``request_id``."""
+        return f"{self.namespace}.{op}.{request_id}"
+
+    @property
+    def rank_channel(self) -> str:
+        """Where every cloud says, each heartbeat, how loaded it is."""
+        return f"{self.namespace}.rank"
+
+    @property
+    def events_channel(self) -> str:
+        """Where every cloud says what happened."""
+        return f"{self.namespace}.events"
+
+    def cloud_channel(self, cloud: str) -> str:
+        """The direct channel of one cloud: any request, with its ``op``."""
+        return f"{self.namespace}.cloud.{cloud}"
+
+    def key(self, *parts: str) -> str:
+        """A key of this namespace, e.g. ``{year4000.pycloud}:session:S``."""
+        return ":".join(("{" + self.namespace + "}", *parts))
+
+    def request_key(self, op: str, request_id: str) -> str:
+        """Hash: digest, claim and, once answered, the response of one request."""
+        return self.key("request", op, request_id)
+
+    @property
+    def claims_key(self) -> str:
+        """Sorted set: ``OP:ID`` of requests claimed and not yet answered, by the ms at which their lease runs out."""
+        return self.key("claims")
+
+    def session_key(self, session: str) -> str:
+        """Hash: what anyone may want to know of a session."""
+        return self.key("session", session)
+
+    @property
+    def sessions_key(self) -> str:
+        """Sorted set: ids of all sessions known, by the Unix second of their creation."""
+        return self.key("sessions")
+
+    def cloud_sessions_key(self, cloud: str) -> str:
+        """Set: ids of the sessions of one cloud."""
+        return self.key("sessions", cloud)
+
+    def cloud_key(self, cloud: str) -> str:
+        """String: the cloud's last rank, as published; expires with its heartbeat."""
+        return self.key("cloud", cloud)
+
+    @property
+    def clouds_key(self) -> str:
+        """Sorted set: ids of all clouds known, by the Unix second of their last heartbeat."""
+        return self.key("clouds")
+
+    @property
+    def events_key(self) -> str:
+        """Stream: the newest events; one field ``event`` holding the JSON."""
+        return self.key("events")
+
+
+def owner_of(session: str) -> str | None:
+    """The cloud that owns a session, read off the session's id; None where that is no session id at all."""
+    if len(session) != SESSION_ID_LENGTH or not set(session) <= set("0123456789abcdef"):
+        return None
+    return session[-CLOUD_ID_LENGTH:]
