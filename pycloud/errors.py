@@ -73,10 +73,3 @@ class Abandoned(RequestError):
     """Several clouds died while they carried out this request; nobody tries it again."""
 
     code = "abandoned"
-
-
-class ShuttingDown(RequestError):
-    """The cloud is stopping and takes nothing new."""
-
-    code = "shutting_down"
-    passing = True

@@ -46,13 +46,15 @@ class Session:
     """One running (or ended and remembered) script or container.
 
     ``id`` is 10 random hex digits followed by its cloud's 10. ``request`` and ``digest`` are those of the create
-    that made it. Times are Unix seconds. ``exit_code`` is valid in EXITED (128+n for signal n; None where nobody can
-    know it any more, and then ``reason`` says why); ``reason`` also in FAILED.
+    that made it, ``token`` the claim under which that is answered, ``answered`` whether it was. Times are Unix
+    seconds. ``exit_code`` is valid in EXITED (128+n for signal n; None where nobody can know it any more, and then
+    ``reason`` says why); ``reason`` also in FAILED.
     """
 
     id: str
     request: str
     digest: str
+    token: str
     host: str
     created: float
     state: State = State.STARTING
@@ -61,6 +63,7 @@ class Session:
     ended: float | None = None
     exit_code: int | None = None
     reason: str | None = None
+    answered: bool = False
 
     @property
     def cloud(self) -> str:

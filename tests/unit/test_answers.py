@@ -1,0 +1,84 @@
+"""What requesters read, byte for byte."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pycloud.answers import create_response, logs_response, status_response
+from pycloud.messages import CreateRequest, ErrorBody, LogsRequest, RemoveRequest, StatusRequest, encode, refusal
+from pycloud.sessions import Session, State
+
+CLOUD = "b" * 10
+
+
+def running() -> Session:
+    """A session that runs."""
+    session = Session(id="a" * 10 + CLOUD, request="r", digest="d", token="t", host="game7", created=1.5)
+    session.run(40123, 2.5)
+    return session
+
+
+def test_the_answer_to_a_create() -> None:
+    expected = {"cloud": CLOUD, "id": "a" * 10 + CLOUD, "host": "game7", "port": 40123, "state": "running"}
+    session = running()
+    assert json.loads(encode(create_response(session))) == expected
+    session.exit(0, None, 3.0)
+    assert json.loads(encode(create_response(session))) == expected, "a repeat hears what the first one heard"
+
+
+def test_the_answer_to_a_status_while_it_runs_says_nothing_of_an_end() -> None:
+    answer = json.loads(encode(status_response(running())))
+    assert answer["status"] is True
+    assert answer["state"] == "running"
+    assert answer["started"] == 2.5
+    assert not {"ended", "exit_code", "reason", "error"} & set(answer)
+
+
+def test_the_answer_to_a_status_after_the_end() -> None:
+    session = running()
+    session.exit(3, None, 9.0)
+    answer = json.loads(encode(status_response(session)))
+    assert (answer["status"], answer["state"], answer["exit_code"], answer["ended"]) == (False, "exited", 3, 9.0)
+    assert "reason" not in answer
+
+
+def test_an_exit_code_that_nobody_knows_is_null_and_says_why() -> None:
+    session = running()
+    session.exit(None, "host was rebooted", 9.0)
+    answer = json.loads(encode(status_response(session)))
+    assert answer["exit_code"] is None
+    assert answer["reason"] == "host was rebooted"
+
+
+def test_a_session_that_never_ran_has_a_reason() -> None:
+    session = Session(id="a" * 10 + CLOUD, request="r", digest="d", token="t", host="h", created=1.0)
+    session.move(State.FAILED)
+    session.reason = "no such file"
+    answer = json.loads(encode(status_response(session)))
+    assert (answer["status"], answer["state"], answer["reason"]) == (False, "failed", "no such file")
+
+
+def test_refusals_keep_the_original_three_keys() -> None:
+    error = ErrorBody("bad_request", "why")
+    body = {"code": "bad_request", "message": "why"}
+    assert json.loads(encode(refusal(CreateRequest, CLOUD, "", error))) == {"cloud": CLOUD, "id": None, "error": body}
+    for kind in (StatusRequest, RemoveRequest, LogsRequest):
+        answer = json.loads(encode(refusal(kind, CLOUD, "s", error)))
+        assert answer == {"cloud": CLOUD, "id": "s", "status": False, "error": body}
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1), st.integers(0, 50))
+def test_output_cut_within_a_character_stays_text(text: str, cut: int) -> None:
+    data = text.encode()[cut:]
+    answer = logs_response(CLOUD, "s", cut, data)
+    assert answer.encoding == "utf-8"
+    assert isinstance(answer.offset, int)
+    assert text.encode()[answer.offset :].decode() == answer.data
+
+
+def test_output_that_is_no_text_comes_in_base64() -> None:
+    answer = logs_response(CLOUD, "s", 7, b"\xff\x00\x80")
+    assert (answer.encoding, answer.data, answer.offset) == ("base64", "/wCA", 7)

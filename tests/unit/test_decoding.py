@@ -1,0 +1,193 @@
+"""Whatever bytes come in: a request, a refusal or a reason to drop it, and never anything else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pycloud.decoding import (
+    RESERVED_ENV,
+    DecodeError,
+    Refused,
+    decode_direct,
+    decode_rank,
+    decode_request,
+    digest_of,
+    payload_limit,
+    usable_id,
+)
+from pycloud.messages import CreateRequest, LogsRequest, RemoveRequest, StatusRequest
+
+LIMIT = 1024
+OPS = ("create", "status", "remove")
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+usable_ids = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=256)
+
+
+def outcome(op: str, payload: bytes, limit: int = LIMIT) -> Any:
+    """The request, or what was raised instead."""
+    try:
+        return decode_request(op, payload, limit)
+    except (DecodeError, Refused) as error:
+        return error
+
+
+def body(**fields: Any) -> bytes:
+    """A payload."""
+    return json.dumps(fields).encode()
+
+
+@given(st.sampled_from(OPS), st.binary(max_size=200))
+def test_any_bytes_come_to_one_of_three_outcomes(op: str, payload: bytes) -> None:
+    assert isinstance(outcome(op, payload), CreateRequest | StatusRequest | RemoveRequest | DecodeError | Refused)
+
+
+@given(
+    st.sampled_from(OPS),
+    st.dictionaries(st.sampled_from(["id", "script", "session", "env", "op", "other"]), json_values),
+)
+def test_any_object_is_dropped_exactly_when_its_id_is_not_usable(op: str, fields: dict[str, Any]) -> None:
+    result = outcome(op, json.dumps(fields).encode())
+    if isinstance(result, DecodeError):
+        assert not usable_id(fields.get("id")) or "surrogate" in str(result) or "range" in str(result)
+    else:
+        assert result.id == fields["id"]
+
+
+@given(usable_ids, st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=100))
+def test_a_create_comes_out_as_it_went_in(request_id: str, script: str) -> None:
+    request = decode_request("create", body(id=request_id, script=script), LIMIT)
+    assert isinstance(request, CreateRequest)
+    assert (request.id, request.script, request.env) == (request_id, script, {})
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind"),
+    [
+        (b"\xff\xfe", "not_utf8"),
+        (b'{"id": "r", "script": "\xff"}', "not_utf8"),
+        (b'{"id": "r", "session": "s", "more": "\xff"}', "not_utf8"),
+        (b"", "not_json"),
+        (b'{"id": "r"', "not_json"),
+        (b'{"id": "r", "script": "x"} more', "not_json"),
+        (b'{"id": "\\ud800", "script": "x"}', "not_json"),
+        (b"[1]", "not_object"),
+        (b'"id"', "not_object"),
+        (b"{}", "no_id"),
+        (b'{"id": null, "script": "x"}', "no_id"),
+        (b'{"id": "", "script": "x"}', "bad_id"),
+        (b'{"id": 7, "script": "x"}', "bad_id"),
+        (b'{"id": "a\\u0007b", "script": "x"}', "bad_id"),
+        (b'{"id": "' + b"x" * 257 + b'", "script": "x"}', "bad_id"),
+        (b'{"id": "r", "x": ' + b"[" * 5000 + b"]" * 5000 + b"}", "too_deep"),
+    ],
+)
+@pytest.mark.parametrize("op", OPS)
+def test_what_cannot_be_answered_is_dropped_with_its_kind(op: str, payload: bytes, kind: str) -> None:
+    error = outcome(op, payload)
+    assert isinstance(error, DecodeError)
+    assert error.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("op", "fields", "field"),
+    [
+        ("create", {}, "script"),
+        ("create", {"script": ""}, "script"),
+        ("create", {"script": 3}, "script"),
+        ("create", {"script": None}, "script"),
+        ("create", {"script": "x", "env": []}, "env"),
+        ("create", {"script": "x", "env": {"A": 1}}, "env"),
+        ("create", {"script": "x", "env": {"A=B": "1"}}, "env"),
+        ("create", {"script": "x", "env": {"": "1"}}, "env"),
+        ("create", {"script": "x", "env": {"A": "\0"}}, "env"),
+        *[("create", {"script": "x", "env": {name: "1"}}, name) for name in sorted(RESERVED_ENV)],
+        ("status", {}, "session"),
+        ("status", {"session": ""}, "session"),
+        ("status", {"session": 5}, "session"),
+        ("remove", {}, "session"),
+        ("remove", {"session": ""}, "session"),
+        ("remove", {"session": ["s"]}, "session"),
+    ],
+)
+def test_what_is_wrong_with_a_field_is_said_with_its_name(op: str, fields: dict[str, Any], field: str) -> None:
+    refused = outcome(op, body(id="r", **fields))
+    assert isinstance(refused, Refused)
+    assert (refused.id, refused.error.code) == ("r", "bad_request")
+    assert field in refused.error.message
+
+
+def test_a_script_over_the_limit_is_too_large_in_bytes_of_utf8() -> None:
+    assert isinstance(outcome("create", body(id="r", script="x" * LIMIT)), CreateRequest)
+    for script in ("x" * (LIMIT + 1), "é" * LIMIT):
+        refused = outcome("create", body(id="r", script=script))
+        assert isinstance(refused, Refused)
+        assert refused.error.code == "script_too_large"
+
+
+def test_a_payload_that_no_script_within_the_limit_needs_is_refused_by_its_id_alone() -> None:
+    filler = "x" * payload_limit(LIMIT)
+    create, status = outcome("create", body(id="r", script=filler)), outcome("status", body(session=filler, id="s"))
+    assert (create.id, create.error.code) == ("r", "script_too_large")
+    assert (status.id, status.error.code) == ("s", "bad_request")
+    assert outcome("create", body(script=filler)).kind == "no_id"
+    assert outcome("create", filler.encode()).kind == "not_json"
+
+
+def test_the_last_of_duplicate_keys_counts() -> None:
+    request = outcome("create", b'{"id": "first", "script": "a", "id": "second", "script": "b"}')
+    assert (request.id, request.script) == ("second", "b")
+
+
+def test_unknown_keys_are_ignored() -> None:
+    request = outcome("status", body(id="r", session="s", where={"region": "eu"}, from_the_future=[1]))
+    assert (request.id, request.session) == ("r", "s")
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=("Cs",))), json_values, max_size=4))
+def test_a_digest_does_not_depend_on_how_the_object_is_spelled(fields: dict[str, Any]) -> None:
+    shuffled = dict(reversed(fields.items()))
+    assert digest_of(fields) == digest_of(shuffled)
+    assert digest_of({**fields, "op": "create"}) == digest_of({k: v for k, v in fields.items() if k != "op"})
+
+
+def test_another_payload_has_another_digest() -> None:
+    one, other = (outcome("create", body(id="r", script=script)) for script in ("a", "b"))
+    with_env = outcome("create", body(id="r", script="a", env={"A": "1"}))
+    assert len({one.digest, other.digest, with_env.digest}) == 3
+
+
+def test_direct_and_broadcast_are_one_request() -> None:
+    broadcast = decode_request("remove", body(id="r", session="s"), LIMIT)
+    assert decode_direct(body(op="remove", id="r", session="s"), LIMIT) == broadcast
+
+
+def test_a_direct_request_needs_an_op_that_is_known() -> None:
+    for payload in (body(id="r", session="s"), body(id="r", op="explode"), body(id="r", op=["status"])):
+        with pytest.raises(DecodeError) as error:
+            decode_direct(payload, LIMIT)
+        assert error.value.kind == "unknown_op"
+    with pytest.raises(DecodeError):
+        decode_direct(b"x" * (payload_limit(LIMIT) + 1), LIMIT)
+
+
+def test_logs_are_asked_for_directly_and_within_bounds() -> None:
+    request = decode_direct(body(op="logs", id="r", session="s"), LIMIT)
+    assert request == LogsRequest("r", "s", digest=request.digest)
+    for count in (0, -1, 1 << 30):
+        with pytest.raises(Refused, match="bytes"):
+            decode_direct(body(op="logs", id="r", session="s", bytes=count), LIMIT)
+
+
+@given(st.binary(max_size=100))
+def test_a_rank_decodes_or_says_why_not(payload: bytes) -> None:
+    with pytest.raises(DecodeError):
+        decode_rank(payload)
