@@ -73,8 +73,10 @@ class Daemon:
 
     @property
     def keeper_pid(self) -> int:
-        """The keeper's process id, as it wrote it down."""
-        return int(json.loads((self.data / "keeper.lock").read_text())["pid"])
+        """The keeper's process id, as it wrote it down; 0 while there is none."""
+        written = self.data / "keeper.lock"
+        text = written.read_text() if written.exists() else ""
+        return int(json.loads(text)["pid"]) if text else 0
 
     def log(self) -> str:
         """What it has logged in all its runs so far."""
@@ -129,7 +131,7 @@ class Daemon:
             self.kill()
         if not (self.data / "cloud-id").exists():
             return
-        if (self.data / "keeper.lock").exists():
+        if self.keeper_pid:
             _kill(self.keeper_pid)
         for pids in self.sessions().values():
             for pid in pids:

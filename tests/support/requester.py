@@ -42,7 +42,7 @@ class Requester:
             self._listen(left)
         while self._listen(0):
             pass
-        return self._heard.get(channel, [])
+        return list(self._heard.get(channel, []))
 
     def ask(self, op: str, timeout: float = 10.0, **fields: Any) -> dict[str, Any]:
         """Publish a request under a fresh id (or ``id``) and return its first answer."""

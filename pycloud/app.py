@@ -1,0 +1,188 @@
+"""The daemon's command line: ``pycloud``, ``bin/pycloud`` and ``python3 -m pycloud.app``.
+
+Reads the settings, detaches if told to, takes the locks, patches, and only then loads what the daemon is made of. So
+nothing here may import gevent, redis or anything that opens sockets at the top of the file: a module that was loaded
+before patching keeps the functions that block.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pycloud
+from pycloud import service
+from pycloud.config import Config, runtime_kind
+from pycloud.config_sources import Host, add_flags, load, suggestion
+from pycloud.detach import Outcome, Readiness, detach
+from pycloud.errors import ConfigError, PyCloudError
+from pycloud.pidfile import PidFile, holder
+from pycloud.redis_url import hide_password
+
+ENGINE_SOCKET = Path("/var/run/docker.sock")
+CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code: 0 done, 1 failed, 2 wrong usage or settings, 3 --status: not running."""
+    try:
+        return _run(_arguments(argv))
+    except ConfigError as error:
+        code, message = 2, error.message
+    except PyCloudError as error:
+        code, message = 1, error.message
+    except KeyboardInterrupt:
+        code, message = 130, "interrupted"
+    print(f"pycloud: {message}", file=sys.stderr)
+    return code
+
+
+def raise_descriptor_limit() -> int:
+    """Raise this process' soft limit on open files to the hard one. Returns the soft one as it was, for sessions."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft
+
+
+def serve(config: Config, ready: Callable[[], None], *, foreground: bool) -> int:
+    """Be the daemon, in this process. Returns its exit code; raises PyCloudError."""
+    with (
+        PidFile(config.lock_file, f"uses the data directory {config.data_dir} already"),
+        PidFile(config.pid_file, f"holds the pid file {config.pid_file} already"),
+    ):
+        return _serve_patched(config, ready, foreground)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="pycloud",
+        description="Start sessions on request over Redis. Without --daemon it stays in the foreground.",
+        epilog="A setting's flag wins over its environment variable, that over the file, and that over the default. "
+        "The file is TOML; its keys are the flags' names with _ for -.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"pycloud {pycloud.__version__}")
+    actions = parser.add_mutually_exclusive_group()
+    for name, text in (
+        ("daemon", "run in the background; returns when the cloud is ready"),
+        ("stop", "stop the daemon and wait for its end"),
+        ("restart", "stop the daemon if it runs, then start it in the background"),
+        ("status", "tell whether the daemon runs (exit code 0: yes, 3: no)"),
+        ("check-config", "check the settings and do nothing else"),
+    ):
+        actions.add_argument(f"--{name}", dest="action", action="store_const", const=name, help=text)
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="settings file (default: /etc/pycloud/pycloud.toml, then ~/.config/pycloud/pycloud.toml; "
+        "variable PYCLOUD_CONFIG)",
+    )
+    add_flags(parser.add_argument_group("settings"))
+    found, unknown = parser.parse_known_args(argv)
+    if unknown:
+        flags = [flag for action in parser._actions for flag in action.option_strings]
+        raise ConfigError(f"unknown argument {unknown[0]}{suggestion(unknown[0], flags)}")
+    return found
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    action = arguments.action
+    config = load(vars(arguments), Host.current(), config_file=arguments.config, daemon=action in ("daemon", "restart"))
+    if action == "status":
+        return service.status(config)
+    if action == "stop":
+        return service.stop(config)
+    _refuse_docker(config)
+    if action == "check-config":
+        read = ", ".join(map(str, config.files)) or "no file"
+        print(f"configuration is ok (read: {read})")
+        return 0
+    _make_directories(config)
+    if action == "restart" and holder(config.pid_file):
+        service.stop(config)
+    if action is None:
+        return serve(config, _nobody_waits, foreground=True)
+    return _start_daemon(config)
+
+
+def _make_directories(config: Config) -> None:
+    """Others may pass through the data directory, as sessions of another user must, but not look around in it."""
+    try:
+        config.data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+        config.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except OSError as error:
+        raise PyCloudError(f"cannot make the directory {error.filename}: {error.strerror}") from error
+
+
+def _nobody_waits() -> None:
+    """In the foreground the log tells when the cloud is ready."""
+
+
+def _start_daemon(config: Config) -> int:
+    assert config.log_file is not None  # load() gave one to every daemon
+    outcome = detach(lambda readiness: _serve_detached(config, readiness), config.log_file, config.start_timeout)
+    if not outcome.ready:
+        raise PyCloudError(_why_not_ready(outcome, config))
+    print(f"pycloud is running: pid {outcome.pid}, log {config.log_file}")
+    return 0
+
+
+def _why_not_ready(outcome: Outcome, config: Config) -> str:
+    if outcome.reason is not None:
+        return outcome.reason
+    if not outcome.timed_out:
+        return f"the daemon ended before it was ready; its log may say why: {config.log_file}"
+    from pycloud.redis_probe import why_no_answer  # loads redis: the daemon has its own process, ours is about to end
+
+    silence = why_no_answer(config.redis)
+    blame = f"Redis at {hide_password(config.redis)} does not answer: {silence}" if silence else "Redis does answer"
+    return f"not ready within {config.start_timeout:g} s, so it was stopped; {blame}; log: {config.log_file}"
+
+
+def _serve_detached(config: Config, readiness: Readiness) -> int:
+    try:
+        return serve(config, readiness, foreground=False)
+    except PyCloudError as error:
+        print(f"pycloud: {error.message}", file=sys.stderr, flush=True)  # that is the log file now
+        readiness.failed(error.message)
+        return 2 if isinstance(error, ConfigError) else 1
+
+
+def _serve_patched(config: Config, ready: Callable[[], None], foreground: bool) -> int:
+    from gevent import monkey
+
+    # The real subprocess, os and signal: gevent's Popen is five times slower, and with only some of the three
+    # patched the real one hangs.
+    monkey.patch_all(subprocess=False, os=False, signal=False)
+
+    import logging
+
+    from pycloud import logs
+    from pycloud.daemon import run
+    from pycloud.private_redis import private_redis
+
+    logs.set_up(config.log_level, config.log_file)
+    if os.geteuid() == 0 and config.run_as is None:
+        logging.getLogger(__name__).warning("running as root, so scripts run as root too: --run-as USER changes that")
+    nofile = raise_descriptor_limit()
+    with private_redis(config, foreground=foreground, in_container=_drives_engine()):
+        return run(config, nofile=nofile, ready=ready)
+
+
+def _drives_engine() -> bool:
+    """Whether this is a container that was given the host's engine."""
+    return any(mark.exists() for mark in CONTAINER_MARKS) and ENGINE_SOCKET.exists()
+
+
+def _refuse_docker(config: Config) -> None:
+    in_container = any(mark.exists() for mark in CONTAINER_MARKS)
+    if runtime_kind(config, in_container, ENGINE_SOCKET.exists()) == "docker":
+        raise ConfigError("runtime: this version has no docker runtime yet: use --runtime script")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

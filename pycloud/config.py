@@ -1,0 +1,167 @@
+"""Every setting of the daemon, each described once.
+
+``Config`` is the one list: its fields carry type, default, kind and help; the flags, the environment variables, the
+keys of files and ``--help`` are all derived from them. Reading the sources is done in ``config_sources``. Add a setting
+by adding a field here; nothing else needs to know. Pure: no I/O, no gevent, no Redis.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal, get_type_hints
+
+from pycloud import config_types as types
+from pycloud.names import DEFAULT_NAMESPACE
+
+DEFAULT_REDIS = "redis://localhost:6379/0"
+#: In ``Config.sources``: nobody set this.
+FROM_DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a field of Config carries. ``shown`` tells people the default where the field's own cannot."""
+
+    kind: types.Kind
+    help: str
+    shown: str | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting, ready for a command line or a file."""
+
+    name: str
+    kind: types.Kind
+    help: str
+    shown: str
+
+    @property
+    def flag(self) -> str:
+        """Its flag on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return "PYCLOUD_REDIS_URL" if self.name == "redis" else "PYCLOUD_" + self.name.upper()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The daemon's settings, complete and checked. Sizes are bytes, times seconds, paths absolute."""
+
+    # Not in repr: it may hold a password, and a repr ends in logs.
+    redis: Annotated[str, About(types.redis_url(), "the Redis to use: redis://, rediss:// or unix://")] = field(
+        default=DEFAULT_REDIS, repr=False
+    )
+    namespace: Annotated[str, About(types.text("NAME", forbidden="{}"), "prefix of all channels and keys")] = (
+        DEFAULT_NAMESPACE
+    )
+    data_dir: Annotated[
+        Path,
+        About(
+            types.path("DIR"),
+            "sessions, cloud id, logs",
+            "/var/lib/pycloud as root, else pycloud in the XDG state directory, ~/.local/state",
+        ),
+    ]
+    run_dir: Annotated[
+        Path,
+        About(
+            types.path("DIR"),
+            "pid file and sockets",
+            "/run/pycloud as root, else pycloud in the XDG runtime directory; in the data directory when that was set",
+        ),
+    ]
+    log_file: Annotated[
+        Path | None,
+        About(types.path("FILE"), "where to log", "standard error; with --daemon pycloud.log in the data directory"),
+    ] = None
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        About(types.choice("debug", "info", "warning", "error"), "the least severe messages to log"),
+    ] = "info"
+    hostname: Annotated[str, About(types.text("NAME"), "what requesters are told to connect to", "this machine's name")]
+    runtime: Annotated[
+        Literal["auto", "script", "docker"],
+        About(
+            types.choice("auto", "script", "docker"),
+            "what a session is; auto: docker inside a container that has the engine's socket, script elsewhere",
+        ),
+    ] = "auto"
+    max_script_bytes: Annotated[int, About(types.whole("BYTES", 1, 16 << 20), "refuse larger scripts")] = 1 << 20
+    stop_grace: Annotated[
+        float, About(types.seconds(0, 3600), "time that a session has between SIGTERM and SIGKILL")
+    ] = 10.0
+    port_range: Annotated[
+        tuple[int, int] | None, About(types.port_range(), "ports given to sessions", "the system's choice")
+    ] = None
+    run_as: Annotated[
+        str | None, About(types.text("USER"), "user that scripts run as, when the daemon is root", "the daemon's")
+    ] = None
+    session_env: Annotated[
+        tuple[str, ...],
+        About(
+            types.variable_names(),
+            "what scripts inherit beside PATH, HOME, LANG, LC_*, TZ and USER, separated by commas",
+            "nothing",
+        ),
+    ] = ()
+    embedded_redis: Annotated[bool, About(types.switch(), "start a private Redis", "no")] = False
+    heartbeat: Annotated[float, About(types.seconds(0.1, 60), "time between two ranks of this cloud")] = 1.0
+    remember: Annotated[float, About(types.seconds(0, 366 * 86400), "how long an ended session is remembered")] = 3600.0
+    log_bytes: Annotated[int, About(types.whole("BYTES", 4096, 1 << 40), "newest output kept of each session")] = (
+        10 << 20
+    )
+    on_stop: Annotated[
+        Literal["keep", "remove"],
+        About(types.choice("keep", "remove"), "what becomes of sessions when the daemon stops"),
+    ] = "keep"
+    start_timeout: Annotated[
+        float, About(types.seconds(0.1, 3600), "how long --daemon waits until the cloud is ready")
+    ] = 30.0
+
+    #: Where each setting came from: "flag --redis", "variable PYCLOUD_REDIS_URL", "file /etc/...", or FROM_DEFAULT.
+    sources: Mapping[str, str] = field(default_factory=dict)
+    #: The files that were read, in the order in which later ones win.
+    files: tuple[Path, ...] = ()
+
+    @property
+    def pid_file(self) -> Path:
+        """Locked and holding the pid for as long as the daemon lives."""
+        return self.run_dir / "pycloud.pid"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked for as long as a daemon uses the data directory."""
+        return self.data_dir / "lock"
+
+    def was_set(self, name: str) -> bool:
+        """Whether anybody set this setting, be it to its default."""
+        return self.sources.get(name, FROM_DEFAULT) != FROM_DEFAULT
+
+
+def settings() -> dict[str, Setting]:
+    """All settings by name, in the order in which ``--help`` lists them."""
+    found = {}
+    hints = get_type_hints(Config, include_extras=True)
+    for item in dataclasses.fields(Config):
+        for about in getattr(hints[item.name], "__metadata__", ()):
+            shown = str(item.default) if about.shown is None else about.shown
+            found[item.name] = Setting(item.name, about.kind, about.help, shown)
+    return found
+
+
+def runtime_kind(config: Config, in_container: bool, socket_present: bool) -> str:
+    """``script`` or ``docker``: what the setting ``runtime`` comes to here.
+
+    ``socket_present`` tells whether the engine's socket exists. A container that was given it is meant to drive the
+    engine; a script session in there would end with the container.
+    """
+    if config.runtime != "auto":
+        return config.runtime
+    return "docker" if in_container and socket_present else "script"

@@ -1,0 +1,175 @@
+"""``--daemon``: the process goes to the background and tells the one that started it how that went.
+
+Fork twice, a session of its own, and a pipe through which the daemon says "ready" or why it is not. To be called before
+gevent is imported: a forked event loop is a broken one. Knows nothing of what the daemon does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+#: What a process that missed its deadline gets between SIGTERM and SIGKILL, in seconds.
+_GRACE = 5.0
+
+
+class Readiness:
+    """The daemon's end of the pipe. Call it once it is ready; later calls do nothing."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe: int | None = pipe
+        self._say(f"pid {os.getpid()}")
+
+    def __call__(self) -> None:
+        self._say("ready")
+        self._close()
+
+    def failed(self, reason: str) -> None:
+        """Say why the daemon will not become ready; whoever started it then waits for its end."""
+        self._say("failed " + " ".join(reason.split()))
+
+    def _say(self, line: str) -> None:
+        if self._pipe is not None:
+            # Whoever started us may have been interrupted meanwhile: the daemon lives on all the same.
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._pipe, line.encode() + b"\n")
+
+    def _close(self) -> None:
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a start went, for the process that asked for it.
+
+    ``pid`` is None when the daemon did not live long enough to tell. ``reason`` is set when it said why it failed;
+    it is None when the daemon died without a word and when it missed the deadline (``timed_out``; it was ended then).
+    """
+
+    ready: bool
+    pid: int | None = None
+    reason: str | None = None
+    timed_out: bool = False
+
+
+def detach(run: Callable[[Readiness], int], log_file: Path, timeout: float) -> Outcome:
+    """Run ``run`` in a daemon, and return when it is ready, has failed, or was ended after ``timeout`` seconds.
+
+    ``run`` gets the Readiness to call, and returns the daemon's exit code; standard output and error are ``log_file``,
+    standard input is empty, the working directory is /. Only the process that called returns from here.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    reader, writer = os.pipe()
+    between = os.fork()
+    if between == 0:
+        os.close(reader)
+        _become_daemon(run, log_file, writer)
+    os.close(writer)
+    try:
+        os.waitpid(between, 0)
+        return _await_outcome(reader, timeout)
+    finally:
+        os.close(reader)
+
+
+def wait_gone(pidfd: int, timeout: float) -> bool:
+    """Wait until this process has ended, for ``timeout`` seconds at most; whether it has."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
+
+
+def _become_daemon(run: Callable[[Readiness], int], log_file: Path, pipe: int) -> NoReturn:
+    os.setsid()
+    if os.fork() != 0:
+        os._exit(0)  # so that the daemon leads no session, and can never get a terminal by opening one
+    readiness = Readiness(pipe)
+    os.umask(0o022)
+    os.chdir("/")
+    try:
+        _redirect(log_file)
+    except OSError as error:
+        readiness.failed(f"cannot write the log file {log_file}: {error.strerror}")
+        os._exit(1)
+    _close_inherited(keep=pipe)
+    raise SystemExit(run(readiness))
+
+
+def _redirect(log_file: Path) -> None:
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+
+
+def _close_inherited(keep: int) -> None:
+    """Close what the shell or a supervisor left open: a daemon that holds a pipe's end keeps its reader waiting."""
+    for fd in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if fd > 2 and fd != keep:
+            with contextlib.suppress(OSError):  # the descriptor of this very listing is closed already
+                os.close(fd)
+
+
+def _await_outcome(reader: int, timeout: float) -> Outcome:
+    pid = reason = None
+    try:
+        for line in _lines(reader, timeout):
+            word, _, rest = line.partition(" ")
+            if word == "pid":
+                pid = int(rest)
+            elif word == "ready":
+                return Outcome(ready=True, pid=pid)
+            else:
+                reason = rest  # and on to the end of the pipe: who tries again at once shall meet nobody
+    except TimeoutError:
+        _end(pid)
+        return Outcome(ready=False, pid=pid, reason=reason, timed_out=True)
+    except KeyboardInterrupt:
+        _end(pid)
+        raise
+    return Outcome(ready=False, pid=pid, reason=reason)
+
+
+def _lines(reader: int, timeout: float) -> Iterator[str]:
+    """The lines that come through the pipe, until its other end is closed. Raises TimeoutError."""
+    deadline = time.monotonic() + timeout
+    rest = b""
+    while True:
+        if not select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise TimeoutError
+        chunk = os.read(reader, 4096)
+        if not chunk:
+            return
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode() for line in lines)
+
+
+def _end(pid: int | None) -> None:
+    """End the daemon that we started. Its end of the pipe is still open, so that the pid is still its own."""
+    if pid is None:
+        return
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            signal.pidfd_send_signal(pidfd, number)
+            if wait_gone(pidfd, _GRACE):
+                return
+    except ProcessLookupError:
+        return  # it ended by itself in between
+    finally:
+        os.close(pidfd)

@@ -1,0 +1,19 @@
+"""One question to Redis: does it answer?"""
+
+from __future__ import annotations
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+
+def why_no_answer(url: str, timeout: float = 2.0) -> str | None:
+    """The reason why the Redis at ``url`` does not answer a PING within ``timeout`` seconds; None when it does."""
+    try:
+        with redis.Redis.from_url(
+            url, socket_connect_timeout=timeout, socket_timeout=timeout, retry=Retry(NoBackoff(), 0)
+        ) as client:
+            client.ping()
+    except (redis.RedisError, OSError) as error:
+        return " ".join(str(error).split()).rstrip(".")
+    return None

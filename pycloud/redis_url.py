@@ -1,0 +1,71 @@
+"""Redis URLs: what PyCloud accepts, and how one is shown to people without its password.
+
+Pure: nothing here connects. The daemon and the requester's side both use it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, unquote, urlsplit
+
+SCHEMES = ("redis", "rediss", "unix")
+
+
+@dataclass(frozen=True)
+class RedisUrl:
+    """The parts of a Redis URL. ``host`` and ``port`` count for redis and rediss, ``path`` for unix only."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    database: int
+    username: str | None
+    password: str | None = field(repr=False)
+
+
+def parse_redis_url(url: str) -> RedisUrl:
+    """Take a Redis URL apart.
+
+    Raises ValueError with a reason that is fit to be shown: it never repeats any part that may be a password.
+    """
+    scheme = url.partition("://")[0]
+    if "://" not in url or scheme not in SCHEMES:
+        raise ValueError("a Redis URL begins with redis://, rediss:// or unix://")
+    unescaped = ValueError("cannot be read (write / : @ # ? in a password as %2F %3A %40 %23 %3F)")
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 6379
+    except ValueError:
+        raise unescaped from None
+    if "@" in parts.path + parts.query or parts.fragment:
+        raise unescaped
+    if scheme == "unix" and not parts.path.strip("/"):
+        raise ValueError("the path of the socket is missing (unix:///run/redis/redis.sock)")
+    query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+    return RedisUrl(
+        scheme=scheme,
+        host=parts.hostname or "localhost",
+        port=port,
+        path=unquote(parts.path) if scheme == "unix" else "",
+        database=_database("" if scheme == "unix" else parts.path, query.get("db")),
+        username=unquote(parts.username) if parts.username else query.get("username"),
+        password=unquote(parts.password) if parts.password else query.get("password"),
+    )
+
+
+def _database(path: str, query: str | None) -> int:
+    text = query if query is not None else path.strip("/")
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("what follows the host must be a database number, as in redis://localhost:6379/0")
+    return int(text)
+
+
+def hide_password(url: str) -> str:
+    """The URL with ``***`` for its password; also for malformed URLs, where it rather hides too much."""
+    # Up to the last @, because a password that was not percent-encoded may hold @, / and # itself.
+    hidden = re.sub(r"^([^:/@]+://[^:@/]*:).*@", r"\1***@", url, flags=re.DOTALL)
+    return re.sub(r"([?&;]password=)[^&;]*", r"\1***", hidden)
