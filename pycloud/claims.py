@@ -1,0 +1,53 @@
+"""The claims that this cloud holds while it works on them: one greenlet renews them all.
+
+A claim that is lost meanwhile is noticed where it matters, when the answer is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gevent
+
+from pycloud.registry import LEASE, Claim, Registry
+
+#: Seconds between two renewals: two may fail before a lease runs out.
+RENEWAL = 0.3 * LEASE / 1000
+
+
+class Claims:
+    """What is being worked on."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._held: set[Claim] = set()
+        self._greenlet: gevent.Greenlet | None = None
+
+    def start(self) -> None:
+        """Begin to renew."""
+        self._greenlet = gevent.spawn(self._renew_for_ever)
+
+    def stop(self) -> None:
+        """Renew nothing any more."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+
+    @contextmanager
+    def working(self, claim: Claim) -> Iterator[None]:
+        """Keep ``claim`` alive within this block."""
+        self._held.add(claim)
+        try:
+            yield
+        finally:
+            self._held.discard(claim)
+
+    def holds(self, op: str, request_id: str) -> bool:
+        """Whether this cloud is working on a request."""
+        return any(claim.op == op and claim.id == request_id for claim in self._held)
+
+    def _renew_for_ever(self) -> None:
+        while True:
+            gevent.sleep(RENEWAL)
+            # Looked at only when their turn comes: what was answered meanwhile needs no renewal.
+            self._registry.renew(claim for claim in list(self._held) if claim in self._held)

@@ -1,0 +1,39 @@
+-- Answer a claimed request: store and publish its response, and record or erase its session, all or nothing.
+-- The request's keys are described in claim.lua.
+--
+-- KEYS[1] request:OP:ID      KEYS[2] claims
+-- KEYS[3] session:S          hash: what anyone may want to know of a session
+-- KEYS[4] sessions           sorted set: ids of all sessions, by Unix second of creation
+-- KEYS[5] sessions:C         set: ids of the sessions of one cloud
+-- KEYS[6] events             stream, capped: field event holds the JSON
+-- ARGV    member (OP:ID), token, digest, response, life of the response (ms), response channel,
+--         change (record, erase or none), session, its creation (s), life of its record (ms),
+--         event (JSON, may be empty), events channel, most events, then the fields and values of the record
+--
+-- Returns committed; already (this very token has answered before: nothing done); or lost (another has claimed or
+-- answered it: nothing done). A request that Redis has forgotten is claimed and committed at once.
+local was = redis.call('HMGET', KEYS[1], 'token', 'response')
+if was[1] and was[1] ~= ARGV[2] then return 'lost' end
+if was[2] then return 'already' end
+
+redis.call('HSET', KEYS[1], 'token', ARGV[2], 'digest', ARGV[3], 'response', ARGV[4])
+redis.call('HDEL', KEYS[1], 'payload', 'lease')
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+redis.call('ZREM', KEYS[2], ARGV[1])
+if ARGV[7] == 'record' then
+  redis.call('DEL', KEYS[3])
+  redis.call('HSET', KEYS[3], unpack(ARGV, 14))
+  redis.call('PEXPIRE', KEYS[3], ARGV[10])
+  redis.call('ZADD', KEYS[4], ARGV[9], ARGV[8])
+  redis.call('SADD', KEYS[5], ARGV[8])
+elseif ARGV[7] == 'erase' then
+  redis.call('DEL', KEYS[3])
+  redis.call('ZREM', KEYS[4], ARGV[8])
+  redis.call('SREM', KEYS[5], ARGV[8])
+end
+redis.call('PUBLISH', ARGV[6], ARGV[4])
+if ARGV[11] ~= '' then
+  redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[13], '*', 'event', ARGV[11])
+  redis.call('PUBLISH', ARGV[12], ARGV[11])
+end
+return 'committed'
