@@ -1,0 +1,65 @@
+"""How a script is turned into a command, and a user's name into ids.
+
+May touch: the system's user database (reading).
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+
+SHELL = "/bin/sh"
+
+
+class StartError(Exception):
+    """A session cannot be started; the text says why, for the requester."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom a session runs as."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
+def command_for(script: str, path: Path) -> list[str]:
+    """The command that runs ``script``, which lies at ``path``. Raises StartError.
+
+    A ``#!`` line is read here as Linux does (an interpreter and at most one argument, which is the rest of the line),
+    so that neither a file system mounted noexec nor a file still open for writing matters. Without one: /bin/sh.
+    """
+    first = script.partition("\n")[0]
+    if not first.startswith("#!"):
+        return [SHELL, str(path)]
+    if first.endswith("\r"):
+        raise StartError("the script's first line ends in CRLF (Windows line ends); save it with plain line feeds (LF)")
+    interpreter, _, argument = first[2:].strip(" \t").replace("\t", " ").partition(" ")
+    if not interpreter:
+        return [SHELL, str(path)]
+    if not interpreter.startswith("/"):
+        raise StartError(
+            f"cannot start {interpreter} (named in the script's first line): "
+            f"not a full path; write #!/usr/bin/env {interpreter}"
+        )
+    argument = first[2:].strip(" \t")[len(interpreter) :].strip(" \t")
+    return [interpreter, *([argument] if argument else []), str(path)]
+
+
+def identity_of(user: str | None) -> Identity | None:
+    """The ids of ``user``; None when sessions simply run as this process does. Raises StartError."""
+    if user is None:
+        return None
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError as error:
+        raise StartError(f"cannot run as {user!r}: this host has no such user") from error
+    if os.geteuid() == account.pw_uid:
+        return None
+    if os.geteuid() != 0:
+        raise StartError(f"cannot run as {user!r}: only a cloud that runs as root can change users")
+    groups = os.getgrouplist(user, account.pw_gid)
+    return Identity(account.pw_uid, account.pw_gid, tuple(groups))

@@ -1,0 +1,143 @@
+"""The journal of one session: what its lines mean, and what a session is after them. Pure; touches nothing.
+
+Lines, in the order in which they appear (all times are Unix seconds)::
+
+    {"starting": t, "port": 40123, "record": {...}}                    before anything else is done
+    {"running": t, "pid": 1, "start_time": 2, "boot_id": "...", "port": 40123}
+    {"note": {...}}                                                    merged into the record
+    {"ended": t, "exit_code": 0, "reason": null}
+    {"removing": t, "note": {...}, "grace": 10}                        before the first signal
+    {"removed": t}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+Line = dict[str, Any]
+
+STARTING, RUNNING, ENDED, REMOVING, REMOVED = "starting", "running", "ended", "removing", "removed"
+
+
+class JournalError(ValueError):
+    """A journal that no keeper can have written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A session as its journal tells it. Times are Unix seconds and None until they have come."""
+
+    session: str
+    starting: float
+    port: int | None = None
+    record: dict[str, Any] = field(default_factory=dict)
+    running: float | None = None
+    pid: int | None = None
+    start_time: int | None = None
+    boot_id: str | None = None
+    ended: float | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    removing: float | None = None
+    wish: dict[str, Any] | None = None
+    grace: float = 0.0
+    removed: float | None = None
+
+    @property
+    def state(self) -> str:
+        """The furthest that the session has come."""
+        if self.removed is not None:
+            return REMOVED
+        if self.removing is not None:
+            return REMOVING
+        if self.ended is not None:
+            return ENDED
+        return STARTING if self.running is None else RUNNING
+
+
+def decode(data: bytes) -> tuple[list[Line], int]:
+    """The lines of a journal, and how many bytes they take: what follows is a torn line. Raises JournalError."""
+    whole = data.rfind(b"\n") + 1
+    lines = []
+    for number, text in enumerate(data[:whole].splitlines(), 1):
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise JournalError(f"line {number} is not JSON: {error}") from error
+        if not isinstance(line, dict):
+            raise JournalError(f"line {number} is not an object")
+        lines.append(line)
+    return lines, whole
+
+
+def encode(line: Line) -> bytes:
+    """One line, newline included."""
+    return json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def fold(session: str, lines: Iterable[Line]) -> Entry | None:
+    """The session after ``lines``; None when there are none. Raises JournalError."""
+    entry: Entry | None = None
+    for line in lines:
+        entry = apply(session, entry, line)
+    return entry
+
+
+def apply(session: str, entry: Entry | None, line: Line) -> Entry:
+    """The session after one more line. A line of a kind that is not known changes nothing. Raises JournalError.
+
+    Applying a line again changes nothing but the times of ``starting`` and ``running``: the first end counts.
+    """
+    try:
+        if entry is None:
+            return Entry(session, float(line["starting"]), _number(line, "port"), dict(line["record"]))
+        return replace(entry, **_changes(entry, line))
+    except (KeyError, TypeError, ValueError) as error:
+        raise JournalError(f"a line that makes no sense here ({error!r}): {str(line)[:200]}") from error
+
+
+def _changes(entry: Entry, line: Line) -> dict[str, Any]:
+    if "removing" in line:
+        if entry.removing is not None:
+            return {}
+        wish = dict(line.get("note") or {})
+        return {"removing": float(line["removing"]), "wish": wish, "grace": float(line.get("grace") or 0.0)}
+    if "removed" in line:
+        return {"removed": float(line["removed"])}
+    if "ended" in line:
+        if entry.ended is not None:
+            return {}
+        return {"ended": float(line["ended"]), "exit_code": _number(line, "exit_code"), "reason": line.get("reason")}
+    if "running" in line:
+        return {
+            "running": float(line["running"]),
+            "pid": int(line["pid"]),
+            "start_time": int(line["start_time"]),
+            "boot_id": str(line["boot_id"]),
+            "port": _number(line, "port"),
+        }
+    return {"record": {**entry.record, **line["note"]}} if "note" in line else {}
+
+
+def _number(line: Line, key: str) -> int | None:
+    value = line.get(key)
+    return None if value is None else int(value)
+
+
+def describe(entry: Entry) -> dict[str, Any]:
+    """The session as the operation ``list`` shows it."""
+    return {
+        "session": entry.session,
+        "state": entry.state,
+        "pid": entry.pid,
+        "port": entry.port,
+        "started": entry.running,
+        "ended": entry.ended,
+        "exit_code": entry.exit_code,
+        "reason": entry.reason,
+        "record": entry.record,
+        "removing": entry.wish,
+    }

@@ -1,0 +1,98 @@
+"""Logs of sessions: append-only files whose offsets never change, and whose old blocks are given back.
+
+A session writes its log itself, so the file cannot be rotated under it: instead the blocks before the newest part are
+freed, which leaves a hole. The daemon reads with ``tail``.
+
+May touch: the files it is given.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from pathlib import Path
+
+_PUNCH_HOLE = 0x02
+_KEEP_SIZE = 0x01
+_NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+def create(path: Path) -> int:
+    """A new log, 0600, open for appending. Raises OSError, also when there is one already."""
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def bound(path: Path, keep: int) -> None:
+    """Free what lies before the newest ``keep`` bytes, to whole blocks. Raises OSError."""
+    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        old = (status.st_size - keep) // status.st_blksize * status.st_blksize
+        if old <= 0:
+            return
+        try:
+            punch(fd, old)
+        except OSError as error:
+            if error.errno not in _NOT_SUPPORTED:
+                raise
+            rewrite(fd, old)
+    finally:
+        os.close(fd)
+
+
+def punch(fd: int, length: int) -> None:
+    """Turn the first ``length`` bytes into a hole. Raises OSError, EOPNOTSUPP where the file system cannot."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fallocate = getattr(libc, "fallocate64", None) or libc.fallocate
+    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    if fallocate(fd, _PUNCH_HOLE | _KEEP_SIZE, 0, length) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def rewrite(fd: int, length: int) -> None:
+    """The same where holes cannot be punched: empty the file and put its tail back at the same offset.
+
+    What the session writes in these few milliseconds may be lost; there is no better way on such a file system.
+    """
+    size = os.fstat(fd).st_size
+    newest = _read(fd, length, size)
+    os.ftruncate(fd, 0)
+    os.ftruncate(fd, size)
+    os.pwrite(fd, newest, length)
+
+
+def tail(path: Path, count: int) -> tuple[int, bytes]:
+    """The newest ``count`` bytes, or as many as there are, and the offset of the first. Raises OSError.
+
+    Bytes that have been freed are not there any more and are not returned as zeros.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        size = os.fstat(fd).st_size
+        start = _first_data(fd, max(0, size - count), size)
+        data = _read(fd, start, size)
+    finally:
+        os.close(fd)
+    kept = data.lstrip(b"\0")  # a file system without holes shows what was freed as zeros
+    return start + len(data) - len(kept), kept
+
+
+def _first_data(fd: int, start: int, size: int) -> int:
+    if start >= size:
+        return size
+    try:
+        return os.lseek(fd, start, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return size
+
+
+def _read(fd: int, start: int, end: int) -> bytes:
+    parts = []
+    while start < end and (part := os.pread(fd, end - start, start)):
+        parts.append(part)
+        start += len(part)
+    return b"".join(parts)

@@ -1,0 +1,219 @@
+"""What the keeper does on request, and when a session ends: one method per operation of ``protocol.py``.
+
+Knows nothing of sockets: an answer is a call, and may come later. May touch: what its parts touch.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pycloud.keeper import faults, journal, protocol, requests
+from pycloud.keeper.book import Book
+from pycloud.keeper.command import StartError
+from pycloud.keeper.ending import Endings
+from pycloud.keeper.family import Family
+from pycloud.keeper.remover import Remover
+from pycloud.keeper.requests import RefusedError
+from pycloud.keeper.starting import Paths, Starter
+from pycloud.keeper.sweeper import Sweeper
+
+log = logging.getLogger(__name__)
+
+GRACE = 10.0  # seconds that what a session leaves behind has between SIGTERM and SIGKILL
+
+Message = dict[str, Any]
+Reply = Callable[[Message], None]
+
+
+class Operations:
+    """``emit`` sends an event to everybody who listens."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        book: Book,
+        family: Family,
+        starter: Starter,
+        endings: Endings,
+        sweeper: Sweeper,
+        remover: Remover,
+        emit: Callable[[Message], None],
+    ) -> None:
+        self._paths = paths
+        self._book = book
+        self._family = family
+        self._starter = starter
+        self._endings = endings
+        self._sweeper = sweeper
+        self._remover = remover
+        self._emit = emit
+        #: Who waits for a session to be gone: for its stop, its forget, or the undoing of its failed start.
+        self._waiting: dict[str, list[Reply]] = {}
+        self._failed: dict[str, Message] = {}
+        self._handlers: dict[str, Callable[[Message, Reply], None]] = {
+            protocol.HELLO: self._hello,
+            protocol.START: self._start,
+            protocol.NOTE: self._note,
+            protocol.STOP: self._stop,
+            protocol.FORGET: self._forget,
+            protocol.LIST: self._list,
+        }
+
+    def handle(self, message: Message, reply: Reply) -> None:
+        """Carry out one request; ``reply`` is called exactly once, now or later."""
+        try:
+            handler = self._handlers.get(requests.field(message, "op", str))
+            if handler is None:
+                known = ", ".join(self._handlers)
+                raise RefusedError(protocol.BAD_REQUEST, f"unknown operation {message['op']!r}; there are {known}")
+            handler(message, reply)
+        except RefusedError as error:
+            reply(error.answer())
+
+    def busy(self) -> bool:
+        """Whether there is anything that needs a keeper."""
+        return bool(self._family.leaders or len(self._endings) or self._waiting or self._book.due())
+
+    def leader_ended(self, session: str, exit_code: int | None, reason: str | None) -> None:
+        """A session's first process is dead: write it down, tell, and end what it left."""
+        now = time.monotonic()
+        faults.point("keeper.before_ended")
+        if self._book.entries[session].state != journal.STARTING:
+            ended = {"ended": time.time(), "exit_code": exit_code, "reason": reason}
+            self._book.record(session, ended, now)
+            self._emit({"event": protocol.ENDED, "session": session, **ended})
+        faults.point("keeper.after_ended")
+        self._endings.leader_died(session, GRACE)
+
+    def carry_on(self, session: str, grace: float) -> None:
+        """End and remove a session whose removal is on record; also one that was being removed by another keeper."""
+        self._waiting.setdefault(session, [])
+        self._when_dead(session, grace, lambda: self._clear(session, self._removed))
+
+    def erase(self, session: str) -> None:
+        """Remove all traces of a session that never came to run."""
+        self._waiting.setdefault(session, [])
+        self._when_dead(session, 0.0, lambda: self._clear(session, self._forgotten))
+
+    def _hello(self, message: Message, reply: Reply) -> None:
+        requests.field(message, "version", int)
+        reply({"version": protocol.VERSION, "pid": os.getpid()})
+
+    def _list(self, message: Message, reply: Reply) -> None:
+        entries = self._book.entries.values()
+        reply({"sessions": [journal.describe(entry) for entry in entries if entry.state != journal.STARTING]})
+
+    def _start(self, message: Message, reply: Reply) -> None:
+        request = requests.start_request(message)
+        session = request.session
+        if session in self._failed:
+            self._waiting[session].append(reply)  # asked again while the first attempt is being undone
+            return
+        entry = self._book.entries.get(session)
+        if entry is None:
+            try:
+                self._starter.start(request, time.monotonic())
+            except StartError as error:
+                self._undo_start(session, str(error), reply)
+                return
+            self._sweeper.add(session, time.monotonic())
+        elif entry.state == journal.STARTING:
+            self._undo_start(session, "what an earlier attempt left cannot be removed", reply)
+            return
+        entry = self._book.entries[session]
+        reply({"pid": entry.pid, "port": entry.port, "started": entry.running})
+
+    def _undo_start(self, session: str, reason: str, reply: Reply) -> None:
+        log.info("session %s was not started: %s", session, reason)
+        self._failed[session] = RefusedError(protocol.START_FAILED, reason).answer()
+        self._waiting[session] = [reply]
+        self.erase(session)
+
+    def _note(self, message: Message, reply: Reply) -> None:
+        session = self._known(message)
+        self._book.record(session, {"note": requests.field(message, "note", dict)}, time.monotonic())
+        reply({})
+
+    def _stop(self, message: Message, reply: Reply) -> None:
+        session, grace = requests.session_of(message), requests.grace_of(message)
+        note = requests.optional(message, "note", dict)
+        entry = self._book.entries.get(session)
+        if entry is None or entry.state in (journal.STARTING, journal.REMOVED):
+            reply({"found": entry is not None and entry.state == journal.REMOVED})
+            return
+        if entry.state != journal.REMOVING:
+            line = {"removing": time.time(), "note": note, "grace": grace}
+            self._book.record(session, line, time.monotonic())
+            faults.point("keeper.after_removing")
+        if session in self._waiting:
+            self._waiting[session].append(_found(reply))
+            if session in self._endings:
+                self._endings.begin(session, grace)
+            return
+        self._waiting[session] = [_found(reply)]
+        self.carry_on(session, grace)
+
+    def _forget(self, message: Message, reply: Reply) -> None:
+        session = requests.session_of(message)
+        entry = self._book.entries.get(session)
+        if entry is None:
+            reply({})
+        elif entry.state not in (journal.ENDED, journal.REMOVED):
+            raise RefusedError(protocol.ALIVE, f"session {session} is {entry.state}; stop it first")
+        elif session in self._waiting:
+            self._waiting[session].append(reply)
+        else:
+            self._waiting[session] = [reply]
+            self._when_dead(session, GRACE, lambda: self._clear(session, self._forgotten))
+
+    def _known(self, message: Message) -> str:
+        session = requests.session_of(message)
+        if session not in self._book.entries:
+            raise RefusedError(protocol.NOT_FOUND, f"there is no session {session}")
+        return session
+
+    def _when_dead(self, session: str, grace: float, then: Callable[[], None]) -> None:
+        """Call ``then`` when nothing of the session lives, after ending what does."""
+        if session in self._family.leaders or session in self._endings:
+            self._endings.begin(session, grace, then)
+        else:
+            then()
+
+    def _clear(self, session: str, then: Callable[[str], Message]) -> None:
+        """Remove directory and log, then call ``then`` and give its answer to all who wait."""
+        faults.point("keeper.before_clearing")
+        paths: list[Path] = [self._paths.work(session), self._paths.log(session)]
+
+        def cleared(error: OSError | None) -> None:
+            faults.point("keeper.after_clearing")
+            try:
+                if error is not None:
+                    raise error
+                answer = then(session)
+            except OSError as problem:
+                log.warning("cannot remove all of session %s: %s", session, problem)
+                text = f"cannot remove all of session {session}: {problem}"
+                refusal = RefusedError(protocol.NOT_REMOVED, text).answer()
+                answer = self._failed.pop(session, refusal)
+            for reply in self._waiting.pop(session):
+                reply(answer)
+
+        self._remover.remove(paths, cleared)
+
+    def _removed(self, session: str) -> Message:
+        self._book.record(session, {"removed": time.time()}, time.monotonic())
+        return {}
+
+    def _forgotten(self, session: str) -> Message:
+        self._book.erase(session)
+        return self._failed.pop(session, {})
+
+
+def _found(reply: Reply) -> Reply:
+    """An answer to ``stop``, whoever else waited for the same end."""
+    return lambda answer: reply(answer if "error" in answer else {"found": True})

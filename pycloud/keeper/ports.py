@@ -1,0 +1,138 @@
+"""Choosing a port for a session, so that no two sessions on this host get the same one.
+
+A port is free when it can be bound for TCP and UDP, for IPv4 and IPv6, at this moment. A lock on a file per port, in
+a directory that all clouds of the host share, keeps others from choosing it: the locked descriptor is inherited by
+the session, so the lock lives exactly as long as the session's processes and nobody has to clean up.
+
+May touch: that directory, and sockets that it closes again.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import random
+import socket
+import stat
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+ATTEMPTS = 200  # how often the system is asked for a port before giving up
+
+_KINDS = (
+    (socket.AF_INET, socket.SOCK_STREAM),
+    (socket.AF_INET, socket.SOCK_DGRAM),
+    (socket.AF_INET6, socket.SOCK_STREAM),
+    (socket.AF_INET6, socket.SOCK_DGRAM),
+)
+_NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
+
+
+class NoPortError(Exception):
+    """No port is free; the text names where was looked."""
+
+
+def default_directory() -> Path:
+    """Where the lock files of this host lie."""
+    shared = Path("/run/lock")
+    try:
+        usable = stat.S_IMODE(shared.stat().st_mode) == 0o1777
+    except OSError:
+        usable = False
+    return (shared if usable else Path("/tmp")) / "pycloud-ports"  # noqa: S108 - created sticky, see prepare()
+
+
+def prepare(directory: Path) -> None:
+    """Create the shared directory, writable for every user of the host but sticky. Raises OSError."""
+    try:
+        directory.mkdir(parents=True)
+    except FileExistsError:
+        return
+    directory.chmod(0o1777)
+
+
+def choose(directory: Path, bounds: tuple[int, int] | None, taken: Collection[int]) -> tuple[int, int]:
+    """A free port and the descriptor that holds its lock, to be inherited by the session and closed here.
+
+    ``bounds`` are the lowest and highest port allowed, None for the system's choice; ``taken`` are never given.
+    Raises NoPortError, and OSError when the directory cannot be made.
+    """
+    prepare(directory)
+    for port in _candidates(bounds):
+        if port in taken:
+            continue
+        lock = _claim(directory, port)
+        if lock is not None:
+            return port, lock
+    if bounds is None:
+        raise NoPortError("the system offers no port that is free for both TCP and UDP")
+    raise NoPortError(f"none of the ports {bounds[0]} to {bounds[1]} is free")
+
+
+def _candidates(bounds: tuple[int, int] | None) -> Iterable[int]:
+    if bounds is None:
+        return _offered()
+    low, high = bounds
+    start = random.randint(low, high)  # clouds that share a range shall not all try the same port first
+    return (*range(start, high + 1), *range(low, start))
+
+
+def _offered() -> Iterator[int]:
+    for _ in range(ATTEMPTS):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind(("", 0))
+            port: int = probe.getsockname()[1]
+        yield port
+
+
+def _claim(directory: Path, port: int) -> int | None:
+    """The lock's descriptor when nobody holds the lock and nobody uses the port."""
+    lock = _lock(directory / str(port))
+    if lock is None:
+        return None
+    try:
+        if is_free(port):
+            return lock
+    except BaseException:
+        os.close(lock)
+        raise
+    os.close(lock)
+    return None
+
+
+def _lock(path: Path) -> int | None:
+    # Not O_CREAT on a file that is there: in a sticky directory the kernel may refuse that to others (and to root).
+    with suppress(FileExistsError):
+        created = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        os.fchmod(created, 0o644)
+        os.close(created)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None  # somebody's link or private file: that port is theirs
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def is_free(port: int) -> bool:
+    """Whether the port can be bound now for TCP and UDP, on IPv4 and, where the host has it, IPv6."""
+    with ExitStack() as probes:
+        for family, kind in _KINDS:
+            try:
+                probe = probes.enter_context(socket.socket(family, kind))
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(("", port))
+            except OSError as error:
+                if family == socket.AF_INET6 and error.errno in _NO_IPV6:
+                    continue
+                if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                    return False
+                raise
+    return True

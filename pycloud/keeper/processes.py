@@ -1,0 +1,192 @@
+"""Processes as the kernel shows them below /proc, and signals that reach only the process that was meant.
+
+A pid alone is not a name: pids are used again. A process is named by pid and start time (field 22 of its ``stat``, in
+clock ticks since boot), and a scan's finding is signalled through a pidfd after that pair was checked.
+
+May touch: /proc (reading) and the processes it is told to signal.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+VARIABLE = b"PYCLOUD_SESSION="
+_PROC = "/proc"
+_KTHREADD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process at the moment of looking. ``session`` is its PYCLOUD_SESSION, where that was read and is set."""
+
+    pid: int
+    state: str
+    parent: int
+    group: int
+    sid: int
+    start_time: int
+    session: str | None = None
+
+    @property
+    def dead(self) -> bool:
+        """A zombie runs nothing and holds nothing: it counts as dead."""
+        return self.state in "ZXx"
+
+
+def boot_id() -> str:
+    """Names this boot of the host: pids and start times mean nothing in another."""
+    return Path(_PROC, "sys/kernel/random/boot_id").read_text().strip()
+
+
+def ticks_now() -> int:
+    """This moment on the clock of start times."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+
+
+def look(pid: int) -> Process | None:
+    """The process with this pid, None when there is none."""
+    data = _read(f"{_PROC}/{pid}/stat")
+    return parse_stat(data) if data else None
+
+
+def parse_stat(data: bytes) -> Process:
+    """One line of ``stat``. The command's name, in parentheses, may itself hold spaces and parentheses."""
+    head, _, tail = data.rpartition(b")")
+    fields = tail.split()
+    return Process(
+        pid=int(head.partition(b" ")[0]),
+        state=fields[0].decode(),
+        parent=int(fields[1]),
+        group=int(fields[2]),
+        sid=int(fields[3]),
+        start_time=int(fields[19]),
+    )
+
+
+def alive(pid: int, start_time: int) -> bool:
+    """Whether exactly this process lives."""
+    process = look(pid)
+    return process is not None and process.start_time == start_time and not process.dead
+
+
+def environ_of(pid: int) -> bytes | None:
+    """The environment that the process was started with; empty while it is between two programs, None if hidden."""
+    return _read(f"{_PROC}/{pid}/environ")
+
+
+def session_in(environ: bytes | None) -> str | None:
+    """The value of PYCLOUD_SESSION in an environment as /proc shows it."""
+    if not environ or VARIABLE not in environ:
+        return None
+    for item in environ.split(b"\0"):
+        if item.startswith(VARIABLE):
+            return os.fsdecode(item[len(VARIABLE) :])
+    return None
+
+
+def scan(known_sids: Collection[int] = ()) -> list[Process]:
+    """Every living process but this one. The environment is not read where ``known_sids`` holds the process' sid."""
+    return list(_scan(known_sids))
+
+
+def _scan(known_sids: Collection[int]) -> Iterator[Process]:
+    for pid in _pids():
+        process = look(pid)
+        if process is None or process.dead or _KTHREADD in (pid, process.parent):
+            continue
+        if process.sid in known_sids:
+            yield process
+            continue
+        session = session_in(environ_of(pid))
+        yield _with_session(process, session) if session else process
+
+
+def _with_session(p: Process, session: str) -> Process:
+    return Process(p.pid, p.state, p.parent, p.group, p.sid, p.start_time, session)
+
+
+def _pids() -> Iterator[int]:
+    me = os.getpid()
+    with os.scandir(_PROC) as entries:
+        for entry in entries:
+            if entry.name.isdigit() and int(entry.name) != me:
+                yield int(entry.name)
+
+
+def own_children() -> list[int]:
+    """Pids of this process' children, zombies included; those that were reparented to it too.
+
+    Only the main thread starts processes here and only it is given orphans, so its list is the whole one.
+    """
+    me = os.getpid()
+    data = _read(f"{_PROC}/{me}/task/{me}/children")
+    if data is not None:
+        return [int(pid) for pid in data.split()]
+    # A kernel built without that file.
+    return [pid for pid in _pids() if (process := look(pid)) is not None and process.parent == me]
+
+
+def send(process: Process, *signals: signal.Signals) -> None:
+    """Signal this process and no other that may have its pid by now."""
+    try:
+        fd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        now = look(process.pid)
+        if now is not None and now.start_time == process.start_time:
+            for number in signals:
+                signal.pidfd_send_signal(fd, number)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        log.warning("may not signal process %d of session %s", process.pid, process.session)
+    finally:
+        os.close(fd)
+
+
+def send_group(leader: int, *signals: signal.Signals) -> None:
+    """Signal a group whose leader is our own child and not yet reaped: nobody else can have its number."""
+    for number in signals:
+        try:
+            os.killpg(leader, number)
+        except ProcessLookupError:
+            return
+        except PermissionError:
+            log.warning("may not signal all of process group %d", leader)
+
+
+def group_is_empty(leader: int) -> bool:
+    """Whether no process, zombies included, is in the group."""
+    try:
+        os.killpg(leader, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _read(path: str) -> bytes | None:
+    """A file below /proc; None when the process is gone or hidden from us."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    try:
+        parts = []
+        while part := os.read(fd, 65536):
+            parts.append(part)
+        return b"".join(parts)
+    except (ProcessLookupError, PermissionError):
+        return None
+    finally:
+        os.close(fd)

@@ -1,0 +1,149 @@
+"""What the daemon and its keeper say to each other: version, operations, lines, and how they find the socket.
+
+JSON objects, one per line, both ways. A request carries ``op`` and, when it wants an answer, ``seq``; the answer
+carries the same ``seq`` and either the result's keys or ``error: {code, message}``. An event carries ``event`` and no
+``seq``. The daemon imports this file too: standard library only, nothing happens on import.
+
+=========  ==============================================================================  ==========================
+operation  request                                                                         answer
+=========  ==============================================================================  ==========================
+hello      version                                                                         version, pid
+start      session, script, env, user, hostname, cloud, sessions, port_range, record       pid, port, started
+note       session, note (merged into the record)                                          (nothing)
+stop       session, grace (seconds), note                                                  found
+forget     session                                                                         (nothing)
+list                                                                                       sessions
+=========  ==============================================================================  ==========================
+
+Event ``ended``: session, exit_code (int or null), reason (str or null), ended (Unix seconds).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+VERSION = 1
+
+HELLO, START, NOTE, STOP, FORGET, LIST = "hello", "start", "note", "stop", "forget", "list"
+ENDED = "ended"
+
+BAD_REQUEST = "bad_request"
+START_FAILED = "start_failed"
+NOT_FOUND = "not_found"
+ALIVE = "alive"
+NOT_REMOVED = "not_removed"
+
+#: A script of 1 MiB takes at most 6 MiB as JSON; this leaves room for larger settings and stays affordable.
+MAX_LINE = 64 * 1024 * 1024
+
+#: The longest path that fits into a socket address, in bytes.
+LONGEST_ADDRESS = 107
+
+
+class LineError(ValueError):
+    """What came over the socket is not a line of this protocol."""
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """One line, newline included. ASCII only, so that lone surrogates survive."""
+    return json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """The object on one line. Raises LineError."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise LineError(f"not JSON: {error}") from error
+    if not isinstance(message, dict):
+        raise LineError("not a JSON object")
+    return message
+
+
+class Lines:
+    """Cuts a stream of bytes into lines.
+
+    ``longest`` bounds what one line may take, in bytes. Use None for what the keeper says: the answer to ``list`` grows
+    with the records that it was given.
+    """
+
+    def __init__(self, longest: int | None = MAX_LINE) -> None:
+        self._longest = longest
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that ``data`` completes, without newline. Raises LineError when one grows too long."""
+        *complete, rest = data.split(b"\n")
+        if complete:
+            complete[0] = b"".join([*self._parts, complete[0]])
+            self._parts, self._size = [], 0
+        if rest:
+            self._parts.append(rest)
+            self._size += len(rest)
+        if self._longest is not None and self._size > self._longest:
+            raise LineError(f"a line longer than {self._longest} bytes")
+        return [line for line in complete if line.strip()]
+
+
+def connect(path: Path, timeout: float | None = None) -> socket.socket:
+    """A socket connected to the keeper at ``path``, which may be longer than a socket address. Raises OSError."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout)
+        with _address(path) as address:
+            connection.connect(address)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def bind(path: Path) -> socket.socket:
+    """A listening socket at ``path``, mode 0600; a stale one is replaced. Raises OSError, also when one is in use.
+
+    Changes the umask for a moment: call it before there are threads.
+    """
+    _clear_stale(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    umask = os.umask(0o177)
+    try:
+        with _address(path) as address:
+            listener.bind(address)
+        listener.listen(128)
+    except BaseException:
+        listener.close()
+        raise
+    finally:
+        os.umask(umask)
+    return listener
+
+
+def _clear_stale(path: Path) -> None:
+    if not path.is_socket():
+        return
+    try:
+        connect(path, timeout=1.0).close()
+    except (ConnectionRefusedError, FileNotFoundError):
+        path.unlink(missing_ok=True)
+    else:
+        raise OSError(f"another process listens at {path}")
+
+
+@contextmanager
+def _address(path: Path) -> Iterator[str]:
+    """A name of ``path`` that fits into a socket address: through a descriptor of its directory where it is long."""
+    if len(os.fsencode(path)) <= LONGEST_ADDRESS:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)

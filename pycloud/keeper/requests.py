@@ -1,0 +1,90 @@
+"""Reads requests: from JSON objects to typed values, or a refusal that names the field. Pure; touches nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+from pycloud.keeper import protocol
+from pycloud.keeper.starting import Request
+
+_SESSION = re.compile(r"[0-9a-f]{20}")
+
+T = TypeVar("T")
+
+
+class RefusedError(Exception):
+    """A request that gets an error for an answer."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def answer(self) -> dict[str, Any]:
+        """The error as it goes over the wire."""
+        return {"error": {"code": self.code, "message": self.message}}
+
+
+def is_session(value: object) -> bool:
+    """Whether this is an id: it becomes part of paths, so nothing else may pass."""
+    return isinstance(value, str) and _SESSION.fullmatch(value) is not None
+
+
+def session_of(message: dict[str, Any]) -> str:
+    """The field ``session``. Raises RefusedError."""
+    session = field(message, "session", str)
+    if not is_session(session):
+        raise RefusedError(protocol.BAD_REQUEST, "session is not 20 lower-case hexadecimal digits")
+    return session
+
+
+def field(message: dict[str, Any], name: str, kind: type[T]) -> T:
+    """The field ``name``, which must be of ``kind``. Raises RefusedError."""
+    value = message.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise RefusedError(protocol.BAD_REQUEST, f"{name} is missing or not of type {kind.__name__}")
+    return value
+
+
+def optional(message: dict[str, Any], name: str, kind: type[T]) -> T | None:
+    """The field ``name``, None when it is missing or null. Raises RefusedError."""
+    return None if message.get(name) is None else field(message, name, kind)
+
+
+def grace_of(message: dict[str, Any]) -> float:
+    """The field ``grace`` in seconds. Raises RefusedError."""
+    value = message.get("grace")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+        raise RefusedError(protocol.BAD_REQUEST, "grace is not a number of seconds")
+    return float(value)
+
+
+def start_request(message: dict[str, Any]) -> Request:
+    """All fields of ``start``. Raises RefusedError."""
+    return Request(
+        session=session_of(message),
+        script=field(message, "script", str),
+        env=_env(field(message, "env", dict)),
+        user=optional(message, "user", str),
+        hostname=field(message, "hostname", str),
+        cloud=field(message, "cloud", str),
+        sessions=field(message, "sessions", int),
+        port_range=_port_range(optional(message, "port_range", list)),
+        record=field(message, "record", dict),
+    )
+
+
+def _env(env: dict[Any, Any]) -> dict[str, str]:
+    for key, value in env.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise RefusedError(protocol.BAD_REQUEST, f"env: the value of {key} is not a string")
+    return env
+
+
+def _port_range(bounds: list[Any] | None) -> tuple[int, int] | None:
+    if bounds is None:
+        return None
+    if len(bounds) != 2 or not all(type(port) is int for port in bounds) or not 1 <= bounds[0] <= bounds[1] <= 65535:
+        raise RefusedError(protocol.BAD_REQUEST, "port_range is not [low, high] within 1 to 65535")
+    return bounds[0], bounds[1]

@@ -1,0 +1,160 @@
+"""Starts one session: port, journal, directory, log, process.
+
+May touch: the directories of the cloud, and the directory of port locks.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pycloud.keeper import command, faults, logs, ports, processes, workdir
+from pycloud.keeper.book import Book
+from pycloud.keeper.command import Identity, StartError
+from pycloud.keeper.family import Family, Leader
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be started. ``env`` is complete but for PYCLOUD_PORT; ``record`` is kept and given back unread."""
+
+    session: str
+    script: str
+    env: dict[str, str]
+    user: str | None
+    hostname: str
+    cloud: str
+    sessions: int
+    port_range: tuple[int, int] | None
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where things lie below the data directory."""
+
+    data: Path
+
+    @property
+    def state(self) -> Path:
+        return self.data / "state"
+
+    def work(self, session: str) -> Path:
+        return self.data / "work" / session
+
+    def log(self, session: str) -> Path:
+        return self.data / "logs" / f"{session}.log"
+
+    def prepare(self) -> None:
+        """Make the directories. Only ``work`` may be passed through by sessions of another user. Raises OSError."""
+        for name, mode in (("work", 0o711), ("state", 0o700), ("logs", 0o700)):
+            directory = self.data / name
+            directory.mkdir(exist_ok=True)
+            directory.chmod(mode)
+
+
+class Starter:
+    """Raises StartError from ``start``; what was made until then is for the caller to undo."""
+
+    def __init__(self, paths: Paths, book: Book, family: Family, ports_dir: Path) -> None:
+        self._paths = paths
+        self._book = book
+        self._family = family
+        self._ports_dir = ports_dir
+
+    def start(self, request: Request, now: float) -> None:
+        """Start a session that is not in the book. ``now`` is monotonic."""
+        path = self._paths.work(request.session) / workdir.SCRIPT
+        argv = command.command_for(request.script, path)
+        try:
+            identity = command.identity_of(request.user)
+            # Before the journal, which names the port: all that a crash leaves of this is an empty file.
+            port, lock = ports.choose(self._ports_dir, request.port_range, self._family.ports)
+            try:
+                self._start(request, argv, identity, port, lock, now)
+            finally:
+                os.close(lock)
+        except (ports.NoPortError, OSError, ValueError) as error:
+            raise StartError(_reason(error)) from error
+
+    def _start(
+        self, request: Request, argv: list[str], identity: Identity | None, port: int, lock: int, now: float
+    ) -> None:
+        session = request.session
+        self._book.open(session, {"starting": time.time(), "port": port, "record": request.record})
+        faults.point("keeper.after_journal")
+        workdir.create(self._paths.work(session), request.script, _info(request, port), identity)
+        faults.point("keeper.after_workdir")
+        output = logs.create(self._paths.log(session))
+        try:
+            pid = spawn(
+                argv, self._paths.work(session), {**request.env, "PYCLOUD_PORT": str(port)}, identity, output, lock
+            )
+        finally:
+            os.close(output)
+        faults.point("keeper.after_spawn")
+        start_time = _start_time(pid)
+        self._family.add(session, Leader(pid, start_time, ours=True, port=port), now)
+        self._book.write(session, running(pid, start_time, port))
+        faults.point("keeper.after_running")
+
+
+def running(pid: int, start_time: int, port: int | None) -> dict[str, Any]:
+    """The journal's line for a session that runs now."""
+    boot = processes.boot_id()
+    return {"running": time.time(), "pid": pid, "start_time": start_time, "boot_id": boot, "port": port}
+
+
+def spawn(
+    argv: list[str], directory: Path, env: dict[str, str], identity: Identity | None, output: int, lock: int
+) -> int:
+    """Start the process, in a session and group of its own; its pid. Raises StartError, ValueError."""
+    who: dict[str, Any] = {}
+    if identity is not None:
+        who = {"user": identity.uid, "group": identity.gid, "extra_groups": identity.groups}
+    try:
+        process = subprocess.Popen(
+            argv,
+            cwd=directory,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=(lock,),
+            start_new_session=True,
+            **who,
+        )
+    except OSError as error:
+        named = " (named in the script's first line)" if argv[0] != command.SHELL else ""
+        raise StartError(f"cannot start {argv[0]}{named}: {error.strerror or error}") from error
+    # The reaper waits for all children itself: this object shall neither warn nor wait when it is thrown away.
+    process.returncode = 0
+    return process.pid
+
+
+def _start_time(pid: int) -> int:
+    process = processes.look(pid)
+    if process is None:
+        raise OSError(f"process {pid} cannot be seen in /proc")
+    return process.start_time
+
+
+def _info(request: Request, port: int) -> dict[str, Any]:
+    return {
+        "hostname": request.hostname,
+        "port": port,
+        "sessions": request.sessions,
+        "session": request.session,
+        "cloud": request.cloud,
+    }
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, for a requester: the system's words, without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)

@@ -1,0 +1,142 @@
+"""Bounded logs: old blocks go, offsets stay, and no hole is ever read as text."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pycloud.keeper import logs, sweeper
+from pycloud.keeper.sweeper import LATEST, SOONEST, Sweeper, next_delay
+
+KEEP = 64 * 1024
+
+
+@pytest.fixture(params=["disk", "memory"])
+def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A directory on the disk's file system, and one on tmpfs."""
+    if request.param == "disk":
+        yield tmp_path
+        return
+    shared = Path("/dev/shm")
+    if not shared.is_dir():
+        pytest.skip("this host has no /dev/shm")
+    path = Path(tempfile.mkdtemp(dir=shared))
+    yield path
+    shutil.rmtree(path)
+
+
+def lines(first: int, count: int) -> bytes:
+    return b"".join(b"%015d\n" % number for number in range(first, first + count))
+
+
+def write(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+def used(path: Path) -> int:
+    return path.stat().st_blocks * 512
+
+
+@pytest.mark.parametrize("holes", [True, False])
+def test_old_blocks_are_freed_and_offsets_stay(directory: Path, monkeypatch: pytest.MonkeyPatch, holes: bool) -> None:
+    if not holes:
+        monkeypatch.setattr(logs, "punch", no_holes)
+    path = directory / "log"
+    everything = lines(0, 100_000)
+    written = 0
+    fd = logs.create(path)
+    try:
+        for part in range(10):
+            written += os.write(fd, everything[part * 160_000 : (part + 1) * 160_000])
+            logs.bound(path, KEEP)
+            assert path.stat().st_size == written
+            assert KEEP <= used(path) <= KEEP + 2 * 4096
+            offset, data = logs.tail(path, 10 * KEEP)
+            assert len(data) >= KEEP
+            assert data == everything[offset:written]
+    finally:
+        os.close(fd)
+
+
+def no_holes(fd: int, length: int) -> None:
+    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+
+def test_a_short_log_is_left_alone(directory: Path) -> None:
+    path = directory / "log"
+    write(path, b"x" * KEEP)
+    logs.bound(path, KEEP)
+    assert path.read_bytes() == b"x" * KEEP
+
+
+def test_tail(directory: Path) -> None:
+    path = directory / "log"
+    write(path, b"")
+    assert logs.tail(path, 10) == (0, b"")
+    write(path, b"0123456789")
+    assert logs.tail(path, 4) == (6, b"6789")
+    assert logs.tail(path, 100) == (0, b"0123456789")
+    assert logs.tail(path, 0) == (10, b"")
+    os.truncate(path, 1 << 20)
+    assert logs.tail(path, 4096) == (1 << 20, b"")
+
+
+def test_tail_does_not_follow_links(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "log").symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError, match="symbolic link"):
+        logs.tail(tmp_path / "log", 10)
+
+
+def test_a_log_is_new_and_private(tmp_path: Path) -> None:
+    fd = logs.create(tmp_path / "log")
+    os.close(fd)
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):
+        logs.create(tmp_path / "log")
+
+
+@given(st.floats(SOONEST, 60), st.integers(-1000, 1 << 40), st.integers(1, 1 << 40))
+def test_the_next_sweep_is_within_bounds(elapsed: float, growth: int, keep: int) -> None:
+    assert SOONEST <= next_delay(elapsed, growth, keep) <= LATEST
+
+
+def test_the_next_sweep_follows_the_growth() -> None:
+    assert next_delay(10, 0, KEEP) == LATEST
+    assert next_delay(1, 0, KEEP) == 2
+    assert next_delay(10, KEEP, KEEP) == 2.5
+    assert next_delay(1, 100 * KEEP, KEEP) == SOONEST
+    assert next_delay(4, KEEP // 4, KEEP) == 4
+
+
+def test_no_session_no_sweep(tmp_path: Path) -> None:
+    logged = Sweeper(lambda session: tmp_path / session, KEEP)
+    assert logged.due() is None
+    logged.add("s", now=5.0)
+    assert logged.due() == 5.0 + SOONEST
+    write(tmp_path / "s", b"x" * 10 * KEEP)
+    logged.tick(now=5.5)
+    assert used(tmp_path / "s") <= KEEP + 4096
+    write(tmp_path / "s", b"x" * 10 * KEEP)
+    logged.discard("s")
+    assert used(tmp_path / "s") <= KEEP + 4096
+    assert logged.due() is None
+
+
+def test_idle_logs_are_looked_at_rarely(tmp_path: Path) -> None:
+    logged = Sweeper(lambda session: tmp_path / session, KEEP)
+    logged.add("without a file", now=0.0)
+    now = 0.0
+    for _ in range(20):
+        now = logged.due() or 0.0
+        logged.tick(now)
+    assert logged.due() == now + sweeper.LATEST

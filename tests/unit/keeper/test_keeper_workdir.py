@@ -1,0 +1,120 @@
+"""Working directories: made private, and removed whatever is in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from pycloud.keeper import workdir
+from pycloud.keeper.remover import Remover
+from tests.support.waiting import wait_until
+
+
+def test_it_holds_script_and_facts(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    workdir.create(path, "echo ü\n", {"port": 1}, None)
+    assert path.stat().st_mode & 0o777 == 0o700
+    assert (path / "pycloud.init").read_text() == "echo ü\n"
+    assert (path / "pycloud.init").stat().st_mode & 0o777 == 0o700
+    assert json.loads((path / "pycloud.json").read_text()) == {"port": 1}
+
+
+def test_nothing_to_remove_is_fine(tmp_path: Path) -> None:
+    workdir.remove(tmp_path / "nothing")
+
+
+def test_a_tree_is_removed_and_links_are_not_followed(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("keep me")
+    tree = tmp_path / "tree"
+    for name in ("a/b/c", "a/b/d", "e"):
+        (tree / name).mkdir(parents=True)
+        (tree / name / "file").write_text("x")
+        (tree / name / "link").symlink_to(precious)
+    (tree / "link").symlink_to(precious, target_is_directory=True)
+    os.mkfifo(tree / "pipe")
+    workdir.remove(tree)
+    assert not tree.exists()
+    assert (precious / "file").read_text() == "keep me"
+
+
+def test_a_link_in_place_of_the_directory_is_removed_alone(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (tmp_path / "link").symlink_to(precious)
+    workdir.remove(tmp_path / "link")
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_no_depth_is_too_deep(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(3000):  # far beyond the longest path, Python's recursion and most limits on descriptors
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    workdir.remove(top)
+    assert not top.exists()
+
+
+def _as_nobody_remove(tree: Path) -> int:
+    """Remove ``tree`` in a child that has no special rights; its exit status."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgid(65534)
+            os.setuid(65534)
+            workdir.remove(tree)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes users")
+def test_rights_given_away_are_taken_back(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    tree = home / "tree"
+    (tree / "a" / "b").mkdir(parents=True)
+    (tree / "a" / "b" / "file").write_text("x")
+    for path in (home, tree, tree / "a", tree / "a" / "b"):
+        os.chown(path, 65534, 65534)
+    for path in (tree / "a" / "b", tree / "a", tree):
+        path.chmod(0)
+    for path in (tmp_path, *list(tmp_path.parents)[:2]):
+        path.chmod(0o755)
+    assert _as_nobody_remove(tree) == 0
+    assert not tree.exists()
+
+
+def test_small_things_go_at_once_and_big_ones_in_a_thread(tmp_path: Path) -> None:
+    woken = threading.Event()
+    remover = Remover(woken.set)
+    done: list[tuple[str, OSError | None]] = []
+    small, big = tmp_path / "small", tmp_path / "big"
+    small.mkdir()
+    (small / "file").touch()
+    remover.remove([small, tmp_path / "no log"], lambda error: done.append(("small", error)))
+    assert done == [("small", None)]
+    (big / "sub").mkdir(parents=True)
+    remover.remove([big], lambda error: done.append(("big", error)))
+    assert len(done) == 1
+    assert woken.wait(10)
+    wait_until(lambda: remover.collect() or len(done) == 2)
+    assert done[1] == ("big", None)
+    assert not big.exists()
+    assert not small.exists()
+
+
+def test_what_cannot_be_removed_is_said(tmp_path: Path) -> None:
+    said: list[OSError | None] = []
+    Remover(lambda: None).remove([Path("/proc/version")], said.append)
+    assert isinstance(said[0], OSError)
