@@ -38,7 +38,8 @@ def logs_response(cloud: str, session: str, offset: int, data: bytes) -> LogsRes
 
     Where the piece begins within a UTF-8 character, that one is left out, and ``offset`` moves on.
     """
-    cut = next((i for i, byte in enumerate(data[:4]) if byte & 0xC0 != 0x80), 0)
+    none = len(data) if len(data) < 4 else 0
+    cut = next((i for i, byte in enumerate(data[:4]) if byte & 0xC0 != 0x80), none)
     try:
         text, encoding = data[cut:].decode(), "utf-8"
     except UnicodeDecodeError:

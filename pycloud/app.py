@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pycloud
-from pycloud import service
+from pycloud import directories, service
 from pycloud.config import Config, runtime_kind
-from pycloud.config_sources import Host, add_flags, load, suggestion
+from pycloud.config.sources import Host, add_flags, load, suggestion
 from pycloud.detach import Outcome, Readiness, detach
 from pycloud.errors import ConfigError, PyCloudError
 from pycloud.pidfile import PidFile, holder
@@ -101,21 +101,13 @@ def _run(arguments: argparse.Namespace) -> int:
         read = ", ".join(map(str, config.files)) or "no file"
         print(f"configuration is ok (read: {read})")
         return 0
-    _make_directories(config)
+    directories.prepare(config)
     if action == "restart" and holder(config.pid_file):
         service.stop(config)
     if action is None:
+        directories.prepare(config)
         return serve(config, _nobody_waits, foreground=True)
     return _start_daemon(config)
-
-
-def _make_directories(config: Config) -> None:
-    """Others may pass through the data directory, as sessions of another user must, but not look around in it."""
-    try:
-        config.data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
-        config.run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-    except OSError as error:
-        raise PyCloudError(f"cannot make the directory {error.filename}: {error.strerror}") from error
 
 
 def _nobody_waits() -> None:
@@ -163,7 +155,7 @@ def _serve_patched(config: Config, ready: Callable[[], None], foreground: bool) 
 
     from pycloud import logs
     from pycloud.daemon import run
-    from pycloud.private_redis import private_redis
+    from pycloud.embedded import private_redis
 
     logs.set_up(config.log_level, config.log_file)
     if os.geteuid() == 0 and config.run_as is None:

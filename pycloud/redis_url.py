@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from pycloud.names import DEFAULT_NAMESPACE
+
 SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -62,6 +64,16 @@ def _database(path: str, query: str | None) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ValueError("what follows the host must be a database number, as in redis://localhost:6379/0")
     return int(text)
+
+
+def check_database(url: str, namespace: str) -> None:
+    """Raises ValueError where the URL names a database and nothing else keeps its clouds apart from the others."""
+    database = parse_redis_url(url).database
+    if database and namespace == DEFAULT_NAMESPACE:
+        raise ValueError(
+            f"Redis pub/sub ignores database numbers, so a cloud on database {database} would hear the requests meant "
+            "for the others too: use database 0, or a namespace of its own (--namespace)"
+        )
 
 
 def hide_password(url: str) -> str:

@@ -101,6 +101,7 @@ def record_of(session: Session) -> list[str]:
         "exit_code": session.exit_code,
         "reason": session.reason,
         "request": session.request,
+        "runtime": session.runtime,
     }
     return [str(part) for pair in fields.items() if pair[1] is not None for part in pair]
 

@@ -57,6 +57,7 @@ class Session:
     token: str
     host: str
     created: float
+    runtime: str = "script"
     state: State = State.STARTING
     port: int | None = None
     started: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -77,3 +78,15 @@ def requester_on() -> Iterator[Callable[[RedisServer], Requester]]:
     yield make
     for requester in made:
         requester.__exit__()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB that can be filled (needs root)."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount")
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], check=True)
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)

@@ -1,7 +1,7 @@
 """Every setting of the daemon, each described once.
 
 ``Config`` is the one list: its fields carry type, default, kind and help; the flags, the environment variables, the
-keys of files and ``--help`` are all derived from them. Reading the sources is done in ``config_sources``. Add a setting
+keys of files and ``--help`` are all derived from them. Reading the sources is done in ``sources``. Add a setting
 by adding a field here; nothing else needs to know. Pure: no I/O, no gevent, no Redis.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, get_type_hints
 
-from pycloud import config_types as types
+from pycloud.config import kinds as types
 from pycloud.names import DEFAULT_NAMESPACE
 
 DEFAULT_REDIS = "redis://localhost:6379/0"

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pycloud.config import FROM_DEFAULT, Config, Setting, settings
+from pycloud.config import DEFAULT_REDIS, FROM_DEFAULT, Config, Setting, settings
 from pycloud.errors import ConfigError
 from pycloud.names import DEFAULT_NAMESPACE
-from pycloud.redis_url import parse_redis_url
+from pycloud.redis_url import check_database
 
 SYSTEM_FILE = Path("/etc/pycloud/pycloud.toml")
 
@@ -100,14 +100,27 @@ def load(flags: Mapping[str, Any], host: Host, *, config_file: str | None = None
     return config
 
 
+def load_target(flags: Mapping[str, Any], host: Host, *, config_file: str | None = None) -> tuple[str, str]:
+    """Redis URL and namespace alone, for a requester: the daemon's other settings are none of its business."""
+    values = {"redis": DEFAULT_REDIS, "namespace": DEFAULT_NAMESPACE}
+    files = _files(host, config_file, readable_only=True)
+    for given in _all_given(files, host.environ, flags):
+        if given.setting.name in values:
+            values[given.setting.name] = str(given.read())
+    return values["redis"], values["namespace"]
+
+
 def suggestion(word: str, known: list[str]) -> str:
     """``, did you mean X?`` or nothing: to be put behind a message about the unknown ``word``."""
     close = difflib.get_close_matches(word, known, n=1)
     return f", did you mean {close[0]}?" if close else ""
 
 
-def _files(host: Host, named: str | None) -> dict[Path, dict[str, Any]]:
-    """What the files hold, the strongest last. A file that was named must exist, the usual ones need not."""
+def _files(host: Host, named: str | None, *, readable_only: bool = False) -> dict[Path, dict[str, Any]]:
+    """What the files hold, the strongest last. A file that was named must exist, the usual ones need not.
+
+    ``readable_only``: of the usual ones, pass over what this user may not read (a daemon's file may hold a password).
+    """
     variable = host.environ.get("PYCLOUD_CONFIG")
     explicit = named or variable
     if explicit:
@@ -117,7 +130,8 @@ def _files(host: Host, named: str | None) -> dict[Path, dict[str, Any]]:
             raise ConfigError(f"{origin}: there is no file {explicit}")
         return {Path(explicit).expanduser().absolute(): content}
     own = host.directory("XDG_CONFIG_HOME", host.home / ".config") / "pycloud" / "pycloud.toml"
-    found = {file: _toml(file) for file in (host.system_file, own)}
+    usual = [file for file in (host.system_file, own) if not readable_only or os.access(file, os.R_OK)]
+    found = {file: _toml(file) for file in usual}
     return {file: content for file, content in found.items() if content is not None}
 
 
@@ -174,12 +188,10 @@ def _add_defaults(values: dict[str, Any], host: Host, daemon: bool) -> None:
 
 def _check_together(config: Config, host: Host) -> None:
     """What no setting can tell by itself."""
-    database = parse_redis_url(config.redis).database
-    if database != 0 and config.namespace == DEFAULT_NAMESPACE:
-        raise ConfigError(
-            f"{_where(config, 'redis')}: Redis pub/sub ignores database numbers, so a cloud on database {database} "
-            "would hear the requests meant for the others too: use database 0, or a namespace of its own (--namespace)"
-        )
+    try:
+        check_database(config.redis, config.namespace)
+    except ValueError as error:
+        raise ConfigError(f"{_where(config, 'redis')}: {error}") from None
     if config.run_as is None:
         return
     if host.uid != 0:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 
 from pycloud.config import Config
-from pycloud.embedded import EmbeddedRedis, await_predecessor, is_listening
+from pycloud.embedded.server import EmbeddedRedis, await_predecessor, is_listening
 from pycloud.redis_url import parse_redis_url
 
 #: How long the private Redis of a daemon that was killed may take to end, in seconds.

@@ -23,8 +23,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from pycloud.embedded.program import find_server
 from pycloud.errors import EmbeddedRedisError
-from pycloud.redis_program import find_server
 from pycloud.redis_url import parse_redis_url
 
 ADDRESS = "127.0.0.1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pycloud.answers import create_response, logs_response, status_response
@@ -70,6 +70,7 @@ def test_refusals_keep_the_original_three_keys() -> None:
         assert answer == {"cloud": CLOUD, "id": "s", "status": False, "error": body}
 
 
+@example(text="\x80", cut=1)
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1), st.integers(0, 50))
 def test_output_cut_within_a_character_stays_text(text: str, cut: int) -> None:
     data = text.encode()[cut:]

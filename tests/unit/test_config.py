@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 import pytest
 
 from pycloud.config import Config, runtime_kind, settings
-from pycloud.config_sources import Host, add_flags, load
+from pycloud.config.sources import Host, add_flags, load, load_target
 from pycloud.errors import ConfigError
 
 
@@ -275,3 +276,14 @@ def test_runtime_kind(machine: Machine, runtime: str, in_container: bool, socket
 
 def test_repr_shows_no_password(machine: Machine) -> None:
     assert "secret" not in repr(machine.load(redis="redis://:secret@h"))
+
+
+def test_a_requester_reads_two_settings_and_minds_no_others(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.write(machine.system_file, 'redis = "redis://h"\nrun_as = "no such user"\nheartbeat = "often"\n')
+    host = Host(1000, "box", machine.environ, machine.home, machine.system_file)
+    assert load_target({}, host) == ("redis://h", "year4000.pycloud")
+    assert load_target({"redis": "redis://i", "namespace": "mine"}, host) == ("redis://i", "mine")
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    assert load_target({}, host)[0] == "redis://localhost:6379/0", "a file that it may not read is not for it"
+    with pytest.raises(ConfigError, match="there is no file"):
+        load_target({}, host, config_file="/no/such/file.toml")

@@ -16,10 +16,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from pycloud.config import Config
-from pycloud.embedded import EmbeddedRedis, await_predecessor, is_listening
+from pycloud.embedded import private_redis, wants_embedded
+from pycloud.embedded.program import find_server
+from pycloud.embedded.server import EmbeddedRedis, await_predecessor, is_listening
 from pycloud.errors import EmbeddedRedisError
-from pycloud.private_redis import private_redis, wants_embedded
-from pycloud.redis_program import find_server
 from tests.support.redis_server import binaries, free_port
 from tests.support.waiting import wait_until
 
@@ -29,7 +29,7 @@ if sys.argv[3] == "patched":
     from gevent import monkey
     monkey.patch_all(subprocess=False, os=False, signal=False)
 from pathlib import Path
-from pycloud.embedded import EmbeddedRedis
+from pycloud.embedded.server import EmbeddedRedis
 with EmbeddedRedis(sys.argv[1], Path(sys.argv[2])) as server:
     print(server.pid, flush=True)
     time.sleep(600)

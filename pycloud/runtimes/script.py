@@ -1,0 +1,165 @@
+"""Script sessions: children of the keeper, which this runtime only talks to (see the package ``keeper``)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+from time import time
+from typing import Any
+
+from gevent.event import AsyncResult
+
+from pycloud.config import Config
+from pycloud.errors import KeeperError, StartFailed
+from pycloud.keeper import logs, protocol
+from pycloud.runtimes import Exit, Found, Order, Phase, Started
+from pycloud.runtimes.environment import session_environment
+from pycloud.runtimes.keeper_link import KeeperLink, KeeperSettings, Message, Refusal
+
+#: Why nobody knows the exit code of a session that the keeper has no record of.
+GONE = "the keeper's record of it is gone"
+
+log = logging.getLogger(__name__)
+
+
+class ScriptRuntime:
+    """Runs scripts on this host. ``cloud`` is the cloud's id, ``nofile`` the soft descriptor limit of sessions."""
+
+    kind = "script"
+
+    def __init__(self, config: Config, cloud: str, nofile: int) -> None:
+        self._config, self._cloud = config, cloud
+        self._ends: dict[str, AsyncResult] = {}
+        self._link = KeeperLink(KeeperSettings(config.data_dir, config.run_dir, config.log_bytes, nofile))
+        self._link.on_event = self._on_event
+        self._link.on_new = self._catch_up
+
+    def open(self) -> None:
+        """Find the keeper or start one. Raises KeeperError."""
+        self._link.open()
+        spoken = self._link.call(protocol.HELLO, version=protocol.VERSION)["version"]
+        if spoken != protocol.VERSION:
+            raise KeeperError(
+                f"the keeper of {self._config.data_dir} speaks version {spoken} of its protocol, this daemon only "
+                f"{protocol.VERSION}: use the version of PyCloud that started it until its sessions have ended"
+            )
+
+    def close(self) -> None:
+        """Hang up; the keeper and its sessions go on."""
+        self._link.close()
+
+    def recover(self) -> list[Found]:
+        """Every session that the keeper knows."""
+        found = [_found(entry) for entry in self._link.call(protocol.LIST)["sessions"]]
+        for session in found:
+            self._expect(session.session)
+            if session.exit:
+                self._settle(session.session, session.exit)
+        return found
+
+    def start(self, order: Order) -> Started:
+        """Start a script. Raises StartFailed with the system's reason."""
+        self._expect(order.session)
+        try:
+            reply = self._link.call(protocol.START, **self._start_fields(order))
+        except Refusal as refusal:
+            self._ends.pop(order.session, None)
+            raise StartFailed(refusal.message) from refusal
+        return Started(reply["port"], reply["started"])
+
+    def note(self, session: str, note: Mapping[str, Any]) -> None:
+        """Merge ``note`` into the session's record; one that is gone has none."""
+        try:
+            self._link.call(protocol.NOTE, session=session, note=note)
+        except Refusal as refusal:
+            log.debug("no note for session %s: %s", session, refusal)
+
+    def wait(self, session: str) -> Exit:
+        """How the session ended, once it has."""
+        exit_: Exit = self._expect(session).get()
+        return exit_
+
+    def stop(self, session: str, grace: float, note: Mapping[str, Any]) -> bool:
+        """End the session and delete what it left; True when it was there."""
+        return bool(self._link.call(protocol.STOP, session=session, grace=grace, note=note)["found"])
+
+    def forget(self, session: str) -> None:
+        """Delete all that is left of it."""
+        self._ends.pop(session, None)
+        try:
+            self._link.call(protocol.FORGET, session=session)
+        except Refusal as refusal:
+            log.warning("session %s cannot be forgotten: %s", session, refusal)
+
+    def tail(self, session: str, count: int) -> tuple[int, bytes]:
+        """The newest output, read from the session's log. Raises FileNotFoundError where there is none."""
+        return logs.tail(self._log_path(session), count)
+
+    def _log_path(self, session: str) -> Path:
+        return self._config.data_dir / "logs" / f"{session}.log"
+
+    def _start_fields(self, order: Order) -> Message:
+        return {
+            "session": order.session,
+            "script": order.script,
+            "env": self._environment(order),
+            "user": self._config.run_as,
+            "hostname": self._config.hostname,
+            "cloud": self._cloud,
+            "sessions": order.sessions,
+            "port_range": self._config.port_range,
+            "record": order.record,
+        }
+
+    def _environment(self, order: Order) -> dict[str, str]:
+        user = {}
+        if self._config.run_as:
+            home = pwd.getpwnam(self._config.run_as).pw_dir
+            user = {"HOME": home, "USER": self._config.run_as}
+        identity = {
+            "PYCLOUD_SESSION": order.session,
+            "PYCLOUD_CLOUD": self._cloud,
+            "PYCLOUD_HOSTNAME": self._config.hostname,
+        }
+        return session_environment(os.environ, self._config.session_env, user, order.env, identity)
+
+    def _expect(self, session: str) -> AsyncResult:
+        return self._ends.setdefault(session, AsyncResult())
+
+    def _settle(self, session: str, exit_: Exit) -> None:
+        end = self._ends.get(session)
+        if end is not None and not end.ready():
+            end.set(exit_)
+
+    def _on_event(self, event: Message) -> None:
+        if event["event"] == protocol.ENDED:
+            self._settle(event["session"], Exit(event["exit_code"], event["reason"], event["ended"]))
+
+    def _catch_up(self) -> None:
+        """After a new line to the keeper: sessions may have ended unheard, or be gone altogether."""
+        known = {entry["session"]: entry for entry in self._link.call(protocol.LIST)["sessions"]}
+        for session in list(self._ends):
+            exit_ = _exit(known[session]) if session in known else Exit(None, GONE, time())
+            if exit_ is not None:
+                self._settle(session, exit_)
+
+
+def _found(entry: Message) -> Found:
+    started = None if entry["started"] is None else Started(entry["port"], entry["started"])
+    return Found(
+        session=entry["session"],
+        phase=Phase(entry["state"]),
+        record=entry["record"],
+        started=started,
+        exit=_exit(entry),
+        removal=entry["removing"],
+    )
+
+
+def _exit(entry: Message) -> Exit | None:
+    if entry["ended"] is None:
+        return None
+    return Exit(entry["exit_code"], entry["reason"], entry["ended"])
