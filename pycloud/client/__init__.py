@@ -1,0 +1,218 @@
+"""The blocking Python client: start sessions on a PyCloud, ask about them, end them.
+
+A documented library (README.md, "As a library") and what ``pycloudctl`` is made of. Loads neither gevent nor docker,
+and nothing of the daemon. How a request is sent and awaited is in ``request.py``.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+from pycloud.client.errors import NoAnswer, NoCloud, RequestRefused, UnusableAnswer
+from pycloud.client.line import Lines
+from pycloud.client.records import Records, SessionRecord
+from pycloud.client.request import Ask, Exchange
+from pycloud.config import DEFAULT_REDIS
+from pycloud.decoding import usable_id
+from pycloud.errors import PyCloudError, RedisUnavailable
+from pycloud.messages import (
+    DEFAULT_TAIL,
+    CreateRequest,
+    CreateResponse,
+    LogsRequest,
+    LogsResponse,
+    Rank,
+    RemoveRequest,
+    RemoveResponse,
+    Response,
+    StatusRequest,
+    StatusResponse,
+)
+from pycloud.names import DEFAULT_NAMESPACE, Names, owner_of
+from pycloud.redis_url import check_database
+
+__all__ = [
+    "Answer",
+    "Client",
+    "Created",
+    "NoAnswer",
+    "NoCloud",
+    "PyCloudError",
+    "RedisUnavailable",
+    "RequestRefused",
+    "SessionRecord",
+    "UnusableAnswer",
+]
+
+DEFAULT_TIMEOUT = 10.0
+ID_BYTES = 10
+
+T = TypeVar("T")
+
+RESPONSES: dict[str, type[Response]] = {
+    CreateRequest.op: CreateResponse,
+    StatusRequest.op: StatusResponse,
+    RemoveRequest.op: RemoveResponse,
+    LogsRequest.op: LogsResponse,
+}
+
+
+class Created(CreateResponse, frozen=True, kw_only=True):
+    """The answer to a create that succeeded: there is a session, and ``id`` is its id."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: ``raw`` as it came (UTF-8 JSON), and the same as ``response``. May be a refusal."""
+
+    raw: bytes
+    response: Response
+
+    def accepted(self) -> Self:
+        """This answer; raises RequestRefused where it is a refusal."""
+        error = self.response.error
+        if error is not UNSET:
+            raise RequestRefused(error.code, error.message, self.response)
+        return self
+
+
+class Client:
+    """Talks to the clouds of one namespace through Redis. Use it in a ``with`` block, or ``close()`` it.
+
+    Several threads may share one. Connects when it is first used. Every method raises RedisUnavailable where Redis
+    cannot be reached; those that ask a cloud also raise NoCloud (at once), NoAnswer (after ``timeout`` seconds),
+    RequestRefused, and UnusableAnswer where somebody else than a cloud has answered.
+    """
+
+    def __init__(
+        self, url: str = DEFAULT_REDIS, *, namespace: str = DEFAULT_NAMESPACE, timeout: float = DEFAULT_TIMEOUT
+    ) -> None:
+        """``timeout``: seconds that a request may take. Raises ValueError for a URL or a namespace of no use."""
+        check_database(url, namespace)
+        self.timeout = _positive(timeout)
+        self._names = Names(namespace)
+        self._ears, self._mouths = Lines(url), Lines(url)
+        self._records = Records(self._mouths, self._names, timeout)
+
+    def create(
+        self, script: str, env: Mapping[str, str] | None = None, id: str | None = None, timeout: float | None = None
+    ) -> Created:
+        """Start ``script`` as a session; returns when it runs: ``id``, ``cloud``, ``host``, ``port``, ``state``.
+
+        ``env`` is added to its environment. ``id`` names the request: the same id and script again is the same
+        request, and starts nothing new.
+        """
+        fields: dict[str, Any] = {"script": script} | ({"env": dict(env)} if env else {})
+        answer = self.request(CreateRequest.op, fields, id=id, timeout=timeout).accepted()
+        return _decode(answer.raw, Created)
+
+    def status(self, session: str, *, timeout: float | None = None) -> StatusResponse:
+        """What has become of ``session``: ``status`` is true while it lives, false also where nobody knows it."""
+        answer = self.request(StatusRequest.op, {"session": session}, timeout=timeout).accepted()
+        return msgspec.convert(answer.response, StatusResponse)
+
+    def remove(self, session: str, *, id: str | None = None, timeout: float | None = None) -> RemoveResponse:
+        """End ``session`` and delete what is left of it; returns when it is gone.
+
+        ``status`` of the answer is false where there was nothing to remove.
+        """
+        answer = self.request(RemoveRequest.op, {"session": session}, id=id, timeout=timeout).accepted()
+        return msgspec.convert(answer.response, RemoveResponse)
+
+    def logs(self, session: str, *, max_bytes: int = DEFAULT_TAIL, timeout: float | None = None) -> bytes:
+        """The newest ``max_bytes`` of the output of ``session``, exactly as written.
+
+        Only the cloud that owns the session can tell: NoCloud where that one is away. Raises ValueError where
+        ``session`` is no session id, LookupError where its cloud knows no such session.
+        """
+        answer = self.request(LogsRequest.op, {"session": session, "bytes": max_bytes}, timeout=timeout).accepted()
+        return output_of(msgspec.convert(answer.response, LogsResponse))
+
+    def sessions(self) -> Iterator[SessionRecord]:
+        """All sessions known, oldest first, read from Redis page by page while you iterate."""
+        return self._records.sessions()
+
+    def session_ids(self) -> Iterator[str]:
+        """The ids of all sessions known, oldest first: quicker than ``sessions()``."""
+        return self._records.session_ids()
+
+    def clouds(self) -> list[Rank]:
+        """What each living cloud last said of itself, by id."""
+        return self._records.clouds()
+
+    def request(
+        self, op: str, fields: Mapping[str, Any], *, id: str | None = None, timeout: float | None = None
+    ) -> Answer:
+        """Send any request and wait for its answer, which may be a refusal.
+
+        ``op`` is create, status, remove or logs, ``fields`` its keys beside ``id``. For what the methods above do not
+        offer: keys of a newer cloud, the answer as it came. Raises ValueError for a request that no cloud could use.
+        """
+        ask = make_ask(op, fields, secrets.token_hex(ID_BYTES) if id is None else id)
+        until = time.monotonic() + (self.timeout if timeout is None else _positive(timeout))
+        raw = Exchange(self._ears, self._mouths, self._names, ask, until).run()
+        return Answer(raw, _decode(raw, RESPONSES[op]))
+
+    def close(self) -> None:
+        """Close all connections. The client cannot be used afterwards."""
+        self._ears.close()
+        self._mouths.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def make_ask(op: str, fields: Mapping[str, Any], request_id: str) -> Ask:
+    """The request as it goes over the wire, and whom to ask. Raises ValueError for what no cloud could use."""
+    if op not in RESPONSES:
+        raise ValueError(f"{op!r} is no request; there are {', '.join(RESPONSES)}")
+    owner = None if op == CreateRequest.op else owner_of(str(fields.get("session", "")))
+    if not usable_id(request_id):
+        raise ValueError(f"{request_id!r} is no request id: 1 to 256 characters, none of them a control character")
+    direct_only = op == LogsRequest.op
+    if direct_only and owner is None:
+        raise ValueError(f"{fields.get('session')!r} is no session id, which has 20 hex digits")
+    # The op goes along even where the channel says it, so that each repeat has the same bytes, whichever way it goes.
+    spelled = {"id": request_id, "op": op, **fields} if owner else {"id": request_id, **fields}
+    try:
+        payload = msgspec.json.encode(spelled)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"a request is Unicode text, and this one is not: {error}") from error
+    return Ask(op, request_id, payload, owner, direct_only)
+
+
+def output_of(response: LogsResponse) -> bytes:
+    """The output that a response carries. Raises LookupError where the cloud knows no such session."""
+    if not response.status:
+        raise LookupError(f"cloud {response.cloud} knows no session {response.id}")
+    data = response.data or ""
+    return base64.b64decode(data) if response.encoding == "base64" else data.encode()
+
+
+def _decode(raw: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (ValueError, RecursionError) as error:
+        raise UnusableAnswer(f"an answer came that no cloud would give: {error}") from error
+
+
+def _positive(timeout: float) -> float:
+    if not timeout > 0:
+        raise ValueError(f"a timeout is a number of seconds above 0, not {timeout!r}")
+    return timeout

@@ -1,0 +1,25 @@
+"""What a command is given to work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pycloud.client import Client
+from pycloud.shell.render import Printer
+
+
+@dataclass(frozen=True)
+class Context:
+    """``prefix``: what people type before a command here. ``timeout``: seconds, for each request.
+
+    ``help_text`` returns the help for one command or (None) for all. ``read_stdin`` returns the whole of standard
+    input; it raises UsageProblem where the commands themselves come from there.
+    """
+
+    client: Client
+    printer: Printer
+    timeout: float
+    prefix: str
+    help_text: Callable[[str | None], str]
+    read_stdin: Callable[[], bytes]

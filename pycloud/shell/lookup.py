@@ -1,0 +1,68 @@
+"""From what people type for a session, the beginning of its id, to the whole id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from pycloud.client import Client
+from pycloud.names import owner_of
+from pycloud.shell.exits import NotFound, UsageProblem
+
+#: More candidates than this help nobody.
+SHOWN = 10
+
+
+@dataclass
+class Found:
+    """Whole ids in the order typed, and the words that no session begins with."""
+
+    ids: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def find_sessions(client: Client, words: Sequence[str]) -> Found:
+    """The sessions that ``words`` name. Raises UsageProblem where one names several.
+
+    A whole id is taken as it is, so that naming one never needs the list in Redis.
+    """
+    prefixes = {word for word in words if owner_of(word) is None}
+    candidates = match(prefixes, client.session_ids()) if prefixes else {}
+    found = Found()
+    for word in words:
+        ids = candidates.get(word, [word])
+        if len(ids) > 1:
+            raise UsageProblem(_ambiguous(word, ids))
+        if ids:
+            found.ids.append(ids[0])
+        else:
+            found.missing.append(word)
+    return found
+
+
+def find_session(client: Client, word: str) -> str:
+    """The one session that ``word`` names. Raises NotFound, or UsageProblem where it names several."""
+    found = find_sessions(client, [word])
+    if not found.ids:
+        raise not_found(word)
+    return found.ids[0]
+
+
+def not_found(word: str) -> NotFound:
+    """What is said where no session begins with ``word``."""
+    return NotFound(f"there is no session {word or repr(word)}; `list` shows all")
+
+
+def match(prefixes: Iterable[str], sessions: Iterable[str]) -> dict[str, list[str]]:
+    """For each prefix the sessions that begin with it. An empty prefix matches nothing."""
+    candidates: dict[str, list[str]] = {prefix: [] for prefix in prefixes}
+    for session in sessions:
+        for prefix, ids in candidates.items():
+            if prefix and session.startswith(prefix):
+                ids.append(session)
+    return candidates
+
+
+def _ambiguous(word: str, ids: Sequence[str]) -> str:
+    more = [f"... and {len(ids) - SHOWN} more"] if len(ids) > SHOWN else []
+    return "\n  ".join([f"{word} is the beginning of {len(ids)} sessions, type more of one:", *ids[:SHOWN], *more])

@@ -1,0 +1,107 @@
+"""``pycloudctl``: settings, streams, and the choice between one command, a prompt, and lines from standard input."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from pycloud.client import DEFAULT_TIMEOUT, Client
+from pycloud.config.sources import Host, load_target
+from pycloud.errors import ConfigError
+from pycloud.shell.exits import Exit, UsageProblem
+from pycloud.shell.parsing import PROGRAM, Grammar
+from pycloud.shell.runner import Options, Runner, Terminal, run_lines
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``pycloudctl`` with ``argv`` (without the program's name); returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    out, err = _streams()
+    try:
+        code = _dispatch(words, Terminal(out, err, os.environ))
+        out.flush()
+        return code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        _silence()
+        return Exit.BROKEN_PIPE
+    except OSError as error:  # a full disk, say: nothing more can be written
+        _silence()
+        print(f"{PROGRAM}: {error.strerror}", file=err)
+        return Exit.FAILED
+
+
+def _dispatch(words: Sequence[str], terminal: Terminal) -> int:
+    grammar = Grammar(interactive=False)
+    try:
+        args = grammar.parse(words)
+        client = _client(args)
+    except (UsageProblem, ConfigError) as error:
+        print(f"{PROGRAM}: {error.message}", file=terminal.err)
+        return Exit.USAGE
+    except SystemExit as done:  # --help and --version have said what there was to say
+        sys.stdout.flush()
+        return int(done.code or 0)
+    with client:
+        options = Options().over(args)
+        if args.command:
+            return Runner(client, grammar, options, terminal, _read_stdin).run(args)
+        return _converse(client, options, terminal)
+
+
+def _converse(client: Client, options: Options, terminal: Terminal) -> int:
+    grammar = Grammar(interactive=True)
+    if sys.stdin is None or not sys.stdin.isatty():
+        return run_lines(Runner(client, grammar, options, terminal, _stdin_is_taken), sys.stdin or ())
+    if not terminal.out.isatty():
+        print(f"{PROGRAM}: a prompt needs a terminal; `{PROGRAM} help` shows what to type", file=terminal.err)
+        return Exit.USAGE
+    # prompt_toolkit takes longer to import than a command takes to run.
+    from pycloud.shell.prompt import run_prompt
+
+    return run_prompt(
+        Runner(client, grammar, options, replace(terminal, speaker=""), _read_stdin), os.environ, Path("~").expanduser()
+    )
+
+
+def _client(args: Namespace) -> Client:
+    flags = {name: getattr(args, name, None) for name in ("redis", "namespace")}
+    url, namespace = load_target(flags, Host.current(), config_file=getattr(args, "config", None))
+    try:
+        return Client(url, namespace=namespace, timeout=getattr(args, "timeout", DEFAULT_TIMEOUT))
+    except ValueError as error:
+        raise ConfigError(f"redis: {error}") from error
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin is None:
+        raise UsageProblem("there is no standard input to read the script from")
+    if sys.stdin.isatty():
+        print("Type the script; Ctrl-D on a line of its own ends it.", file=sys.stderr)
+    return sys.stdin.buffer.read()
+
+
+def _stdin_is_taken() -> bytes:
+    raise UsageProblem("the commands come from standard input, so the script cannot: name a file")
+
+
+def _streams() -> tuple[BinaryIO, TextIO]:
+    """Standard output and error; one that was closed before the start swallows what is written to it."""
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    return sys.stdout.buffer, sys.stderr
+
+
+def _silence() -> None:
+    """Let nothing complain at exit about output that nobody can read."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

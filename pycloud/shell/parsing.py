@@ -1,0 +1,130 @@
+"""From words to a command and its arguments, and to help. Parsers are built from the table; nothing is run here."""
+
+from __future__ import annotations
+
+import argparse
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import pycloud
+from pycloud.client import DEFAULT_TIMEOUT
+from pycloud.config.sources import suggestion
+from pycloud.shell.commands import COMMANDS, Command
+from pycloud.shell.exits import UsageProblem
+from pycloud.shell.render import MODES
+
+PROGRAM = "pycloudctl"
+DESCRIPTION = "Start sessions on a PyCloud, ask about them, end them."
+EXIT_CODES = """\
+exit codes: 0 done, 1 failed, 2 usage, 3 not found or not alive, 4 refused,
+            69 Redis unreachable, 124 nobody answered, 130 Ctrl-C"""
+EPILOG = f"""{EXIT_CODES}
+
+Without a command: a prompt, on a terminal; otherwise commands are read from
+standard input, one per line (# begins a comment), and the first exit code
+other than 0 counts."""
+
+#: Common flags that take a value, needed to tell that value from a command.
+VALUED = ("--redis", "--namespace", "--config", "--timeout", "-o", "--output")
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises UsageProblem instead of ending the program."""
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse calls for anything wrong."""
+        command = self.prog.removeprefix(PROGRAM).strip()
+        shell = f"{PROGRAM} " if self.prog.startswith(PROGRAM) else ""
+        raise UsageProblem(f"{message} (see `{' '.join(f'{shell}help {command}'.split())}`)")
+
+
+class Grammar:
+    """What can be typed in one place: ``interactive`` is the prompt and what is read from standard input."""
+
+    def __init__(self, *, interactive: bool) -> None:
+        self.commands = {row.name: row for row in COMMANDS if interactive or not row.prompt_only}
+        self._interactive = interactive
+        self.prefix = "" if interactive else f"{PROGRAM} "
+        self._children: dict[str, argparse.ArgumentParser] = {}
+        self._parser = self._build()
+
+    def parse(self, words: Sequence[str]) -> Namespace:
+        """The arguments, ``command`` among them (None: none was typed). Raises UsageProblem; SystemExit after help."""
+        word = command_word(words)
+        if word is not None and word not in self.commands:
+            hint = suggestion(word, list(self.commands))
+            raise UsageProblem(f"there is no command {word}{hint} (see `{self.prefix}help`)")
+        return self._parser.parse_args(words)
+
+    def help_text(self, topic: str | None = None) -> str:
+        """The help for everything, or for one command. Raises UsageProblem where there is no such command."""
+        if topic is None:
+            return self._parser.format_help()
+        if topic not in self._children:
+            raise UsageProblem(f"there is no command {topic}{suggestion(topic, list(self.commands))}")
+        return self._children[topic].format_help()
+
+    def _build(self) -> Parser:
+        parser = Parser(
+            prog=self.prefix.strip(),
+            usage="COMMAND [ARGUMENT ...]" if self._interactive else None,
+            description=DESCRIPTION,
+            epilog=EXIT_CODES if self._interactive else EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        if not self._interactive:
+            parser.add_argument("--version", action="version", version=f"{PROGRAM} {pycloud.__version__}")
+        self._add_common(parser)
+        children = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
+        for row in self.commands.values():
+            self._children[row.name] = self._add_command(children, row)
+        return parser
+
+    def _add_command(self, children: Any, row: Command) -> argparse.ArgumentParser:
+        description = f"{row.summary[0].upper()}{row.summary[1:]}. {row.details}".strip()
+        child: argparse.ArgumentParser = children.add_parser(
+            row.name, prog=f"{self.prefix}{row.name}", help=row.summary, description=description, allow_abbrev=False
+        )
+        for item in row.arguments:
+            child.add_argument(*item.names, **item.options)
+        self._add_common(child)
+        return child
+
+    def _add_common(self, parser: argparse.ArgumentParser) -> None:
+        """The flags that are taken before and after the command; SUPPRESS lets the one that was given win."""
+        group = parser.add_argument_group("common flags")
+
+        def add(*names: str, **options: Any) -> None:
+            group.add_argument(*names, default=argparse.SUPPRESS, **options)
+
+        if not self._interactive:
+            add("--redis", metavar="URL", help="the Redis of the clouds (PYCLOUD_REDIS_URL)")
+            add("--namespace", metavar="NAME", help="prefix of all channels and keys (PYCLOUD_NAMESPACE)")
+            add("--config", metavar="FILE", help="where to look for redis and namespace (PYCLOUD_CONFIG)")
+        text = f"how long a request may take (default: {DEFAULT_TIMEOUT:g})"
+        add("--timeout", type=_seconds, metavar="SECONDS", help=text)
+        add("-o", "--output", choices=MODES, help="table for people, json or bare ids for programs")
+        add("--no-color", action="store_true", help="no colours; NO_COLOR and TERM=dumb say the same")
+
+
+def command_word(words: Sequence[str]) -> str | None:
+    """The word that stands where a command is expected; None where there is none, or flags leave it unclear."""
+    rest = iter(words)
+    for word in rest:
+        if word in VALUED:
+            next(rest, None)
+        elif not word.startswith("-"):
+            return word
+    return None
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return seconds

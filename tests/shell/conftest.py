@@ -1,0 +1,77 @@
+"""The real pycloudctl in a process of its own, a real Redis, and a cloud that plays along."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pycloud.names import Names
+from tests.support.fake_cloud import FakeCloud, Obedient
+from tests.support.redis_server import RedisServer
+
+PYCLOUDCTL = [sys.executable, "-m", "pycloud.shell"]
+ROOT = Path(__file__).parents[2]
+TIMEOUT = 30.0
+
+
+@dataclass
+class Result:
+    """What one run left behind."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.decode().splitlines()
+
+
+@dataclass
+class Shell:
+    """Runs ``pycloudctl`` as a user would who has set the variables in ``env``."""
+
+    url: str
+    cloud: FakeCloud
+    obedient: Obedient
+    home: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYCLOUD_", "XDG_"))}
+        own = {
+            "PYCLOUD_REDIS_URL": self.url,
+            "PYCLOUD_NAMESPACE": self.cloud.names.namespace,
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(self.home),
+            "TERM": "xterm",
+        }
+        return {**inherited, **own, **self.env}
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """A run that goes on beside the test."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen([*PYCLOUDCTL, *words], stdin=pipe, stdout=pipe, stderr=pipe, env=self.environ)
+
+    def run(self, *words: str, stdin: bytes = b"") -> Result:
+        """One run, from its start to its end."""
+        with self.start(*words) as process:
+            out, err = process.communicate(stdin, TIMEOUT)
+        return Result(process.returncode, out, err.decode())
+
+
+@pytest.fixture
+def shell(shared_redis: RedisServer, tmp_path: Path) -> Iterator[Shell]:
+    names = Names(f"test.{secrets.token_hex(4)}")
+    obedient = Obedient(names=names)
+    with FakeCloud(shared_redis.url, obedient, names=names) as cloud:
+        obedient.redis = cloud.redis
+        yield Shell(shared_redis.url, cloud, obedient, tmp_path)

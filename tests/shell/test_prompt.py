@@ -1,0 +1,233 @@
+"""pycloudctl on a terminal: what stands on the screen, as a terminal would draw it."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pyte
+import pytest
+
+from tests.shell.conftest import PYCLOUDCTL, Shell
+from tests.support.fake_cloud import FakeCloud, silent
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
+
+CTRL_C, CTRL_D, UP, TAB, ENTER = "\x03", "\x04", "\x1b[A", "\t", "\r"
+COLUMNS, LINES = 80, 50
+
+
+class Screen:
+    """The program behind a pseudo-terminal, and what it has drawn so far."""
+
+    def __init__(self, shell: Shell, *words: str) -> None:
+        self._child = pexpect.spawn(
+            PYCLOUDCTL[0], [*PYCLOUDCTL[1:], *words], env=shell.environ, dimensions=(LINES, COLUMNS), encoding="utf-8"
+        )
+        self._child.delaybeforesend = None
+        self._screen = pyte.Screen(COLUMNS, LINES)
+        self._screen.write_process_input = self._child.send  # where the cursor is, when the program asks
+        self._stream = pyte.Stream(self._screen)
+
+    @property
+    def text(self) -> str:
+        self._draw()
+        return "\n".join(line.rstrip() for line in self._screen.display).rstrip()
+
+    def type(self, keys: str) -> None:
+        self._child.send(keys)
+
+    def shows(self, *texts: str) -> str:
+        """Wait until all of ``texts`` stand on the screen; returns all of it."""
+
+        def shown() -> bool:
+            text = self.text
+            return all(part in text for part in texts)
+
+        wait_until(shown, 20, lambda: f"{texts} on this screen:\n{self.text}")
+        return self.text
+
+    def asks(self) -> None:
+        """Wait for an empty prompt in the last line."""
+        wait_until(lambda: self.text.endswith("pycloud>"), 20, lambda: f"a prompt on this screen:\n{self.text}")
+
+    def ends(self) -> int:
+        wait_until(self._ended, 20, lambda: f"the end of the program; its screen:\n{self.text}")
+        self._child.close()
+        return int(self._child.exitstatus)
+
+    def close(self) -> None:
+        self._child.close(force=True)
+
+    def _ended(self) -> bool:
+        self._draw()
+        return not self._child.isalive()
+
+    def _draw(self) -> None:
+        try:
+            while drawn := self._child.read_nonblocking(65536, timeout=0):
+                self._stream.feed(drawn)
+        except (pexpect.TIMEOUT, pexpect.EOF):
+            return
+
+
+@pytest.fixture
+def screen(shell: Shell) -> Iterator[Screen]:
+    screen = Screen(shell)
+    screen.asks()
+    yield screen
+    screen.close()
+
+
+def test_the_same_commands_as_elsewhere(shell: Shell, screen: Screen, tmp_path: Path) -> None:
+    script = tmp_path / "hello.sh"
+    script.write_text("sleep 60")
+
+    screen.type(f"create {script}{ENTER}")
+    screen.shows("SESSION", "running", "started in", "Next: status ")
+    session = next(iter(shell.obedient.sessions))
+    screen.type(f"status {session[:8]}{ENTER}")
+    screen.asks()
+    screen.type(f"remove {session[:8]}{ENTER}")
+    screen.shows(f"{session} removed")
+    screen.type(f"list{ENTER}")
+    screen.shows("No sessions. Next: create FILE")
+
+
+@pytest.mark.parametrize("farewell", [f"exit{ENTER}", CTRL_D])
+def test_leaving(screen: Screen, farewell: str) -> None:
+    screen.type(farewell)
+
+    assert screen.ends() == 0
+
+
+def test_help_reads_as_elsewhere(shell: Shell, screen: Screen) -> None:
+    screen.type(f"help status{ENTER}")
+    text = screen.shows("usage: status", "Ends with 0 when every session named is")
+    screen.type(f"help{ENTER}")
+
+    assert "--redis" not in text
+    screen.shows("start a script as a session", "leave (Ctrl-D does, too)", "130 Ctrl-C")
+
+
+def test_errors_end_nothing(screen: Screen) -> None:
+    for line, said in (
+        ("craete x", "did you mean create?"),
+        ("create", "create needs a script: type `create FILE`"),
+        ("create /does/not/exist", "No such file"),
+        ("status 'abc", "quotation"),
+        ("status ff", "there is no session ff"),
+        ("list --nonsense", "unrecognized arguments: --nonsense"),
+        ("status --help", "usage: status"),
+    ):
+        screen.type(line + ENTER)
+        screen.shows(said)
+        screen.asks()
+
+
+def test_a_lost_redis_ends_nothing(own_redis: RedisServer, shell: Shell) -> None:
+    shell.env["PYCLOUD_REDIS_URL"] = own_redis.url
+    screen = Screen(shell)
+    screen.asks()
+    own_redis.stop()
+    screen.type(f"list{ENTER}")
+    screen.shows("cannot be reached")
+    screen.asks()
+    own_redis.start()
+    screen.type(f"list{ENTER}")
+    screen.shows("No sessions.")
+    screen.close()
+
+
+def test_ctrl_c_clears_the_line(screen: Screen) -> None:
+    screen.type("remove everyth")
+    screen.shows("remove everyth")
+    screen.type(CTRL_C)
+    screen.asks()
+    screen.type(f"list{ENTER}")
+    screen.shows("No sessions.")
+
+
+def test_ctrl_c_stops_waiting(shared_redis: RedisServer, shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "script").write_text("x")
+    with FakeCloud(shared_redis.url, silent, cloud="dddddddddd") as cloud:
+        shell.env["PYCLOUD_NAMESPACE"] = cloud.names.namespace
+        screen = Screen(shell, "--timeout", "60")
+        screen.asks()
+        screen.type(f"create {tmp_path}/script{ENTER}")
+        wait_until(lambda: cloud.heard, 20)
+        screen.type(CTRL_C)
+        screen.shows("may still be carried out", f"--id {cloud.heard[0].fields['id'][:8]}")
+        screen.asks()
+        screen.type(f"exit{ENTER}")
+        assert screen.ends() == 0
+        screen.close()
+
+
+def test_the_names_of_commands_are_completed(screen: Screen) -> None:
+    screen.type("rmv")
+    screen.shows("remove", "end sessions and delete")
+    screen.type(TAB)
+    screen.shows("pycloud> remove")
+
+
+def test_what_was_typed_comes_back_next_time(shell: Shell, screen: Screen) -> None:
+    screen.type(f"status ff{ENTER}")
+    screen.shows("there is no session ff")
+    screen.asks()
+    screen.type(CTRL_D)
+    assert screen.ends() == 0
+
+    file = shell.home / ".local/state/pycloud/pycloudctl_history"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert "status ff" in file.read_text()
+    again = Screen(shell)
+    again.asks()
+    again.type(UP)
+    again.shows("pycloud> status ff")
+    again.close()
+
+
+def test_a_script_may_be_typed(shell: Shell, screen: Screen) -> None:
+    screen.type(f"create -{ENTER}")
+    screen.shows("Ctrl-D on a line of its own ends it")
+    screen.type(f"sleep 60{ENTER}{CTRL_D}")
+    screen.shows("Next: status ")
+    screen.asks()
+
+    assert shell.cloud.heard[0].fields["script"] == "sleep 60\n"
+
+
+def test_colours_on_a_terminal_only_where_wanted(shell: Shell) -> None:
+    shell.obedient.add()
+
+    def colours(**env: str) -> bool:
+        output = pexpect.run(" ".join([*PYCLOUDCTL, "list"]), env={**shell.environ, **env})
+        assert b"running" in output
+        return b"\x1b[" in output
+
+    assert colours()
+    assert not colours(NO_COLOR="1")
+    assert not colours(TERM="dumb")
+
+
+def test_a_success_on_a_terminal_says_what_to_type_next(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "script").write_text("x")
+    output = pexpect.run(
+        " ".join([*PYCLOUDCTL, "create", str(tmp_path / "script")]), env=shell.environ, encoding="utf-8"
+    )
+
+    session = next(iter(shell.obedient.sessions))
+    assert f"Session {session[:8]} runs on here:4000, started in " in output
+    assert f"Next: pycloudctl status {session[:8]}" in output
+
+
+def test_a_prompt_needs_a_terminal_to_draw_on(shell: Shell) -> None:
+    output, code = pexpect.run(
+        f"/bin/sh -c '{' '.join(PYCLOUDCTL)} | cat; exit 7'", env=shell.environ, withexitstatus=True
+    )
+
+    assert b"needs a terminal" in output
+    assert code == 7

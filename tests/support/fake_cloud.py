@@ -1,0 +1,164 @@
+"""A cloud made of one thread, for what a real one cannot be made to show: silence, late answers, nonsense.
+
+It says that it lives, hears requests, writes down each, and answers what its ``reply`` function returns. ``Obedient``
+is a reply function that behaves like a cloud whose sessions are mere records.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+
+from pycloud.messages import Rank, encode
+from pycloud.names import DEFAULT_NAMESPACE, Names
+
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One request: where and when it came (monotonic), its bytes, and what they say."""
+
+    channel: str
+    op: str
+    payload: bytes
+    fields: Fields
+    at: float
+
+
+#: Given what was heard and how often this id was heard before: the answer as object or bytes; None keeps silent.
+Reply = Callable[[Heard, int], Fields | bytes | None]
+
+
+def silent(heard: Heard, before: int) -> None:
+    """Answers nothing, ever."""
+
+
+class FakeCloud:
+    """``heard`` lists every request so far. Comes back by itself where Redis goes away."""
+
+    def __init__(self, url: str, reply: Reply, *, cloud: str = "cccccccccc", names: Names | None = None) -> None:
+        self.cloud, self.names = cloud, names or Names(DEFAULT_NAMESPACE)
+        self.heard: list[Heard] = []
+        self.redis: Any = redis.Redis.from_url(url, protocol=2, socket_timeout=5)
+        self._reply = reply
+        self._ready, self._over = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def announce(self) -> None:
+        """Say, for the rest of the test, that this cloud lives."""
+        rank = Rank(self.cloud, 0.5, time.time(), 0, "i1", "2.0.0", "here", "script", 1.0)
+        self.redis.zadd(self.names.clouds_key, {self.cloud: time.time()})
+        self.redis.set(self.names.cloud_key(self.cloud), encode(rank))
+
+    def retire(self) -> None:
+        """Look dead, as one does whose heartbeat has stopped; it still hears what is published."""
+        self.redis.delete(self.names.cloud_key(self.cloud))
+
+    def __enter__(self) -> Self:
+        self.announce()
+        self._thread.start()
+        assert self._ready.wait(10), "the fake cloud could not subscribe"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join(10)
+        self.redis.close()
+
+    def _serve(self) -> None:
+        while not self._over.is_set():
+            try:
+                with self.redis.pubsub(ignore_subscribe_messages=False) as listener:
+                    self._listen(listener)
+            except (redis.ConnectionError, redis.TimeoutError):
+                time.sleep(0.02)
+
+    def _listen(self, listener: Any) -> None:
+        channels = [self.names.request_channel(op) for op in ("create", "status", "remove")]
+        listener.subscribe(*channels, self.names.cloud_channel(self.cloud))
+        confirmed = 0
+        while not self._over.is_set():
+            message = listener.get_message(timeout=0.02)
+            if message is not None and message["type"] == "subscribe":
+                confirmed += 1
+                if confirmed == len(channels) + 1:
+                    self.announce()
+                    self._ready.set()
+            elif message is not None:
+                self._handle(message["channel"].decode(), message["data"])
+
+    def _handle(self, channel: str, payload: bytes) -> None:
+        fields = json.loads(payload)
+        op = fields.get("op") or channel.rpartition(".")[2]
+        heard = Heard(channel, op, payload, fields, time.monotonic())
+        before = sum(1 for other in self.heard if other.fields.get("id") == fields.get("id"))
+        self.heard.append(heard)
+        answer = self._reply(heard, before)
+        if answer is not None:
+            spelled = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+            self.redis.publish(self.names.response_channel(op, fields["id"]), spelled)
+
+
+@dataclass
+class Obedient:
+    """Plays a cloud: creates, knows and removes records of sessions, in memory and (given ``redis``) in Redis."""
+
+    cloud: str = "cccccccccc"
+    redis: Any = None
+    names: Names = field(default_factory=Names)
+    output: bytes = b"hello\n"
+    sessions: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, heard: Heard, before: int) -> Fields:
+        """What a cloud would answer."""
+        answer: Fields = getattr(self, "_" + heard.op)(heard.fields)
+        return {"cloud": self.cloud, **answer}
+
+    def add(self, state: str = "running", session: str | None = None, **more: str) -> str:
+        """A new session record; returns its id."""
+        session = session or secrets.token_hex(5) + self.cloud
+        self.sessions[session] = state
+        if self.redis is not None:
+            now = f"{time.time():.6f}"
+            record = {"cloud": self.cloud, "state": state, "host": "here", "port": "4000", "created": now, **more}
+            self.redis.zadd(self.names.sessions_key, {session: float(now)})
+            self.redis.hset(self.names.session_key(session), mapping=record)
+        return session
+
+    def _create(self, fields: Fields) -> Fields:
+        if "refuse" in fields["script"]:
+            return {"id": None, "error": {"code": "start_failed", "message": "no such interpreter"}}
+        return {"id": self.add(), "host": "here", "port": 4000, "state": "running"}
+
+    def _status(self, fields: Fields) -> Fields:
+        session = fields["session"]
+        state = self.sessions.get(session)
+        alive = state in ("starting", "running")
+        return {"id": session, "status": alive} | ({"state": state, "host": "here", "port": 4000} if state else {})
+
+    def _remove(self, fields: Fields) -> Fields:
+        session = fields["session"]
+        there = self.sessions.pop(session, None) is not None
+        if self.redis is not None:
+            self.redis.zrem(self.names.sessions_key, session)
+            self.redis.delete(self.names.session_key(session))
+        return {"id": session, "status": there}
+
+    def _logs(self, fields: Fields) -> Fields:
+        session = fields["session"]
+        if session not in self.sessions:
+            return {"id": session, "status": False}
+        data = base64.b64encode(self.output[-fields.get("bytes", 65536) :]).decode()
+        return {"id": session, "status": True, "offset": 0, "data": data, "encoding": "base64"}
