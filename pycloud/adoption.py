@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import time
 
-import gevent
-
 from pycloud.cloud import Cloud
-from pycloud.registry import ANSWER_LIFE, Claim
+from pycloud.ledger import ANSWER_LIFE, Claim
 from pycloud.runtimes import Found, Phase
 from pycloud.sessions import Session, State
 
@@ -44,16 +42,26 @@ def adopt(cloud: Cloud, found: Iterable[Found]) -> None:
         cloud.adopt(session_of(each))
 
 
-def finish(cloud: Cloud, found: Iterable[Found]) -> None:
-    """Finish what the last daemon had begun: answers not given, removals not carried out. Needs Redis."""
+def finish(cloud: Cloud, found: Iterable[Found], spawn: Callable[..., None]) -> None:
+    """Finish what the last daemon had begun: answers not given, removals not carried out (those by ``spawn``)."""
     for each in found:
         session = cloud.sessions.get(each.session)
         if session is None:
             continue
         if each.removal is not None:
-            gevent.spawn(_finish_removal, cloud, session, each)
+            spawn(_finish_removal, cloud, session, each)
         elif not session.answered:
             _finish_create(cloud, session)
+
+
+def fulfil_wishes(cloud: Cloud) -> None:
+    """Remove what somebody wanted removed while this cloud was away: the first thing that it does when it is back."""
+    for session_id in cloud.registry.wishes():
+        session = cloud.sessions.get(session_id)
+        if session is not None:
+            log.info("session %s: removed, as was wished while this cloud was away", session_id)
+            cloud.remove_unasked(session)
+        cloud.registry.fulfilled(session_id)
 
 
 def _finish_removal(cloud: Cloud, session: Session, found: Found) -> None:
@@ -66,8 +74,11 @@ def _finish_removal(cloud: Cloud, session: Session, found: Found) -> None:
 
 
 def _finish_create(cloud: Cloud, session: Session) -> None:
-    """Its requester has not heard of it yet; where Redis may have forgotten who was answered, nobody ever will."""
-    if time() - session.created > ANSWER_LIFE / 1000:
+    """Its requester may not have heard of it yet; where Redis may have forgotten who was answered, nobody ever will."""
+    if cloud.registry.session(session.id):
+        # Written with the answer, in one call: it was given.
+        cloud.note_answered(session)
+    elif time() - session.created > ANSWER_LIFE / 1000:
         log.warning("session %s was never answered for, and is too old to be; it is removed", session.id)
         cloud.discard(session)
     else:

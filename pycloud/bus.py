@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
-from typing import Any
+from importlib.resources import files
+from itertools import islice
+from time import monotonic
+from typing import Any, TypeVar
 
 import gevent
 import redis
@@ -24,9 +27,14 @@ log = logging.getLogger(__name__)
 
 #: Bounds one batch, so that the first of a thousand callers does not wait for the last.
 BATCH = 512
-#: The server cannot do it now, and may later: the command has had no effect and is sent again.
-PASSING = re.compile(r"^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MISCONF|NOREPLICAS|BUSY|OOM)\b")
+#: The server cannot do it now, and may later: the command has had no effect and is sent again. Before Redis 7 what a
+#: script was refused stands within a longer message, behind a dash.
+PASSING = re.compile(r"(?:^|-)(?:LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MISCONF|NOREPLICAS|BUSY|OOM)\b")
 
+#: How many items one caller hands in together.
+PAGE = 500
+
+T = TypeVar("T")
 Argument = str | bytes | int | float
 Command = tuple[Argument, ...]
 
@@ -37,6 +45,10 @@ class Call:
 
     command: Command
     result: AsyncResult | None
+    #: Not sent after this (monotonic seconds).
+    expires: float = float("inf")
+    #: Part of what a new server is told before anything else.
+    telling: bool = False
 
 
 class Script:
@@ -59,15 +71,19 @@ class Bus:
         self._outage = outage
         outage.on_suspicion = lambda: self.post("PING")
         self._waiting: deque[Call] = deque()
+        self._first: deque[Call] = deque()
         self._wanted = Event()
         self._connection: Connection | None = None
         self._pauses = Pauses()
         self._greenlet: gevent.Greenlet | None = None
+        self._teller: gevent.Greenlet | None = None
         self.connected = Event()
-        #: Called (in a greenlet of its own) after each connect; the argument tells whether the server is another one.
-        self.on_connect: Callable[[bool], None] = lambda _other_server: None
+        #: Called after each connect to another server than before, or to the same one started again. Until it returns,
+        #: nobody's calls are served but its own: what the server has forgotten is told first.
+        self.on_new_server: Callable[[], None] = lambda: None
+        #: Called after each connect.
+        self.on_connect: Callable[[], None] = lambda: None
         self.run_id = ""
-        self.why_not = "not tried yet"
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -76,10 +92,9 @@ class Bus:
 
     def stop(self) -> None:
         """Close the connection. What still waits is given up with a ConnectionError."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
+        gevent.killall([greenlet for greenlet in (self._greenlet, self._teller) if greenlet is not None])
         self._disconnect()
-        for call in self._waiting:
+        for call in (*self._first, *self._waiting):
             if call.result is not None:
                 call.result.set_exception(redis.ConnectionError("the connection to Redis is being closed"))
         self._waiting.clear()
@@ -90,36 +105,45 @@ class Bus:
 
     def call_many(self, commands: Sequence[Command]) -> list[Any]:
         """The replies of several commands, in order; the first refusal is raised after all were carried out."""
-        calls = [Call(command, AsyncResult()) for command in commands]
-        self._waiting.extend(calls)
-        self._wanted.set()
-        return [call.result.get() for call in calls if call.result is not None]
+        results = self._hand_in(commands)
+        for result in results:
+            result.wait()
+        return [result.get() for result in results]
 
-    def post(self, *command: Argument) -> None:
-        """Send without waiting for the reply; dropped while there is no connection."""
+    def post(self, *command: Argument, valid: float | None = None) -> None:
+        """Send without waiting for the reply; dropped without a connection, or if not sent within ``valid`` seconds."""
         if self.connected.is_set():
-            self._waiting.append(Call(command, None))
+            expires = float("inf") if valid is None else monotonic() + valid
+            self._first.append(Call(command, None, expires))
             self._wanted.set()
 
     def run(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """Run a Lua script, loading it where the server does not know it (any more)."""
-        rest = (len(keys), *keys, *args)
-        try:
-            return self.call("EVALSHA", script.sha, *rest)
-        except redis.exceptions.NoScriptError:
-            return self.call("EVAL", script.source, *rest)
+        return self.run_many(script, [(keys, args)])[0]
 
     def run_many(self, script: Script, runs: Sequence[tuple[Sequence[str], Sequence[Argument]]]) -> list[Any]:
-        """Run one script with many keys and arguments: the first loads it, the others follow in one batch."""
-        if not runs:
-            return []
-        first = self.run(script, *runs[0])
-        return [first, *self.call_many([("EVALSHA", script.sha, len(k), *k, *a) for k, a in runs[1:]])]
+        """Run one script with many keys and arguments."""
+        commands = [("EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in runs]
+        results = self._hand_in(commands)
+        return [self._reply_of(script, result, command) for result, command in zip(results, commands, strict=True)]
 
     def flush(self, timeout: float) -> None:
         """Wait until what was posted has been sent, at most ``timeout`` seconds."""
         with gevent.Timeout(timeout, False):
             self.call("PING")
+
+    def _hand_in(self, commands: Sequence[Command]) -> list[AsyncResult]:
+        telling = gevent.getcurrent() is self._teller
+        calls = [Call(command, AsyncResult(), telling=telling) for command in commands]
+        (self._first if telling else self._waiting).extend(calls)
+        self._wanted.set()
+        return [call.result for call in calls if call.result is not None]
+
+    def _reply_of(self, script: Script, result: AsyncResult, command: Command) -> Any:
+        try:
+            return result.get()
+        except redis.exceptions.NoScriptError:
+            return self.call("EVAL", script.source, *command[2:])
 
     def _write_for_ever(self) -> None:
         while True:
@@ -128,13 +152,18 @@ class Bus:
             try:
                 connection = self._connection or self._connect()
                 self._wanted.clear()
-                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-                self._exchange(connection, batch)
-                if self._waiting:
-                    self._wanted.set()
+                batch = self._take_batch()
+                refused = self._exchange(connection, batch)
             except (redis.RedisError, OSError) as error:
                 self._lose(batch, error)
                 gevent.sleep(self._pauses.take())
+                continue
+            if refused is not None:
+                self._put_back(batch)
+                self._outage.lost("calls", refused)
+                gevent.sleep(self._pauses.take())
+            if any(self._served()):
+                self._wanted.set()
 
     def _connect(self) -> Connection:
         connection = connect(self._pool)
@@ -142,17 +171,38 @@ class Bus:
         run_id = _run_id(connection.read_response())
         other, self.run_id = run_id != self.run_id, run_id
         self._connection = connection
-        self._pauses.reset()
-        self._outage.back("calls")
         self.connected.set()
-        gevent.spawn(self.on_connect, other)
+        if self._teller is not None:
+            self._teller.kill(block=False)
+        self._teller = gevent.spawn(self._tell, other)
         return connection
 
-    def _exchange(self, connection: Connection, batch: list[Call]) -> None:
-        """Send a batch and hand out its replies; a call is taken off the batch once it is answered."""
+    def _tell(self, other_server: bool) -> None:
+        if other_server:
+            self.on_new_server()
+        self._teller = None
+        self._wanted.set()
+        self.on_connect()
+
+    def _served(self) -> list[deque[Call]]:
+        """The queues that are served; while a new server is told what it has forgotten, only that one."""
+        return [self._first] if self._teller is not None else [self._first, self._waiting]
+
+    def _take_batch(self) -> list[Call]:
+        now, batch = monotonic(), list[Call]()
+        for queue in self._served():
+            batch += [queue.popleft() for _ in range(min(BATCH - len(batch), len(queue)))]
+        return [call for call in batch if call.expires > now]
+
+    def _exchange(self, connection: Connection, batch: list[Call]) -> redis.ResponseError | None:
+        """Send a batch and hand out its replies. A call is taken off the batch once it is settled.
+
+        Calls that the server cannot carry out just now stay in the batch; its reason is returned.
+        """
         if not batch:
-            return
+            return None
         connection.send_packed_command(connection.pack_commands([call.command for call in batch]), check_health=False)
+        refused: redis.ResponseError | None = None
         again: list[Call] = []
         while batch:
             try:
@@ -160,31 +210,31 @@ class Bus:
             except redis.ResponseError as error:
                 reply = error
             call = batch.pop(0)
-            if not self._settle(call, reply):
+            if isinstance(reply, redis.ResponseError) and _is_passing(reply):
+                refused = reply
                 again.append(call)
-        if again:
-            batch.extend(again)
-            raise redis.ConnectionError("the server cannot carry out commands at the moment")
-
-    def _settle(self, call: Call, reply: Any) -> bool:
-        """False where the command is to be sent again."""
-        if isinstance(reply, redis.ResponseError):
-            if _is_passing(reply):
-                return False
-            if call.result is None:
-                log.error("Redis refused %s: %s", call.command[0], reply)
             else:
-                call.result.set_exception(reply)
-        elif call.result is not None:
-            call.result.set(reply)
-        return True
+                _settle(call, reply)
+        batch.extend(again)
+        if isinstance(refused, redis.exceptions.ReadOnlyError):
+            raise redis.ConnectionError(f"this server is a replica now: {refused}")
+        if refused is None:
+            self._pauses.reset()
+            self._outage.back("calls")
+        return refused
 
     def _lose(self, batch: list[Call], error: Exception) -> None:
         self._disconnect()
-        self.why_not = str(error)
-        self._waiting.extendleft(call for call in reversed(batch) if call.result is not None)
-        self._wanted.set()
+        self._first.clear()  # the next server is told from the start
+        self._put_back([call for call in batch if not call.telling])
         self._outage.lost("calls", error)
+
+    def _put_back(self, batch: list[Call]) -> None:
+        """To be sent again, in front of what waits; what nobody waits for is dropped."""
+        for call in reversed(batch):
+            if call.result is not None:
+                (self._first if call.telling else self._waiting).appendleft(call)
+        self._wanted.set()
 
     def _disconnect(self) -> None:
         self.connected.clear()
@@ -193,9 +243,31 @@ class Bus:
             self._connection = None
 
 
+def _settle(call: Call, reply: Any) -> None:
+    if call.result is None:
+        if isinstance(reply, redis.ResponseError):
+            log.error("Redis refused %s: %s", call.command[0], reply)
+    elif isinstance(reply, redis.ResponseError):
+        call.result.set_exception(reply)
+    else:
+        call.result.set(reply)
+
+
+def load_script(name: str) -> Script:
+    """The script ``lua/NAME.lua``."""
+    return Script(files("pycloud").joinpath("lua", f"{name}.lua").read_text())
+
+
+def pages(items: Iterable[T]) -> Iterator[list[T]]:
+    """The items, PAGE at a time: other callers get their turn in between."""
+    rest = iter(items)
+    while page := list(islice(rest, PAGE)):
+        yield page
+
+
 def _is_passing(error: redis.ResponseError) -> bool:
     passing = (redis.exceptions.ReadOnlyError, redis.exceptions.OutOfMemoryError, redis.exceptions.MasterDownError)
-    return isinstance(error, passing) or PASSING.match(str(error)) is not None
+    return isinstance(error, passing) or PASSING.search(str(error)) is not None
 
 
 def _run_id(info: bytes) -> str:

@@ -5,12 +5,16 @@ A claim that is lost meanwhile is noticed where it matters, when the answer is c
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import gevent
+import redis
 
-from pycloud.registry import LEASE, Claim, Registry
+from pycloud.ledger import LEASE, Claim, Ledger
+
+log = logging.getLogger(__name__)
 
 #: Seconds between two renewals: two may fail before a lease runs out.
 RENEWAL = 0.3 * LEASE / 1000
@@ -19,8 +23,8 @@ RENEWAL = 0.3 * LEASE / 1000
 class Claims:
     """What is being worked on."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._held: set[Claim] = set()
         self._greenlet: gevent.Greenlet | None = None
 
@@ -49,5 +53,8 @@ class Claims:
     def _renew_for_ever(self) -> None:
         while True:
             gevent.sleep(RENEWAL)
-            # Looked at only when their turn comes: what was answered meanwhile needs no renewal.
-            self._registry.renew(claim for claim in list(self._held) if claim in self._held)
+            try:
+                # Looked at only when their turn comes: what was answered meanwhile needs no renewal.
+                self._ledger.renew(claim for claim in list(self._held) if claim in self._held)
+            except redis.RedisError as error:
+                log.warning("claims could not be renewed, trying again: %s", error)

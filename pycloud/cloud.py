@@ -13,26 +13,21 @@ import gevent
 import msgspec
 
 from pycloud.answers import create_response, logs_response, status_response
-from pycloud.claims import Claims
-from pycloud.decoding import Refused
-from pycloud.errors import Abandoned, IdConflict, RequestError
+from pycloud.claiming import Claiming
+from pycloud.errors import RequestError, StartFailed
 from pycloud.identity import Identity
 from pycloud.keeper import faults
+from pycloud.ledger import Claim, Ledger, Outcome
 from pycloud.messages import (
     CreateRequest,
-    ErrorBody,
     Event,
     LogsRequest,
     LogsResponse,
     RemoveRequest,
     RemoveResponse,
-    Request,
     StatusRequest,
-    StatusResponse,
-    refusal,
 )
-from pycloud.names import owner_of
-from pycloud.registry import Claim, Outcome, Registry, Verdict
+from pycloud.registry import Registry
 from pycloud.runtimes import Exit, Order, Runtime
 from pycloud.sessions import Session, State, new_session_id
 from pycloud.watcher import Watchers
@@ -41,80 +36,113 @@ log = logging.getLogger(__name__)
 
 
 class Cloud:
-    """Sessions by id, and the handlers. ``stop_grace`` and ``remember`` are seconds; ``clock`` gives Unix seconds."""
+    """Sessions by id, and the handlers. ``stop_grace`` and ``remember`` are seconds; ``clock`` gives Unix seconds.
+
+    ``capacity``: the most sessions that it takes; None: no limit.
+    """
 
     def __init__(
         self,
         identity: Identity,
         runtime: Runtime,
+        ledger: Ledger,
         registry: Registry,
         *,
         stop_grace: float,
         remember: float,
+        capacity: int | None = None,
         clock: Callable[[], float] = time,
     ) -> None:
-        self.identity, self.runtime, self.registry = identity, runtime, registry
+        self.identity, self.runtime, self.ledger, self.registry = identity, runtime, ledger, registry
         self.sessions: dict[str, Session] = {}
-        self.claims = Claims(registry)
+        self.claiming = Claiming(identity.id, ledger)
         self.watchers = Watchers(runtime, self._ended)
+        self.capacity = capacity
+        #: Creates that are ours to carry out and have not become sessions yet.
+        self.underway = 0
+        self._living: set[str] = set()
         self._stop_grace, self._remember, self.now = stop_grace, remember, clock
 
     @property
     def alive(self) -> int:
         """How many sessions live."""
-        return sum(session.alive for session in self.sessions.values())
+        return len(self._living)
 
-    def create(self, request: CreateRequest, payload: bytes) -> None:
-        """Claim, start, answer; what was started for a claim that was lost is removed again."""
-        claim = self._claimed(request, payload)
-        if claim is None:
-            return
-        faults.point("create.claimed")
-        with self.claims.working(claim):
-            try:
-                session = self._start(request, claim)
-            except RequestError as error:
-                self._refuse(claim, CreateRequest, "", error)
-            else:
-                self.answer_create(session)
+    @property
+    def load(self) -> int:
+        """How many sessions live, start or are about to."""
+        return len(self._living) + self.underway
+
+    @property
+    def full(self) -> bool:
+        """Whether one more session would be too many."""
+        return self.capacity is not None and self.load > self.capacity
+
+    def create(self, request: CreateRequest, payload: bytes, *, replay: float | None) -> bool:
+        """Claim, start, answer; what was started for a claim that was lost is removed again.
+
+        False where this cloud turned out to be full: the claim is given back, somebody else may take it.
+        """
+        self.underway += 1
+        try:
+            claim = self.claiming.claim(request, payload, replay=replay)
+            if claim is None:
+                return True
+            if self.full:
+                self.ledger.release(claim)
+                return False
+            faults.point("create.claimed")
+            with self.claiming.claims.working(claim):
+                self._carry_out(request, claim)
+            return True
+        finally:
+            self.underway -= 1
 
     def answer_create(self, session: Session) -> None:
         """Tell the requester of a session that runs, and everybody else; or remove it, where others have answered."""
         claim = Claim("create", session.request, session.digest, session.token)
         event = self._event("session.running", session)
         faults.point("create.started")
-        outcome = self.registry.commit(claim, create_response(session), record=session, event=event)
+        outcome = self.ledger.commit(claim, create_response(session), record=session, event=event)
         if outcome is Outcome.LOST:
             log.warning("session %s: another cloud has answered its request; it is removed", session.id)
             self.discard(session)
             return
         faults.point("create.committed")
+        self.note_answered(session)
+
+    def note_answered(self, session: Session) -> None:
+        """Its requester has been told of it."""
         session.answered = True
-        self.watchers.watch(session.id)
+        if session.alive:
+            self._living.add(session.id)
+            self.watchers.watch(session.id)
         self.runtime.note(session.id, {"answered": True})
 
-    def status(self, request: StatusRequest) -> bool:
-        """Answer from memory what is ours; False where it is not, and ``absent`` has to look into it."""
-        session = self.sessions.get(request.session)
-        if session is None:
-            return False
-        self.registry.answer("status", request.id, status_response(session))
-        return True
+    def status(self, session: Session, request: StatusRequest, valid: float) -> None:
+        """Answer from memory for one of our sessions; ``valid``: seconds for which nobody can have spoken for us."""
+        self.ledger.answer("status", request.id, status_response(session), valid=valid)
 
-    def remove(self, request: RemoveRequest, payload: bytes) -> None:
-        """End a session, and answer once it is gone."""
-        session = self.sessions.get(request.session)
-        if session is None:
-            self.absent(request, payload)
-        elif claim := self._claimed(request, payload):
+    def status_with_claim(self, session: Session, request: StatusRequest, payload: bytes) -> None:
+        """The same while others may speak for us: whoever claims the answer gives it."""
+        if claim := self.claiming.claim(request, payload, replay=None):
+            self.ledger.commit(claim, status_response(session), passing=True)
+
+    def remove(self, session: Session, request: RemoveRequest, payload: bytes, *, replay: float | None) -> None:
+        """End one of our sessions, and answer once it is gone."""
+        if claim := self.claiming.claim(request, payload, replay=replay):
             self.carry_out_removal(session, claim)
 
     def carry_out_removal(self, session: Session, claim: Claim) -> None:
         """The claimed removal: journaled before the first signal, so that a daemon that dies here goes on with it."""
         note = {"request": claim.id, "digest": claim.digest, "token": claim.token}
-        with self.claims.working(claim):
+        with self.claiming.claims.working(claim):
             faults.point("remove.claimed")
-            self.runtime.stop(session.id, self._stop_grace, note)
+            try:
+                self.runtime.stop(session.id, self._stop_grace, note)
+            except RequestError as error:
+                self.claiming.answer_refusal(claim, RemoveRequest(claim.id, session.id), error)
+                return
             faults.point("remove.stopped")
             self.answer_removal(session, claim)
 
@@ -124,7 +152,7 @@ class Cloud:
             session.move(State.REMOVED)
         response = RemoveResponse(self.identity.id, session.id, status=True)
         event = self._event("session.removed", session)
-        outcome = self.registry.commit(claim, response, erase=session, event=event)
+        outcome = self.ledger.commit(claim, response, erase=session, event=event)
         faults.point("remove.committed")
         if outcome is not Outcome.COMMITTED:
             self.registry.erase(session.id)
@@ -132,28 +160,13 @@ class Cloud:
 
     def logs(self, request: LogsRequest) -> None:
         """Answer with the end of a session's output."""
-        self.registry.answer("logs", request.id, self._tail(request))
-
-    def absent(self, request: StatusRequest | RemoveRequest, payload: bytes) -> None:
-        """A status or remove of a session that is not ours: answered only where no living cloud owns it."""
-        owner = owner_of(request.session)
-        if owner not in (None, self.identity.id) and self.registry.lives(str(owner)):
-            return
-        if claim := self._claimed(request, payload):
-            answer = StatusResponse if isinstance(request, StatusRequest) else RemoveResponse
-            response = answer(self.identity.id, request.session, status=False)
-            self.registry.commit(claim, response, passing=answer is StatusResponse)
-
-    def refuse(self, refused: Refused, payload: bytes) -> None:
-        """Answer what was wrong with a request that could be decoded no further."""
-        claim = self._claimed_as(refused.request, refused.id, refused.session, refused.digest, payload)
-        if claim:
-            self._refuse(claim, refused.request, refused.session, refused.error)
+        self.ledger.answer("logs", request.id, self._tail(request))
 
     def adopt(self, session: Session) -> None:
         """A session that was there before this daemon."""
         self.sessions[session.id] = session
         if session.alive:
+            self._living.add(session.id)
             self.watchers.watch(session.id)
         elif session.state is not State.REMOVED:
             self._forget_later(session)
@@ -163,48 +176,28 @@ class Cloud:
         self.runtime.stop(session.id, grace, {})
         self.finish_discarding(session)
 
+    def remove_unasked(self, session: Session) -> None:
+        """Remove a session in order, though nobody waits for an answer."""
+        self.discard(session, self._stop_grace)
+
     def finish_discarding(self, session: Session) -> None:
         """What is left to do for a session that was discarded: nobody waits for an answer."""
         self.registry.erase(session.id)
         self._tell("session.removed", session)
         self._drop(session)
 
-    def remove_all(self) -> None:
-        """End every session (setting ``on_stop``), side by side."""
+    def remove_all(self, timeout: float) -> None:
+        """End every session (setting ``on_stop``), side by side; waits at most ``timeout`` seconds."""
         sessions = list(self.sessions.values())
-        gevent.joinall([gevent.spawn(self.discard, session, self._stop_grace) for session in sessions])
+        gevent.joinall([gevent.spawn(self.remove_unasked, session) for session in sessions], timeout)
 
-    def _claimed(self, request: Request, payload: bytes) -> Claim | None:
-        session = "" if isinstance(request, CreateRequest) else request.session
-        return self._claimed_as(type(request), request.id, session, request.digest, payload)
-
-    def _claimed_as(self, kind: type[Request], id_: str, session: str, digest: str, payload: bytes) -> Claim | None:
-        """The claim to carry a request out; None where that is done: replayed, refused, or somebody else's."""
-        claim = Claim(kind.op, id_, digest)
-        verdict, response = self.registry.claim(claim, payload)
-        if verdict is Verdict.CLAIMED:
-            return claim
-        if verdict is Verdict.ANSWERED:
-            self.registry.replay(claim, response)
-        elif verdict is Verdict.ABANDONED:
-            self._refuse(claim, kind, session, Abandoned("the clouds that tried to carry this out died over it"))
-        elif verdict is Verdict.CONFLICT:
-            self._refuse_conflict(claim, kind, session)
-        return None
-
-    def _refuse_conflict(self, claim: Claim, kind: type[Request], session: str) -> None:
-        """Its answer is claimed and remembered apart: that of the first request under this id stays what it was."""
-        apart = Claim(claim.op, claim.id, claim.digest, variant=claim.digest)
-        verdict, response = self.registry.claim(apart, b"")
-        if verdict is Verdict.CLAIMED:
-            reason = "this id was used before, with another payload; a new request needs a new id"
-            self._refuse(apart, kind, session, IdConflict(reason))
-        elif verdict is Verdict.ANSWERED:
-            self.registry.replay(apart, response)
-
-    def _refuse(self, claim: Claim, kind: type[Request], session: str, error: RequestError) -> None:
-        response = refusal(kind, self.identity.id, session, ErrorBody(error.code, error.message))
-        self.registry.commit(claim, response, passing=error.passing or kind is StatusRequest)
+    def _carry_out(self, request: CreateRequest, claim: Claim) -> None:
+        try:
+            session = self._start(request, claim)
+        except RequestError as error:
+            self.claiming.answer_refusal(claim, request, error)
+        else:
+            self.answer_create(session)
 
     def _start(self, request: CreateRequest, claim: Claim) -> Session:
         """Start the session of a claimed create. Raises RequestError, and then nothing of it is left."""
@@ -228,13 +221,16 @@ class Cloud:
         self.sessions[session.id] = session
         self._tell("session.starting", session)
         try:
-            started = self.runtime.start(Order(session.id, request.script, request.env, self.alive, record))
-        except RequestError as error:
+            started = self.runtime.start(Order(session.id, request.script, request.env, self.load, record))
+        except Exception as error:
             del self.sessions[session.id]
             session.move(State.FAILED)
-            session.reason = error.message
+            session.reason = str(error)
             self._tell("session.failed", session)
-            raise
+            if isinstance(error, RequestError):
+                raise
+            log.exception("session %s could not be started", session.id)
+            raise StartFailed(f"it could not be started: {error}") from error
         session.run(started.port, started.started)
         return session
 
@@ -244,6 +240,7 @@ class Cloud:
         if session is None or not session.alive:
             return
         session.exit(exit_.exit_code, exit_.reason, exit_.ended)
+        self._living.discard(session.id)
         self._tell("session.exited", session)
         self._forget_later(session)
         self.registry.announce([session])
@@ -261,12 +258,21 @@ class Cloud:
     def _drop(self, session: Session) -> None:
         self.watchers.unwatch(session.id)
         self.sessions.pop(session.id, None)
+        self._living.discard(session.id)
         self.runtime.forget(session.id)
 
     def _tail(self, request: LogsRequest) -> LogsResponse:
         if request.session not in self.sessions:
             return LogsResponse(self.identity.id, request.session, status=False)
-        return logs_response(self.identity.id, request.session, *self.runtime.tail(request.session, request.bytes))
+        try:
+            return logs_response(self.identity.id, request.session, *self.runtime.tail(request.session, request.bytes))
+        except FileNotFoundError:  # it is being removed
+            return LogsResponse(self.identity.id, request.session, status=False)
+
+    def tell_adopted(self) -> None:
+        """Say which sessions were there before this daemon."""
+        for session_id in list(self._living):
+            self._tell("session.adopted", self.sessions[session_id])
 
     def _event(self, name: str, session: Session) -> Event:
         event = Event(name, self.identity.id, self.now(), session=session.id)

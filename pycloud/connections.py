@@ -28,9 +28,16 @@ def make_pool(url: str, **options: Any) -> ConnectionPool:
 
 
 def connect(pool: ConnectionPool) -> Connection:
-    """A new connection, authenticated and ready. Raises redis.RedisError or OSError."""
-    connection: Connection = pool.make_connection()
-    connection.connect()
+    """A new connection, authenticated and ready. Raises redis.RedisError or OSError.
+
+    Made beside the pool, which would count it for ever and refuse the hundredth.
+    """
+    connection: Connection = pool.connection_class(**pool.connection_kwargs)
+    try:
+        connection.connect()
+    except BaseException:
+        connection.disconnect()
+        raise
     return connection
 
 
@@ -42,11 +49,6 @@ class Outage:
         self._since = 0.0
         #: Called when one part is lost: the others, which may not have noticed yet, look at their own connections.
         self.on_suspicion: Callable[[], None] = lambda: None
-
-    @property
-    def now(self) -> bool:
-        """True while any part has lost Redis."""
-        return bool(self._parts)
 
     def lost(self, part: str, reason: object) -> None:
         """``part`` has no connection."""

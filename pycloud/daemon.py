@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Callable
+from time import monotonic
 
 import gevent
 import redis
@@ -15,6 +16,7 @@ from gevent.event import Event as Flag
 
 import pycloud
 from pycloud import adoption, messages
+from pycloud.absent import Absent
 from pycloud.bus import Bus
 from pycloud.cloud import Cloud
 from pycloud.config import Config
@@ -23,12 +25,17 @@ from pycloud.errors import PyCloudError
 from pycloud.heartbeat import Heartbeat
 from pycloud.identity import Identity, cloud_id
 from pycloud.intake import Intake
+from pycloud.ledger import Ledger
 from pycloud.names import Names
 from pycloud.redis_url import hide_password
 from pycloud.registry import Registry
+from pycloud.rounds import Rounds
+from pycloud.routing import Router
 from pycloud.runtimes import Found
 from pycloud.runtimes.script import ScriptRuntime
+from pycloud.standby import Standby
 from pycloud.subscriber import Subscriber
+from pycloud.view import View
 
 log = logging.getLogger(__name__)
 
@@ -47,16 +54,33 @@ class Daemon:
         names, outage = Names(config.namespace), Outage()
         self.runtime = ScriptRuntime(config, self.identity.id, nofile)
         self.bus = Bus(config.redis, outage)
-        self.registry = Registry(self.bus, names, self.identity.id, config.remember)
+        shared = (self.bus, names, self.identity.id, config.remember)
+        self.ledger, self.registry = Ledger(*shared), Registry(*shared)
         self.cloud = Cloud(
-            self.identity, self.runtime, self.registry, stop_grace=config.stop_grace, remember=config.remember
+            self.identity,
+            self.runtime,
+            self.ledger,
+            self.registry,
+            stop_grace=config.stop_grace,
+            remember=config.remember,
+            capacity=config.capacity,
         )
-        self.intake = Intake(self.cloud, names, config.max_script_bytes)
-        self.heartbeat = Heartbeat(self.cloud, self.intake, config.heartbeat, self._deaf)
-        handlers = {**self.intake.handlers(), names.rank_channel: self.heartbeat.hear}
+        self.view = View(self.identity.id, self.identity.instance, config.heartbeat)
+        absent = Absent(self.ledger, self.registry, self.view, self.cloud.claiming, config.lost_after)
+        self.standby = Standby(self.ledger)
+        self.router = Router(self.cloud, self.view, absent, self.standby)
+        self.router.draining = config.draining
+        self.intake = Intake(self.router, names, config.max_script_bytes)
+        self.standby.on_unclaimed = self.intake.take_unclaimed
+        self.heartbeat = Heartbeat(self.cloud, self.view, self.router, self.intake, config)
+        self.heartbeat.on_deaf, self.heartbeat.on_regained = self._deaf, self._regained
+        self.rounds = Rounds(self.cloud, self.intake, absent, config.heartbeat)
+        handlers = {**self.intake.handlers(self.identity.id), names.rank_channel: self._hear_rank}
         self.subscriber = Subscriber(config.redis, handlers, outage)
-        self.bus.on_connect = self._on_connect
+        self.subscriber.on_gap = self._on_gap
+        self.bus.on_new_server, self.bus.on_connect = self._on_new_server, self._on_connect
         self._announced = Flag()
+        self._sure = Flag()
         self._stop_wanted = Flag()
         self._hurry = Flag()
         self._fatal: PyCloudError | None = None
@@ -69,7 +93,7 @@ class Daemon:
         adoption.adopt(self.cloud, found)
         log.info("pycloud %s, %s", pycloud.__version__, self._introduction())
         self.bus.start()
-        self.cloud.claims.start()
+        self.cloud.claiming.claims.start()
         self._until(self._announced)
         if self._stop_wanted.is_set():
             return
@@ -78,9 +102,15 @@ class Daemon:
         self._until(self.subscriber.subscribed)
         if self._stop_wanted.is_set():
             return
+        for rank in self.registry.ranks():
+            self.heartbeat.hear(rank)
+        self.standby.start()
         self.heartbeat.start()
+        self._until(self._sure)
+        self.rounds.start()
         self._refresher = gevent.spawn(self._refresh_for_ever)
-        self._tell("cloud.up")
+        self._tell("cloud.draining" if self.router.draining else "cloud.up")
+        self.cloud.tell_adopted()
 
     def serve(self) -> None:
         """Run until a signal says stop. Raises PyCloudError where Redis turned out to be of no use."""
@@ -91,18 +121,21 @@ class Daemon:
     def stop(self) -> None:
         """In order; a second signal makes it quick."""
         log.info("stopping; sessions %s", "go on" if self._config.on_stop == "keep" else "are removed")
+        self.rounds.stop()
+        self.standby.stop()
         self.heartbeat.stop()
         self.subscriber.stop()
-        self._unless_hurried(lambda: self.intake.finish(FINISH_PATIENCE))
+        self.heartbeat.farewell()
+        self._unless_hurried(lambda: self.router.finish(FINISH_PATIENCE))
         if self._config.on_stop == "remove":
-            self._unless_hurried(self.cloud.remove_all)
+            # Without Redis nobody can be told: what is left to say is said by the next daemon.
+            self._unless_hurried(lambda: self.cloud.remove_all(self._config.stop_grace + FINISH_PATIENCE))
         if self._refresher is not None:
             self._refresher.kill()
         self._tell("cloud.down")
-        self.registry.leave()
         if self.bus.connected.is_set():
             self.bus.flush(FAREWELL)
-        self.cloud.claims.stop()
+        self.cloud.claiming.claims.stop()
         self.cloud.watchers.stop()
         self.bus.stop()
         self.runtime.close()
@@ -115,35 +148,80 @@ class Daemon:
         address = hide_password(self._config.redis)
         return f"cloud {self.identity.id}, Redis {address}, runtime {self.runtime.kind}, {self.cloud.alive} sessions"
 
-    def _on_connect(self, other_server: bool) -> None:
-        log.debug("connected to %s Redis", "another" if other_server else "the same")
+    def _hear_rank(self, payload: bytes) -> None:
+        self.heartbeat.hear(payload)
+        if not self._sure.is_set() and self.view.sure(monotonic()):
+            self._sure.set()
+
+    def _on_new_server(self) -> None:
+        """Nobody's claim is served before Redis knows again what was answered: a repeat must make no twin."""
+        if self._announced.is_set():
+            log.warning("this Redis was restarted, or is another one: it is told again what runs here")
+            self.rounds.pause()
+        try:
+            self._restore()
+        except redis.RedisError as error:
+            self._complain(error)
+
+    def _on_connect(self) -> None:
+        self.heartbeat.rest()
         try:
             self._announce()
-        except redis.ResponseError as error:
+        except redis.RedisError as error:
+            self._complain(error)
+        else:
+            self._announced.set()
+
+    def _complain(self, error: redis.RedisError) -> None:
+        """Before anything has worked this will not pass by itself; later it may, and the sessions go on anyway."""
+        if self._announced.is_set():
+            log.error("Redis could not be told what runs here, the next refresh tries again: %s", error)
+        else:
             self._fatal = PyCloudError(f"Redis refuses what PyCloud needs: {error}")
             self._stop_wanted.set()
+
+    def _on_gap(self) -> None:
+        self.heartbeat.rest()
+        self._regained()
+
+    def _regained(self) -> None:
+        """This cloud hears again after it did not: others may have spoken for it meanwhile, or wished for something."""
+        try:
+            self._announce()
+            adoption.fulfil_wishes(self.cloud)
+            self.rounds.take_over()
+        except redis.RedisError as error:
+            log.warning("what was missed could not be looked up: %s", error)
 
     def _announce(self) -> None:
         """What Redis may have forgotten is written again, from what runs here."""
         cloud = self.cloud
+        if self._announced.is_set():
+            self.registry.appear(self.heartbeat.rank())
         for session in self.registry.recorded() - set(cloud.sessions):
             self.registry.erase(session)
-        # Looked at only when their turn comes: what was removed meanwhile must not be written again.
-        there = (session for session in list(cloud.sessions.values()) if session.id in cloud.sessions)
-        self.registry.announce(there)
-        living = (s for s in list(cloud.sessions.values()) if s.answered and s.alive and s.id in cloud.sessions)
-        self.registry.restore((session, session.token) for session in living)
-        self._announced.set()
+        # Looked at only when their turn comes: what was removed meanwhile must not be written again. What nobody was
+        # told of yet is written with its answer.
+        self.registry.announce(s for s in list(cloud.sessions.values()) if s.id in cloud.sessions and s.answered)
+        self._restore()
+
+    def _restore(self) -> None:
+        sessions = self.cloud.sessions
+        living = (s for s in list(sessions.values()) if s.answered and s.alive and s.id in sessions)
+        self.ledger.restore((session, session.token) for session in living)
 
     def _finish_old_work(self, found: list[Found]) -> None:
-        adoption.finish(self.cloud, found)
+        adoption.fulfil_wishes(self.cloud)
+        adoption.finish(self.cloud, found, self.router.spawn)
+        for session in self.cloud.sessions.values():
+            self.router.know(session)
         if found:
             log.info("adopted %d sessions, %d of them alive", len(found), self.cloud.alive)
 
     def _refresh_for_ever(self) -> None:
         while True:
             gevent.sleep(REFRESH)
-            self._announce()
+            self._on_connect()
 
     def _deaf(self, reason: str) -> None:
         self.subscriber.renew(reason)

@@ -6,10 +6,11 @@ and is refused (``Refused``: answered with an error under its id). Nothing else 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -20,8 +21,14 @@ MAX_ID_LENGTH = 256
 #: JSON may spell each byte of a script as six (``\u000a``); the rest is room for the other keys.
 ESCAPED_BYTE = 6
 ROOM_BESIDE_SCRIPT = 1 << 20
-#: How much of a payload that is too large is looked at for its digest.
+#: How much of a payload that cannot be used is looked at for its digest.
 DIGEST_WINDOW = 1 << 16
+#: Up to so many bytes, the values of an object are built to find out whether another spelling is the same object.
+SPELLING_WINDOW = 1 << 16
+#: The longest that a usable id may be spelled: each code point as two escapes, and the quotes.
+LONGEST_RAW_ID = MAX_ID_LENGTH * 12 + 2
+#: Stands for a value that cannot be decoded: unlike None it is no id, and not the absence of one.
+BROKEN = object()
 #: These say who a session is; a request cannot set them.
 RESERVED_ENV = frozenset({"PYCLOUD_SESSION", "PYCLOUD_CLOUD", "PYCLOUD_HOSTNAME", "PYCLOUD_PORT"})
 
@@ -47,16 +54,23 @@ class Refused(Exception):
         self.request, self.id, self.session, self.digest, self.error = request, request_id, session, digest, error
 
 
+Raw = dict[str, msgspec.Raw]
+
+
 class _Envelope(msgspec.Struct):
-    """What is read of a payload that is too large: its id, and nothing is built of the rest."""
+    """What is read of a payload that cannot be used: its id, and nothing is built of the rest."""
 
     id: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _decode_any = msgspec.json.Decoder().decode
+_decode_keys = msgspec.json.Decoder(Raw).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_status = msgspec.json.Decoder(StatusRequest).decode
 _decode_rank = msgspec.json.Decoder(Rank).decode
+_decoders: dict[type[Request], Callable[[bytes], Request]] = {
+    kind: msgspec.json.Decoder(kind).decode for kind in REQUESTS.values()
+}
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -67,22 +81,23 @@ def decode_rank(payload: bytes) -> Rank:
 
 def decode_request(op: str, payload: bytes, max_script_bytes: int) -> Request:
     """The request that was published on the channel of ``op``. Raises DecodeError or Refused."""
+    kind = REQUESTS[op]
     if len(payload) > payload_limit(max_script_bytes):
-        raise _oversized(REQUESTS[op], payload, max_script_bytes)
-    if op == StatusRequest.op and (status := _plain_status(payload)):
+        raise _oversized(kind, payload, max_script_bytes)
+    if kind is StatusRequest and (status := _plain_status(payload)):
         return status
-    return _from_fields(REQUESTS[op], _object(payload), max_script_bytes)
+    return _decode(kind, payload, _keys(payload), max_script_bytes)
 
 
 def decode_direct(payload: bytes, max_script_bytes: int) -> Request:
     """The request that was published on a cloud's direct channel. Raises DecodeError or Refused."""
     if len(payload) > payload_limit(max_script_bytes):
         raise DecodeError("too_large", f"a direct request of {len(payload)} bytes is over the limit")
-    fields = _object(payload)
-    op = fields.get("op")
+    keys = _keys(payload)
+    op = _small(keys.get("op"))
     if not isinstance(op, str) or op not in REQUESTS:
         raise DecodeError("unknown_op", f"the op of a direct request is one of {', '.join(REQUESTS)}")
-    return _from_fields(REQUESTS[op], fields, max_script_bytes)
+    return _decode(REQUESTS[op], payload, keys, max_script_bytes)
 
 
 def payload_limit(max_script_bytes: int) -> int:
@@ -97,13 +112,27 @@ def usable_id(value: object) -> bool:
     return value.isprintable() or not any(unicodedata.category(char) in ("Cc", "Cs") for char in value)
 
 
-def digest_of(fields: dict[str, Any]) -> str:
-    """What tells a repeat from another request: the same for the same JSON object, however it is spelled.
+def digest_of(keys: Raw) -> str:
+    """What tells a repeat from another request: the same for the same JSON object, in whatever order its keys are.
 
-    ``op`` does not count: a request sent directly and by broadcast is one request.
+    ``op`` does not count: a request sent directly and by broadcast is one request. Of a small object it does not count
+    either how its values are spelled; a large one is not built to find out.
     """
-    spelled = _encode_sorted({key: value for key, value in fields.items() if key != "op"})
+    counted = {key: bytes(value) for key, value in keys.items() if key != "op"}
+    try:
+        small = sum(map(len, counted.values())) <= SPELLING_WINDOW
+        built = {key: _decode_any(value) for key, value in counted.items()} if small else None
+    except msgspec.DecodeError:  # a number that is out of range, say, in a key that is ignored
+        built = None
+    if built is not None:
+        return blake2b(_encode_sorted(built), digest_size=16).hexdigest()
+    spelled = b"".join(b"%r:%d:" % (key.encode(), len(value)) + value for key, value in sorted(counted.items()))
     return blake2b(spelled, digest_size=16).hexdigest()
+
+
+def _status_digest(session: str) -> str:
+    """A status is what it asks for; whatever else its payload holds makes no other request of it."""
+    return blake2b(session.encode(), digest_size=16).hexdigest()
 
 
 def _plain_status(payload: bytes) -> StatusRequest | None:
@@ -113,7 +142,9 @@ def _plain_status(payload: bytes) -> StatusRequest | None:
         request = _decode_status(payload)
     except (ValueError, RecursionError):
         return None
-    return request if request.session and usable_id(request.id) else None
+    if not request.session or not usable_id(request.id):
+        return None
+    return StatusRequest(request.id, request.session, _status_digest(request.session))
 
 
 def _guarded(decode: Callable[[bytes], T], payload: bytes) -> T:
@@ -124,37 +155,67 @@ def _guarded(decode: Callable[[bytes], T], payload: bytes) -> T:
         raise DecodeError("not_utf8", "the payload is not UTF-8") from error
     except RecursionError as error:
         raise DecodeError("too_deep", "the payload is nested too deeply") from error
+    except msgspec.ValidationError as error:
+        raise DecodeError("not_object", f"the payload is JSON, but not as expected: {error}") from error
     except msgspec.DecodeError as error:
-        raise DecodeError("not_json", f"the payload is no JSON that can be used: {error}") from error
+        raise DecodeError("not_json", f"the payload is no JSON: {error}") from error
 
 
-def _object(payload: bytes) -> dict[str, Any]:
-    fields = _guarded(_decode_any, payload)
-    if not isinstance(fields, dict):
-        raise DecodeError("not_object", "the payload is JSON, but no object")
-    return fields
+def _keys(payload: bytes) -> Raw:
+    """The keys of a payload; what they hold is looked over, not built."""
+    return _guarded(_decode_keys, payload)
 
 
-def _checked_id(value: object) -> str:
-    if value is None:
+def _small(raw: msgspec.Raw | None) -> object:
+    """A value that is only of use while it is small; None for what is not there, is large, or is no good."""
+    if raw is None or len(bytes(raw)) > LONGEST_RAW_ID:
+        return None
+    try:
+        return _decode_any(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return BROKEN
+
+
+def _checked_id(raw: msgspec.Raw | None) -> str:
+    value = _small(raw)
+    if value is None and (raw is None or bytes(raw) == b"null"):
         raise DecodeError("no_id", "the request has no id, so nobody can be answered")
     if not usable_id(value):
         raise DecodeError("bad_id", "the id is not a string of 1 to 256 characters without control characters")
     return str(value)
 
 
-def _from_fields(kind: type[Request], fields: dict[str, Any], max_script_bytes: int) -> Request:
-    request_id, digest = _checked_id(fields.get("id")), digest_of(fields)
-    named = fields.get("session")
+def _decode(kind: type[Request], payload: bytes, keys: Raw, max_script_bytes: int) -> Request:
+    request_id = _checked_id(keys.get("id"))
+    named = _small(keys.get("session"))
+    session = named if isinstance(named, str) else ""
+    digest = ""
     try:
-        request = msgspec.convert({**fields, "digest": digest}, kind)
+        digest = _status_digest(session) if kind is StatusRequest else digest_of(keys)
+        request = _decoders[kind](payload)
         _check_values(request, max_script_bytes)
-    except msgspec.ValidationError as error:
-        bad = BadRequest(f"{kind.op}: {error}")
-        raise Refused(kind, request_id, named if isinstance(named, str) else "", digest, bad) from error
+        return msgspec.structs.replace(request, digest=digest)
     except RequestError as error:
-        raise Refused(kind, request_id, named if isinstance(named, str) else "", digest, error) from error
-    return request
+        raise Refused(kind, request_id, session, digest, error) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        bad = BadRequest(f"{kind.op}: {_said_plainly(error)}")
+        raise Refused(kind, request_id, session, digest or _raw_digest(payload), bad) from error
+
+
+def _said_plainly(error: Exception) -> str:
+    """What msgspec found, in the words of docs/protocol.md."""
+    text = str(error).replace("Object missing required field", "there is no")
+    return re.sub(r"Expected `(\w+)(?: \| null)?`, got `(\w+)` - at `\$\.(\w+)[^`]*`", _type_complaint, text)
+
+
+def _type_complaint(found: re.Match[str]) -> str:
+    types = {"str": "a string", "int": "a whole number", "object": "an object", "array": "a list", "bool": "a boolean"}
+    expected, got, field = found.groups()
+    return f"`{field}` is or holds {types.get(got, got)}, and not {types.get(expected, expected)}"
+
+
+def _raw_digest(payload: bytes) -> str:
+    return blake2b(b"%d:" % len(payload) + payload[:DIGEST_WINDOW], digest_size=16).hexdigest()
 
 
 def _check_values(request: Request, max_script_bytes: int) -> None:
@@ -182,12 +243,10 @@ def _check_create(request: CreateRequest, max_script_bytes: int) -> None:
 def _oversized(kind: type[Request], payload: bytes, max_script_bytes: int) -> Exception:
     """What to raise for a payload over the limit: it is only skimmed, for its id."""
     try:
-        raw = bytes(_guarded(_decode_envelope, payload).id)
-        request_id = _checked_id(_guarded(_decode_any, raw[:DIGEST_WINDOW]))
+        request_id = _checked_id(_guarded(_decode_envelope, payload).id)
     except DecodeError as error:
         return error
-    digest = blake2b(b"%d:" % len(payload) + payload[:DIGEST_WINDOW], digest_size=16).hexdigest()
     error_type = ScriptTooLarge if kind is CreateRequest else BadRequest
     limit = payload_limit(max_script_bytes)
     reason = f"the request has {len(payload)} bytes, over {limit}: no script within max_script_bytes needs that"
-    return Refused(kind, request_id, "", digest, error_type(reason))
+    return Refused(kind, request_id, "", _raw_digest(payload), error_type(reason))

@@ -73,3 +73,24 @@ class Abandoned(RequestError):
     """Several clouds died while they carried out this request; nobody tries it again."""
 
     code = "abandoned"
+
+
+class NoCapacity(RequestError):
+    """Every cloud that could take it is full or takes nothing new."""
+
+    code = "no_capacity"
+    passing = True
+
+
+class NoMatch(RequestError):
+    """No living cloud is what the request asks for."""
+
+    code = "no_match"
+    passing = True
+
+
+class OwnerAway(RequestError):
+    """The session's cloud is away; a remove is carried out as soon as it is back."""
+
+    code = "owner_away"
+    passing = True

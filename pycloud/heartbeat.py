@@ -7,37 +7,57 @@ from collections.abc import Callable
 from time import monotonic, time
 
 import gevent
+import msgspec
 import psutil
-import redis
 
 import pycloud
+from pycloud import placement
 from pycloud.cloud import Cloud
+from pycloud.config import Config
 from pycloud.decoding import DecodeError, decode_rank
 from pycloud.intake import Intake
 from pycloud.messages import Rank
-from pycloud.placement import score
-from pycloud.registry import HEARTBEATS_REMEMBERED
+from pycloud.routing import Router
+from pycloud.view import View
 
 log = logging.getLogger(__name__)
 
+#: How much of the newest reading of the CPU goes into the one that is told: single readings jump.
+SMOOTHING = 0.3
+#: Seconds between two lines about the same trouble.
+SAY_AGAIN = 60.0
+
 
 class Heartbeat:
-    """Beats every ``interval`` seconds. ``on_deaf`` is called when the own rank was not heard for three of them."""
+    """Beats every ``config.heartbeat`` seconds. The callbacks are the daemon's."""
 
-    def __init__(self, cloud: Cloud, intake: Intake, interval: float, on_deaf: Callable[[str], None]) -> None:
-        self._cloud, self._intake, self._interval, self._on_deaf = cloud, intake, interval, on_deaf
-        self._heard = monotonic()
-        self._greenlets: list[gevent.Greenlet] = []
+    def __init__(self, cloud: Cloud, view: View, router: Router, intake: Intake, config: Config) -> None:
+        self._cloud, self._view, self._router, self._intake, self._config = cloud, view, router, intake, config
+        self._interval = config.heartbeat
+        self._cpu = 0.0
+        self._said_double = float("-inf")
+        self._renewed = monotonic()
+        #: Called when the own rank was not heard for three heartbeats, with the reason.
+        self.on_deaf: Callable[[str], None] = lambda _reason: None
+        #: Called when this cloud hears itself again after it did not.
+        self.on_regained: Callable[[], None] = lambda: None
+        self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
         """The first beat is at once."""
-        self._heard = monotonic()
+        psutil.cpu_percent()
+        self._renewed = monotonic()
         self.beat()
-        self._greenlets = [gevent.spawn(self._beat_for_ever), gevent.spawn(self._sweep_for_ever)]
+        self._greenlet = gevent.spawn(self._beat_for_ever)
 
     def stop(self) -> None:
         """No more beats."""
-        gevent.killall(self._greenlets)
+        if self._greenlet is not None:
+            self._greenlet.kill()
+
+    def rest(self) -> None:
+        """A connection was built anew: until the own rank has had time to come back, there is nothing to conclude."""
+        self._renewed = monotonic()
 
     def hear(self, payload: bytes) -> None:
         """A rank came in, ours or another's."""
@@ -46,18 +66,36 @@ class Heartbeat:
         except DecodeError as error:
             self._intake.dropped.drop("bad_rank", "the rank channel", str(error))
             return
-        if rank.id == self._cloud.identity.id and rank.instance == self._cloud.identity.instance:
-            self._heard = monotonic()
+        now = monotonic()
+        was_sure, first = self._view.sure(now), self._view.own not in self._view.peers
+        self._view.hear(rank, now)
+        self._mind_double(now)
+        if not was_sure and not first and self._view.sure(now):
+            gevent.spawn(self.on_regained)
 
     def beat(self) -> None:
         """Send the rank."""
-        self._cloud.registry.beat(self._rank())
+        self._cloud.registry.beat(self.rank())
 
-    def _rank(self) -> Rank:
-        identity, sessions = self._cloud.identity, self._cloud.alive
+    def farewell(self) -> None:
+        """Send a last rank: this cloud hears nothing from here on, so that others speak for it at once."""
+        self._cloud.registry.beat(msgspec.structs.replace(self.rank(), deaf=True))
+        self._cloud.registry.leave()
+
+    def rank(self) -> Rank:
+        """What this cloud says of itself."""
+        identity, config, sessions = self._cloud.identity, self._config, self._cloud.load
+        self._cpu += SMOOTHING * (psutil.cpu_percent() - self._cpu)
+        load = placement.score(
+            sessions,
+            self._cpu,
+            psutil.virtual_memory().percent,
+            per_session=config.session_weight,
+            per_load=config.load_weight,
+        )
         return Rank(
             id=identity.id,
-            score=score(sessions, psutil.cpu_percent(), psutil.virtual_memory().percent),
+            score=load,
             time=time(),
             sessions=sessions,
             instance=identity.instance,
@@ -66,21 +104,35 @@ class Heartbeat:
             runtime=self._cloud.runtime.kind,
             heartbeat=self._interval,
             dropped=self._intake.dropped.total,
+            capacity=config.capacity,
+            labels=dict(config.labels),
+            draining=self._router.draining or self._intake.closed,
+            deaf=self._view.own in self._view.peers and self._view.deaf(monotonic()),
+            counted=self._view.counted(),
+            per_session=config.session_weight,
+            sent=monotonic(),
         )
+
+    def _mind_double(self, now: float) -> None:
+        """Another daemon that uses our id was started on a copy of our data: neither can be trusted with requests."""
+        doubled = self._view.doubled(now, self._config.lost_after)
+        if doubled and now - self._said_double > SAY_AGAIN:
+            self._said_double = now
+            log.error(
+                "another daemon uses this cloud's id %s (a copied data directory?): no requests are taken; "
+                "stop one of the two, run `pycloud --new-id` there, and start it again",
+                self._view.own,
+            )
+        if self._intake.closed and not doubled:
+            log.warning("the other daemon that used this cloud's id is gone: requests are taken again")
+        self._intake.closed = doubled
 
     def _beat_for_ever(self) -> None:
         while True:
             gevent.sleep(self._interval)
             self.beat()
-            if monotonic() - self._heard > HEARTBEATS_REMEMBERED * self._interval:
-                self._heard = monotonic()
-                self._on_deaf("did not hear the own heartbeat")
-
-    def _sweep_for_ever(self) -> None:
-        """Apart from the beats: it waits for Redis where they must not."""
-        while True:
-            gevent.sleep(self._interval)
-            try:
-                self._intake.take_over()
-            except redis.RedisError as error:
-                log.warning("what other clouds left behind could not be looked through: %s", error)
+            now = monotonic()
+            self._mind_double(now)
+            if self._view.deaf(now) and now - self._renewed > placement.HEARTBEATS_MISSED * self._interval:
+                self._renewed = now
+                self.on_deaf("did not hear the own heartbeat")

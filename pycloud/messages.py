@@ -10,6 +10,8 @@ from typing import ClassVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
+#: A field that does not travel: whatever a payload holds under this name is overwritten.
+COMPUTED: str = msgspec.field(name="(computed)", default="")
 DEFAULT_TAIL = 64 * 1024
 MAX_TAIL = 1 << 20
 
@@ -17,14 +19,18 @@ MAX_TAIL = 1 << 20
 class CreateRequest(msgspec.Struct, frozen=True):
     """Start ``script`` as a session. ``env`` is added to the session's environment.
 
-    ``digest`` (here and below) does not travel: it is computed from the payload, to tell a repeat from another request.
+    ``where``: labels that its cloud must have. ``cloud``: the one that must take it.
+
+    ``digest`` (here and below) is computed from the payload, to tell a repeat from another request.
     """
 
     op: ClassVar[str] = "create"
     id: str
     script: str
     env: dict[str, str] = {}
-    digest: str = ""
+    where: dict[str, str] = {}
+    cloud: str | None = None
+    digest: str = COMPUTED
 
 
 class StatusRequest(msgspec.Struct, frozen=True):
@@ -33,7 +39,7 @@ class StatusRequest(msgspec.Struct, frozen=True):
     op: ClassVar[str] = "status"
     id: str
     session: str
-    digest: str = ""
+    digest: str = COMPUTED
 
 
 class RemoveRequest(msgspec.Struct, frozen=True):
@@ -42,7 +48,7 @@ class RemoveRequest(msgspec.Struct, frozen=True):
     op: ClassVar[str] = "remove"
     id: str
     session: str
-    digest: str = ""
+    digest: str = COMPUTED
 
 
 class LogsRequest(msgspec.Struct, frozen=True):
@@ -52,7 +58,7 @@ class LogsRequest(msgspec.Struct, frozen=True):
     id: str
     session: str
     bytes: int = DEFAULT_TAIL
-    digest: str = ""
+    digest: str = COMPUTED
 
 
 Request = CreateRequest | StatusRequest | RemoveRequest | LogsRequest
@@ -96,6 +102,8 @@ class StatusResponse(msgspec.Struct, frozen=True):
     ended: float | UnsetType | None = UNSET
     exit_code: int | UnsetType | None = UNSET
     reason: str | UnsetType | None = UNSET
+    #: True where its cloud is away: this is the last that was known.
+    stale: bool | UnsetType = UNSET
     error: ErrorBody | UnsetType = UNSET
 
 
@@ -129,8 +137,11 @@ Response = CreateResponse | StatusResponse | RemoveResponse | LogsResponse
 class Rank(msgspec.Struct, frozen=True):
     """What a cloud tells the others each heartbeat.
 
-    ``score``: lower is less loaded. ``sessions``: how many live. ``instance``: random, new at each start of the
-    daemon. ``heartbeat``: seconds between two ranks. ``dropped``: requests that could not be answered since its start.
+    ``score``: lower is less loaded. ``sessions``: how many live, start or are about to. ``instance``: random, new at
+    each start of the daemon. ``heartbeat``: seconds between two ranks. ``dropped``: requests that could not be
+    answered since its start. ``capacity``: most sessions; null: no limit. ``draining``: takes nothing new. ``deaf``: it
+    does not hear what is published. ``counted``: creates seen so far that it was expected to take. ``per_session``:
+    what a session adds to its score. ``sent``: its own monotonic clock, of meaning to itself only.
     """
 
     id: str
@@ -143,6 +154,13 @@ class Rank(msgspec.Struct, frozen=True):
     runtime: str
     heartbeat: float
     dropped: int = 0
+    capacity: int | None = None
+    labels: dict[str, str] = {}
+    draining: bool = False
+    deaf: bool = False
+    counted: int = 0
+    per_session: float = 1.0
+    sent: float = 0.0
 
 
 class Event(msgspec.Struct, frozen=True):

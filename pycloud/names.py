@@ -67,6 +67,14 @@ class Names:
         """Set: ids of the sessions of one cloud."""
         return self.key("sessions", cloud)
 
+    def session_keys(self, session: str, cloud: str) -> list[str]:
+        """All that knows of a session of ``cloud``: its record, and the two indexes."""
+        return [self.session_key(session), self.sessions_key, self.cloud_sessions_key(cloud)]
+
+    def wishes_key(self, cloud: str) -> str:
+        """Set: ids of sessions that somebody wanted removed while their cloud was away."""
+        return self.key("wishes", cloud)
+
     def cloud_key(self, cloud: str) -> str:
         """String: the cloud's last rank, as published; expires with its heartbeat."""
         return self.key("cloud", cloud)

@@ -1,8 +1,106 @@
-"""How loaded a cloud is, and (with more than one) who takes a create. Pure functions of ranks and now."""
+"""Who takes a create, and who speaks for a cloud that is away. Pure functions of (ranks and when each was heard, now).
+
+Every cloud hears the same ranks and creates in the same order (one Redis publishes them), so that all come to the same
+order by themselves, and each knows its own place in it. ``view.py`` keeps what these functions look at.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from heapq import nsmallest
 
-def score(sessions: int, cpu_percent: float, memory_percent: float) -> float:
-    """What a rank says of a cloud's load, lower being less: its live sessions and the mean of CPU and memory in use."""
-    return round(sessions + (cpu_percent + memory_percent) / 2, 3)
+from pycloud.errors import NoCapacity, NoMatch, RequestError
+from pycloud.messages import CreateRequest, Rank
+
+#: A cloud counts as away when it was not heard for so many of its heartbeats.
+HEARTBEATS_MISSED = 3
+#: How many clouds care for one request: one at once, two a little later, the others much later.
+CARING = 8
+
+
+@dataclass(slots=True)
+class Peer:
+    """A cloud as this one sees it. ``heard``: when its last rank came in, on our own monotonic clock (s).
+
+    ``assigned``: how many creates we have seen that it is expected to take, ever; ``recent`` of them since its last
+    rank. ``base`` aligns that count with its own (Rank.counted), so that the difference is what it had not seen yet
+    when it published its rank: it is on its way there, and no part of its score.
+    """
+
+    rank: Rank
+    heard: float
+    assigned: int = 0
+    recent: int = 0
+    base: int = 0
+    expected: int = 0
+
+
+def score(sessions: int, cpu: float, memory: float, *, per_session: float = 1.0, per_load: float = 1.0) -> float:
+    """What a rank says of a cloud's load, lower being less: its sessions and the mean of CPU and memory in use (%)."""
+    return round(sessions * per_session + per_load * (cpu + memory) / 2, 3)
+
+
+def hear(peer: Peer | None, rank: Rank, now: float) -> Peer:
+    """A cloud as it is seen after its rank came in.
+
+    Where the counts do not fit (it was restarted, or one of us missed something) they are aligned anew: no more can be
+    on its way than was assigned to it since its last rank.
+    """
+    if peer is None or peer.rank.instance != rank.instance:
+        return Peer(rank, now, base=-rank.counted)
+    ahead = peer.assigned - peer.base - rank.counted
+    expected = min(max(ahead, 0), peer.recent)
+    base = peer.base + ahead - expected
+    return Peer(rank, now, peer.assigned, 0, base, expected)
+
+
+def assign(peer: Peer) -> None:
+    """One more create that this cloud is expected to take."""
+    peer.assigned += 1
+    peer.recent += 1
+    peer.expected += 1
+
+
+def lives(peer: Peer, now: float) -> bool:
+    """Whether it was heard lately, and hears what is published itself."""
+    return not peer.rank.deaf and now - peer.heard <= HEARTBEATS_MISSED * peer.rank.heartbeat
+
+
+def load(peer: Peer) -> tuple[float, str]:
+    """By what clouds are ordered: the score that it will have, then the id."""
+    return peer.rank.score + peer.expected * peer.rank.per_session, peer.rank.id
+
+
+def matches(peer: Peer, request: CreateRequest) -> bool:
+    """Whether it is the kind of cloud that the request asks for."""
+    labels = peer.rank.labels
+    named = request.cloud is None or request.cloud == peer.rank.id
+    return named and all(labels.get(key) == value for key, value in request.where.items())
+
+
+def has_room(peer: Peer) -> bool:
+    """Whether it takes anything new."""
+    rank = peer.rank
+    return not rank.draining and (rank.capacity is None or rank.sessions + peer.expected < rank.capacity)
+
+
+def candidates(peers: Mapping[str, Peer], request: CreateRequest, now: float) -> list[str]:
+    """The clouds that may take a create, the least loaded first; no more than are needed."""
+    fit = [peer for peer in peers.values() if lives(peer, now) and matches(peer, request) and has_room(peer)]
+    return [peer.rank.id for peer in nsmallest(CARING, fit, key=load)]
+
+
+def speakers(peers: Mapping[str, Peer], now: float) -> list[str]:
+    """The clouds that may answer what no candidate and no owner can, in their order."""
+    alive = [peer for peer in peers.values() if lives(peer, now)]
+    return [peer.rank.id for peer in nsmallest(CARING, alive, key=load)]
+
+
+def why_nobody(peers: Mapping[str, Peer], request: CreateRequest, now: float) -> RequestError:
+    """What to answer where there is no candidate."""
+    if any(lives(peer, now) and matches(peer, request) for peer in peers.values()):
+        return NoCapacity("every cloud that could take this is full or draining")
+    asked = [f"{key}={value}" for key, value in request.where.items()]
+    asked += [f"cloud {request.cloud}"] if request.cloud is not None else []
+    return NoMatch(f"no living cloud has {', '.join(asked) or 'room'}")

@@ -1,109 +1,23 @@
-"""What clouds share in Redis: claims and answers of requests, the sessions, the clouds, the events.
+"""What clouds share in Redis beside claims: the sessions, the clouds, the events, and wishes for clouds that are away.
 
-The keys are described atop the Lua scripts in ``lua/`` and in docs/protocol.md. Redis is never the only place that
-knows of a session: ``announce`` writes a cloud's part again. Everything here may be repeated without harm.
+The keys are listed in docs/protocol.md. Redis is never the only place that knows of a session: ``announce`` writes a
+cloud's part again. Everything here may be repeated without harm.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
-from importlib.resources import files
-from itertools import islice
-from typing import TypeVar
 
-import msgspec
-
-from pycloud.answers import create_response
-from pycloud.bus import Argument, Bus, Command, Script
+from pycloud.bus import Bus, Command, load_script, pages
+from pycloud.ledger import MOST_EVENTS
 from pycloud.messages import Event, Rank, encode
-from pycloud.names import Names
-from pycloud.sessions import Session
+from pycloud.names import Names, owner_of
+from pycloud.placement import HEARTBEATS_MISSED
+from pycloud.records import RECORD_LIFE, record_life, record_of
+from pycloud.sessions import LIVE, Session, State
 
-T = TypeVar("T")
-
-#: Milliseconds that a claim lasts unless it is renewed, and that an answer is remembered.
-LEASE = 5_000
-ANSWER_LIFE = 600_000
-#: Milliseconds that an answer is replayed which says that something cannot be done just now.
-PASSING_LIFE = 5_000
-#: After so many take-overs a request is answered ``abandoned``: it may be what kills the clouds.
-MOST_TAKE_OVERS = 2
-#: Milliseconds that a session's record lives; its cloud writes it again long before.
-RECORD_LIFE = 86_400_000
-MOST_EVENTS = 10_000
-#: How many sessions are announced with one call.
-PAGE = 500
-#: A cloud's record outlives so many heartbeats.
-HEARTBEATS_REMEMBERED = 3
-
-
-class Verdict(StrEnum):
-    """What a try to claim a request came to (lua/claim.lua)."""
-
-    CLAIMED = "claimed"
-    ABANDONED = "abandoned"
-    ANSWERED = "answered"
-    HELD = "held"
-    CONFLICT = "conflict"
-
-
-class Outcome(StrEnum):
-    """What a try to answer a request came to (lua/commit.lua)."""
-
-    COMMITTED = "committed"
-    ALREADY = "already"
-    LOST = "lost"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The right to answer request ``id`` of ``op``, as long as nobody else's ``token`` stands in Redis.
-
-    ``variant`` sets apart the answer to another payload under an id that was used before (its digest, or empty).
-    """
-
-    op: str
-    id: str
-    digest: str
-    token: str = field(default_factory=lambda: secrets.token_hex(8))
-    variant: str = ""
-
-    @property
-    def member(self) -> str:
-        """What names the request in ``claims``; one with a variant is never taken over, so its payload is not found."""
-        return f"{self.op}+{self.variant}:{self.id}" if self.variant else f"{self.op}:{self.id}"
-
-
-def _script(name: str) -> Script:
-    return Script(files("pycloud").joinpath("lua", f"{name}.lua").read_text())
-
-
-def _pages(items: Iterable[T]) -> Iterator[list[T]]:
-    """The items, PAGE at a time: other callers get their turn in between."""
-    rest = iter(items)
-    while page := list(islice(rest, PAGE)):
-        yield page
-
-
-def record_of(session: Session) -> list[str]:
-    """A session as the fields and values of its hash; what is not valid in its state is left out."""
-    fields = {
-        "cloud": session.cloud,
-        "state": session.state.value,
-        "host": session.host,
-        "port": session.port,
-        "created": session.created,
-        "started": session.started,
-        "ended": session.ended,
-        "exit_code": session.exit_code,
-        "reason": session.reason,
-        "request": session.request,
-        "runtime": session.runtime,
-    }
-    return [str(part) for pair in fields.items() if pair[1] is not None for part in pair]
+#: How many members of an index are read at once, and seconds after which a silent cloud is taken out of its index.
+PAGE, CLOUD_LIFE = 500, 7 * 86_400
 
 
 class Registry:
@@ -111,95 +25,46 @@ class Registry:
 
     def __init__(self, bus: Bus, names: Names, cloud: str, remember: float) -> None:
         self._bus, self._names, self._cloud, self._remember = bus, names, cloud, remember
-        self._claim = _script("claim")
-        self._renew = _script("renew")
-        self._commit = _script("commit")
-        self._restore = _script("restore")
-        self._lapsed = _script("lapsed")
-
-    def claim(self, claim: Claim, payload: bytes) -> tuple[Verdict, bytes]:
-        """Try to claim a request; ``payload`` is kept for whoever has to take over. The bytes: a stored response."""
-        args = (claim.member, claim.token, self._cloud, claim.digest, payload, LEASE, ANSWER_LIFE, MOST_TAKE_OVERS)
-        verdict, detail = self._bus.run(self._claim, self._claim_keys(claim), args)
-        return Verdict(verdict.decode()), detail
-
-    def renew(self, claims: Iterable[Claim]) -> None:
-        """Keep claims for another lease, as far as they are still ours."""
-        for page in _pages(claims):
-            runs = [(self._claim_keys(claim), (claim.member, claim.token, LEASE, ANSWER_LIFE)) for claim in page]
-            self._bus.run_many(self._renew, runs)
-
-    def lapsed(self) -> list[tuple[str, str, bytes | None]]:
-        """Requests that nobody finished: op, id and payload (None where it has expired)."""
-        members = [bytes(member).decode() for member in self._bus.run(self._lapsed, [self._names.claims_key], [PAGE])]
-        requests = [member.partition(":")[::2] for member in members]
-        payloads = self._bus.call_many([("HGET", self._names.request_key(*request), "payload") for request in requests])
-        return [(op, id_, payload) for (op, id_), payload in zip(requests, payloads, strict=True)]
-
-    def forget_claim(self, op: str, request_id: str) -> None:
-        """A claim whose request has expired: nobody can carry it out any more."""
-        self._bus.call("ZREM", self._names.claims_key, f"{op}:{request_id}")
-
-    def commit(
-        self,
-        claim: Claim,
-        response: msgspec.Struct,
-        *,
-        passing: bool = False,
-        record: Session | None = None,
-        erase: Session | None = None,
-        event: Event | None = None,
-    ) -> Outcome:
-        """Answer a claimed request, and record or erase a session with it: all of it, or nothing."""
-        session, change = (record, "record") if record else (erase, "erase") if erase else (None, "none")
-        args: list[Argument] = [
-            *(claim.member, claim.token, claim.digest, encode(response)),
-            *(PASSING_LIFE if passing else ANSWER_LIFE, self._names.response_channel(claim.op, claim.id)),
-            *(change, session.id if session else "", session.created if session else 0),
-            self._record_life(session) if session else 0,
-            *(encode(event) if event else b"", self._names.events_channel, MOST_EVENTS),
-        ]
-        keys = [*self._claim_keys(claim), *self._session_keys(session.id if session else ""), self._names.events_key]
-        args.extend(record_of(record) if record else ())
-        return Outcome(self._bus.run(self._commit, keys, args).decode())
-
-    def replay(self, claim: Claim, response: bytes) -> None:
-        """Publish an answer again."""
-        self._bus.post("PUBLISH", self._names.response_channel(claim.op, claim.id), response)
-
-    def answer(self, op: str, request_id: str, response: msgspec.Struct) -> None:
-        """Publish an owner's answer, without a claim."""
-        self._bus.post("PUBLISH", self._names.response_channel(op, request_id), encode(response))
+        self._lose = load_script("lose")
 
     def announce(self, sessions: Iterable[Session]) -> None:
         """Write what is known of these sessions, whatever Redis knows."""
-        for page in _pages(sessions):
+        for page in pages(sessions):
             self._bus.call_many([command for session in page for command in self._announcement(session)])
-
-    def restore(self, answered: Iterable[tuple[Session, str]]) -> None:
-        """Write the answered creates of living sessions (and the token each was answered under) where forgotten."""
-        for page in _pages(answered):
-            self._bus.run_many(self._restore, [self._restoration(session, token) for session, token in page])
 
     def erase(self, session: str) -> None:
         """Delete what Redis knows of one of this cloud's sessions."""
-        record, sessions, own = self._session_keys(session)
+        record, sessions, own = self._names.session_keys(session, self._cloud)
         self._bus.call_many([("DEL", record), ("ZREM", sessions, session), ("SREM", own, session)])
 
     def recorded(self) -> set[str]:
         """The sessions that Redis thinks this cloud has."""
         return {member.decode() for member in self._bus.call("SMEMBERS", self._names.cloud_sessions_key(self._cloud))}
 
-    def lives(self, cloud: str) -> bool:
-        """True while that cloud's heartbeat is heard by Redis."""
-        return bool(self._bus.call("EXISTS", self._names.cloud_key(cloud)))
+    def session(self, session: str) -> dict[str, str]:
+        """The record of any cloud's session; empty where there is none."""
+        flat = self._bus.call("HGETALL", self._names.session_key(session))
+        return {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+    def clouds(self) -> list[str]:
+        """The ids of all clouds that were heard of in the last days."""
+        return [member.decode() for member in self._bus.call("ZRANGE", self._names.clouds_key, 0, -1)]
+
+    def ranks(self) -> list[bytes]:
+        """The last rank of every cloud that lives, as published."""
+        clouds = self.clouds()
+        found = self._bus.call("MGET", *map(self._names.cloud_key, clouds)) if clouds else []
+        return [rank for rank in found if rank is not None]
 
     def beat(self, rank: Rank) -> None:
         """Say that this cloud lives, and how loaded it is."""
-        payload, life = encode(rank), int(rank.heartbeat * HEARTBEATS_REMEMBERED * 1000)
-        self._bus.post("SET", self._names.cloud_key(self._cloud), payload, "PX", life)
+        self._bus.post(*self._rank_command(rank))
         self._bus.post("ZADD", self._names.clouds_key, rank.time, self._cloud)
-        self._bus.post("PUBLISH", self._names.rank_channel, payload)
+        self._bus.post("PUBLISH", self._names.rank_channel, encode(rank))
+
+    def appear(self, rank: Rank) -> None:
+        """Say to Redis alone that this cloud lives: from here on nobody marks its sessions as lost."""
+        self._bus.call(*self._rank_command(rank))
 
     def leave(self) -> None:
         """This cloud stops: requesters see at once that it is gone."""
@@ -211,29 +76,58 @@ class Registry:
         self._bus.post("XADD", self._names.events_key, "MAXLEN", "~", MOST_EVENTS, "*", "event", payload)
         self._bus.post("PUBLISH", self._names.events_channel, payload)
 
-    def _claim_keys(self, claim: Claim) -> list[str]:
-        request = self._names.request_key(claim.op, claim.id)
-        return [f"{request}:{claim.variant}" if claim.variant else request, self._names.claims_key]
+    def wish(self, cloud: str, session: str) -> None:
+        """Have a session removed by its cloud, as soon as that is back."""
+        key = self._names.wishes_key(cloud)
+        self._bus.call_many([("SADD", key, session), ("PEXPIRE", key, RECORD_LIFE)])
 
-    def _session_keys(self, session: str) -> list[str]:
-        names = self._names
-        return [names.session_key(session), names.sessions_key, names.cloud_sessions_key(self._cloud)]
+    def wishes(self) -> set[str]:
+        """The sessions that this cloud was to remove while it was away."""
+        return {member.decode() for member in self._bus.call("SMEMBERS", self._names.wishes_key(self._cloud))}
 
-    def _record_life(self, session: Session) -> int:
-        """Milliseconds; at least one, because Redis deletes what has none left at once."""
-        if session.ended is None:
-            return RECORD_LIFE
-        return max(1, int(self._remember * 1000))
+    def fulfilled(self, session: str) -> None:
+        """A wish has been carried out."""
+        self._bus.call("SREM", self._names.wishes_key(self._cloud), session)
 
-    def _restoration(self, session: Session, token: str) -> tuple[list[str], list[Argument]]:
-        response = encode(create_response(session))
-        return [self._names.request_key("create", session.request)], [token, session.digest, response, ANSWER_LIFE]
+    def mark_lost(self, cloud: str) -> list[str]:
+        """Mark the living sessions of a cloud as lost, unless it is back; those that were marked now."""
+        members = self._bus.call("SMEMBERS", self._names.cloud_sessions_key(cloud))
+        sessions, marked = [member.decode() for member in members], []
+        states = [State.LOST.value, *sorted(LIVE)]
+        for page in pages(sessions):
+            keys = [[self._names.cloud_key(cloud), self._names.session_key(session)] for session in page]
+            results = self._bus.run_many(self._lose, [(each, states) for each in keys])
+            marked += [session for session, result in zip(page, results, strict=True) if result]
+        return marked
+
+    def sweep(self, now: float) -> None:
+        """Take out of the indexes what has expired. ``now``: Unix seconds."""
+        gone: list[str] = []
+        for page in self._all_sessions():
+            there = self._bus.call_many([("EXISTS", self._names.session_key(session)) for session in page])
+            gone += [session for session, exists in zip(page, there, strict=True) if not exists]
+        for session in gone:
+            _record, sessions, own = self._names.session_keys(session, owner_of(session) or self._cloud)
+            self._bus.call_many([("ZREM", sessions, session), ("SREM", own, session)])
+        self._bus.call("ZREMRANGEBYSCORE", self._names.clouds_key, "-inf", now - CLOUD_LIFE)
 
     def _announcement(self, session: Session) -> list[Command]:
-        record, sessions, own = self._session_keys(session.id)
+        record, sessions, own = self._names.session_keys(session.id, self._cloud)
         return [
             ("HSET", record, *record_of(session)),
-            ("PEXPIRE", record, self._record_life(session)),
+            ("PEXPIRE", record, record_life(session, self._remember)),
             ("ZADD", sessions, session.created, session.id),
             ("SADD", own, session.id),
+            ("PEXPIRE", own, RECORD_LIFE),
         ]
+
+    def _rank_command(self, rank: Rank) -> Command:
+        life = int(rank.heartbeat * HEARTBEATS_MISSED * 1000)
+        return "SET", self._names.cloud_key(self._cloud), encode(rank), "PX", life
+
+    def _all_sessions(self) -> Iterator[list[str]]:
+        """The index of all sessions, page by page."""
+        first = 0
+        while page := self._bus.call("ZRANGE", self._names.sessions_key, first, first + PAGE - 1):
+            yield [member.decode() for member in page]
+            first += PAGE

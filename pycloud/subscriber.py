@@ -1,7 +1,8 @@
-"""What is published to this cloud: one connection to Redis, and a greenlet for each channel.
+"""What is published to this cloud: one connection to Redis, and one greenlet that hands each message to its handler.
 
-Knows nothing of PyCloud: channel names and handlers are handed in. A handler that takes long stops its own channel
-only; what takes long belongs into a greenlet of its own.
+All channels share it, because their order counts: every cloud must see the same ranks before the same creates. A
+handler never waits; what takes long belongs into a greenlet of its own. Knows nothing of PyCloud: channel names and
+handlers are handed in.
 """
 
 from __future__ import annotations
@@ -12,43 +13,15 @@ from collections.abc import Callable, Mapping
 import gevent
 import redis
 from gevent.event import Event
-from gevent.queue import Queue
 
 from pycloud.connections import PATIENCE, Connection, Outage, Pauses, connect, make_pool
 
 log = logging.getLogger(__name__)
 
-#: Messages of one channel that wait for its handler; beyond that the server is left to wait.
-BACKLOG = 65536
 #: After so many messages at once the others get a turn: a flood never fills the socket's reader for long.
 TURN = 64
 
 Handler = Callable[[bytes], None]
-
-
-class Channel:
-    """One subscription: a queue, and the greenlet that hands its messages to the handler one after the other."""
-
-    def __init__(self, name: str, handler: Handler) -> None:
-        self.name, self._handler = name, handler
-        self._queue: Queue[bytes] = Queue(BACKLOG)
-        self._greenlet = gevent.spawn(self._serve)
-
-    def put(self, payload: bytes) -> None:
-        """A message has come in."""
-        self._queue.put(payload)
-
-    def stop(self) -> None:
-        """Handle nothing more."""
-        self._greenlet.kill()
-
-    def _serve(self) -> None:
-        for payload in self._queue:
-            try:
-                self._handler(payload)
-            except Exception:
-                # A handler decides what is wrong with its input; what escapes it is a bug, and must not end the loop.
-                log.exception("a message on %s could not be handled", self.name)
 
 
 class Subscriber:
@@ -56,9 +29,8 @@ class Subscriber:
 
     def __init__(self, url: str, handlers: Mapping[str, Handler], outage: Outage) -> None:
         self._pool = make_pool(url, socket_timeout=None)
-        self._handlers = dict(handlers)
+        self._handlers = {name.encode(): handler for name, handler in handlers.items()}
         self._outage = outage
-        self._channels: dict[bytes, Channel] = {}
         self._connection: Connection | None = None
         self._greenlet: gevent.Greenlet | None = None
         self.subscribed = Event()
@@ -67,7 +39,6 @@ class Subscriber:
 
     def start(self) -> None:
         """Subscribe; returns at once, ``subscribed`` is set when the server has confirmed all channels."""
-        self._channels = {name.encode(): Channel(name, handler) for name, handler in self._handlers.items()}
         self._greenlet = gevent.spawn(self._listen_for_ever)
 
     def stop(self) -> None:
@@ -75,8 +46,6 @@ class Subscriber:
         if self._greenlet is not None:
             self._greenlet.kill()
         self._disconnect()
-        for channel in self._channels.values():
-            channel.stop()
 
     def renew(self, reason: str) -> None:
         """Give up the connection, whatever its socket says, and build a new one."""
@@ -100,10 +69,10 @@ class Subscriber:
                 gevent.sleep(pauses.take())
 
     def _connect(self) -> Connection:
-        connection = self._connection = connect(self._pool)
-        connection.send_command("SUBSCRIBE", *self._channels)
-        with gevent.Timeout(PATIENCE, redis.TimeoutError("no answer to SUBSCRIBE")):
-            for _ in self._channels:
+        with gevent.Timeout(PATIENCE, redis.TimeoutError("it accepts connections, and says nothing")):
+            connection = self._connection = connect(self._pool)
+            connection.send_command("SUBSCRIBE", *self._handlers)
+            for _ in self._handlers:
                 self._dispatch(connection.read_response())
         self._outage.back("subscription")
         self.subscribed.set()
@@ -116,8 +85,13 @@ class Subscriber:
             gevent.sleep(0)
 
     def _dispatch(self, message: list[bytes]) -> None:
-        if message[0] == b"message":
-            self._channels[message[1]].put(message[2])
+        if message[0] != b"message":
+            return
+        try:
+            self._handlers[message[1]](message[2])
+        except Exception:
+            # A handler decides what is wrong with its input; what escapes it is a bug, and must not end the loop.
+            log.exception("a message on %s could not be handled", message[1].decode())
 
     def _disconnect(self) -> None:
         self.subscribed.clear()

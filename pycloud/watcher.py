@@ -20,7 +20,8 @@ class Watchers:
 
     def watch(self, session: str) -> None:
         """Wait for the session's end in the background."""
-        self._greenlets[session] = gevent.spawn(self._watch, session)
+        if session not in self._greenlets:
+            self._greenlets[session] = gevent.spawn(self._watch, session)
 
     def unwatch(self, session: str) -> None:
         """Its end is of no interest any more."""

@@ -113,6 +113,24 @@ class Config:
     ] = ()
     embedded_redis: Annotated[bool, About(types.switch(), "start a private Redis", "no")] = False
     heartbeat: Annotated[float, About(types.seconds(0.1, 60), "time between two ranks of this cloud")] = 1.0
+    capacity: Annotated[
+        int | None, About(types.whole("COUNT", 0, 1_000_000), "most sessions that this cloud takes", "no limit")
+    ] = None
+    labels: Annotated[
+        tuple[tuple[str, str], ...],
+        About(types.labels(), "what a create may ask for (where), as in region=eu,disk=ssd", "none"),
+    ] = ()
+    draining: Annotated[bool, About(types.switch(), "take no new sessions", "no")] = False
+    session_weight: Annotated[
+        float, About(types.number("NUMBER", "number", 0, 1000), "what each session adds to this cloud's score")
+    ] = 1.0
+    load_weight: Annotated[
+        float,
+        About(types.number("NUMBER", "number", 0, 1000), "what each percent of CPU and memory adds to its score"),
+    ] = 1.0
+    lost_after: Annotated[
+        float, About(types.seconds(1, 86400), "silence after which another cloud's sessions count as lost")
+    ] = 30.0
     remember: Annotated[float, About(types.seconds(0, 366 * 86400), "how long an ended session is remembered")] = 3600.0
     log_bytes: Annotated[int, About(types.whole("BYTES", 4096, 1 << 40), "newest output kept of each session")] = (
         10 << 20

@@ -61,15 +61,20 @@ def whole(placeholder: str, low: int, high: int) -> Kind:
     return Kind(placeholder, read, _number(int, "whole number"))
 
 
-def seconds(low: float, high: float) -> Kind:
-    """A number of seconds from ``low`` to ``high``, fractions allowed."""
+def number(placeholder: str, what: str, low: float, high: float) -> Kind:
+    """A number from ``low`` to ``high``, fractions allowed; ``what`` names it in errors."""
 
     def read(value: object) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-            raise ValueError(f"must be a number of seconds, not {value!r}")
+            raise ValueError(f"must be a {what}, not {value!r}")
         return float(_within(value, low, high))
 
-    return Kind("SECONDS", read, _number(float, "number of seconds"))
+    return Kind(placeholder, read, _number(float, what))
+
+
+def seconds(low: float, high: float) -> Kind:
+    """A number of seconds."""
+    return number("SECONDS", "number of seconds", low, high)
 
 
 def switch() -> Kind:
@@ -115,6 +120,24 @@ def variable_names() -> Kind:
         return tuple(value)
 
     return Kind("NAMES", read, lambda names: [name.strip() for name in names.split(",") if name.strip()])
+
+
+def labels() -> Kind:
+    """Words by name: a table in TOML, ``NAME=VALUE,NAME=VALUE`` in text."""
+
+    def read(value: object) -> tuple[tuple[str, str], ...]:
+        if not isinstance(value, dict):
+            raise ValueError(f"must be NAME=VALUE pairs, not {value!r}")
+        for name, word in value.items():
+            if not name or not isinstance(word, str):
+                raise ValueError(f"must hold text by name, and {name!r} does not")
+        return tuple(value.items())
+
+    def from_text(pairs: str) -> object:
+        split = [pair.strip().partition("=") for pair in pairs.split(",") if pair.strip()]
+        return {name: word for name, _, word in split} if all(equals for _, equals, _ in split) else pairs
+
+    return Kind("NAME=VALUE,...", read, from_text)
 
 
 def port_range() -> Kind:

@@ -3,32 +3,38 @@
 -- KEYS[1]  request:OP:ID  hash: digest   of the payload, to tell a repeat from another request
 --                               token    random; whoever holds it may answer
 --                               cloud    who claimed it last
+--                               run      the run_id of the Redis that it was claimed in
 --                               lease    ms of Redis' clock at which the claim runs out unless renewed
 --                               taken    how often the claim was taken over from a cloud that fell silent
 --                               payload  until it is answered, for whoever takes over
---                               response once it is answered
+--                               response once it is answered, and
+--                               answered ms of Redis' clock at which it was
 -- KEYS[2]  claims         sorted set: OP:ID of what is claimed and not answered, by lease
--- ARGV     member (OP:ID), token, cloud, digest, payload, lease (ms), life of the key (ms), most take-overs
+-- ARGV     member (OP:ID), token, cloud, digest, payload, lease (ms), life of the key (ms), most take-overs, run
 --
--- Returns {verdict, detail}: claimed (detail: take-overs so far), abandoned (claimed too, but only to say so),
--- answered (detail: the response), held (by a living claim), conflict (the id was used with another payload).
-local member, token, cloud, digest, payload = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+-- Returns {verdict, age}: claimed, abandoned (claimed too, but only to say so), held (by a living claim), conflict (the
+-- id was used with another payload), or answered: then how many ms ago that was.
+--
+-- A claim from an earlier run of Redis may be one that was answered since and came back with an old snapshot: it is
+-- finished by the cloud that made it, or by nobody.
+local member, token, cloud, digest, payload, run = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[9]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local was = redis.call('HMGET', KEYS[1], 'digest', 'token', 'lease', 'taken', 'response')
+local was = redis.call('HMGET', KEYS[1], 'digest', 'token', 'lease', 'taken', 'response', 'cloud', 'run', 'answered')
 local taken = tonumber(was[4] or 0)
 
-if was[1] and was[1] ~= digest then return {'conflict', ''} end
-if was[5] then return {'answered', was[5]} end
+if was[1] and was[1] ~= digest then return {'conflict', 0} end
+if was[5] then return {'answered', now - (was[8] or 0)} end
 if was[1] and was[2] ~= token then
-  if tonumber(was[3]) > now then return {'held', ''} end
+  if tonumber(was[3]) > now then return {'held', 0} end
+  if was[7] ~= run and was[6] ~= cloud then return {'held', 0} end
   taken = taken + 1
 end
 
 local lease = now + ARGV[6]
-redis.call('HSET', KEYS[1], 'digest', digest, 'token', token, 'cloud', cloud, 'lease', lease, 'taken', taken,
-  'payload', payload)
+redis.call('HSET', KEYS[1], 'digest', digest, 'token', token, 'cloud', cloud, 'run', run, 'lease', lease,
+  'taken', taken, 'payload', payload)
 redis.call('PEXPIRE', KEYS[1], ARGV[7])
 redis.call('ZADD', KEYS[2], lease, member)
-if taken > tonumber(ARGV[8]) then return {'abandoned', tostring(taken)} end
-return {'claimed', tostring(taken)}
+if taken > tonumber(ARGV[8]) then return {'abandoned', 0} end
+return {'claimed', 0}

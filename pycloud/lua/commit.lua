@@ -16,7 +16,9 @@ local was = redis.call('HMGET', KEYS[1], 'token', 'response')
 if was[1] and was[1] ~= ARGV[2] then return 'lost' end
 if was[2] then return 'already' end
 
-redis.call('HSET', KEYS[1], 'token', ARGV[2], 'digest', ARGV[3], 'response', ARGV[4])
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'token', ARGV[2], 'digest', ARGV[3], 'response', ARGV[4],
+  'answered', time[1] * 1000 + math.floor(time[2] / 1000))
 redis.call('HDEL', KEYS[1], 'payload', 'lease')
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 redis.call('ZREM', KEYS[2], ARGV[1])
@@ -26,6 +28,7 @@ if ARGV[7] == 'record' then
   redis.call('PEXPIRE', KEYS[3], ARGV[10])
   redis.call('ZADD', KEYS[4], ARGV[9], ARGV[8])
   redis.call('SADD', KEYS[5], ARGV[8])
+  redis.call('PEXPIRE', KEYS[5], math.max(tonumber(ARGV[10]), 86400000))
 elseif ARGV[7] == 'erase' then
   redis.call('DEL', KEYS[3])
   redis.call('ZREM', KEYS[4], ARGV[8])

@@ -15,17 +15,23 @@ class PlainBus:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
+        self.run_id = "run1"
 
     def call(self, *command: Argument) -> Any:
-        """One command."""
-        with self._client.pipeline(transaction=False) as pipe:
-            return pipe.execute_command(*command).execute()[0]  # a pipeline parses no replies of plain commands
+        """One command; the reply as it comes over the wire, as the bus hands it out."""
+        pool = self._client.connection_pool
+        connection = pool.get_connection()
+        try:
+            connection.send_command(*command)
+            return connection.read_response()
+        finally:
+            pool.release(connection)
 
     def call_many(self, commands: Sequence[Command]) -> list[Any]:
         """Several."""
         return [self.call(*command) for command in commands]
 
-    def post(self, *command: Argument) -> None:
+    def post(self, *command: Argument, valid: float | None = None) -> None:
         """One whose reply nobody wants."""
         self.call(*command)
 

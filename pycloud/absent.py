@@ -1,0 +1,93 @@
+"""What clouds do for one that is away: exactly one of them answers for it, and one says so when it is lost.
+
+A cloud speaks for others only while it is sure to hear what is published (``View.sure``): one that was frozen wakes up
+with an old view, in which all the others are away.
+"""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic, time
+
+from pycloud.claiming import Claiming
+from pycloud.errors import OwnerAway
+from pycloud.ledger import Claim, Ledger
+from pycloud.messages import Event, RemoveRequest, RemoveResponse, StatusRequest, StatusResponse
+from pycloud.names import owner_of
+from pycloud.records import stale_response
+from pycloud.registry import Registry
+from pycloud.view import View
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks for clouds that are lost, and for records that have expired.
+LOOK, SWEEP = 5.0, 60.0
+
+
+class Absent:
+    """``lost_after``: seconds after which a cloud that is away counts as lost."""
+
+    def __init__(self, ledger: Ledger, registry: Registry, view: View, claiming: Claiming, lost_after: float) -> None:
+        self._cloud, self._ledger, self._registry = view.own, ledger, registry
+        self._view, self._claiming = view, claiming
+        self._lost_after = lost_after
+        self._told_lost: set[str] = set()
+
+    def answer(self, request: StatusRequest | RemoveRequest, payload: bytes, *, replay: float | None) -> None:
+        """Answer for a session whose owner is away, or which nobody knows."""
+        if not self._view.sure(monotonic()):
+            return
+        claim = self._claiming.claim(request, payload, replay=replay)
+        if claim is None:
+            return
+        # Our own are all in memory: what is not there is not.
+        ours = owner_of(request.session) == self._cloud
+        record = {} if ours else self._registry.session(request.session)
+        if isinstance(request, StatusRequest):
+            self._answer_status(claim, request, record)
+        elif not record:
+            self._ledger.commit(claim, RemoveResponse(self._cloud, request.session, status=False))
+        else:
+            self._keep_wish(claim, request)
+
+    def look(self) -> None:
+        """Say which clouds are lost. Done by one cloud, the least loaded; again by another where that one dies."""
+        now = monotonic()
+        if self._view.speaker(now) != 0 or not self._view.sure(now):
+            return
+        for cloud in self._registry.clouds():
+            if self._view.lost(cloud, self._lost_after, now):
+                self._say_lost(cloud)
+            elif self._view.lives(cloud, now):
+                self._told_lost.discard(cloud)
+
+    def sweep(self) -> None:
+        """Take out of the indexes what has expired. Done by one cloud, too."""
+        if self._view.speaker(monotonic()) == 0:
+            self._registry.sweep(time())
+
+    def _answer_status(self, claim: Claim, request: StatusRequest, record: dict[str, str]) -> None:
+        owner = owner_of(request.session)
+        if record and owner is not None:
+            lost = self._view.lost(owner, self._lost_after, monotonic())
+            response = stale_response(self._cloud, request.session, record, lost=lost)
+        else:
+            response = StatusResponse(self._cloud, request.session, status=False)
+        self._ledger.commit(claim, response, passing=True)
+
+    def _keep_wish(self, claim: Claim, request: RemoveRequest) -> None:
+        owner = str(owner_of(request.session))
+        self._registry.wish(owner, request.session)
+        error = OwnerAway(f"cloud {owner} is away; the session is removed as soon as it is back")
+        self._claiming.answer_refusal(claim, request, error)
+
+    def _say_lost(self, cloud: str) -> None:
+        if cloud in self._told_lost:
+            return
+        self._told_lost.add(cloud)
+        sessions = self._registry.mark_lost(cloud)
+        if sessions:
+            after = self._lost_after
+            log.warning("cloud %s was not heard for %g s: its %d sessions are lost", cloud, after, len(sessions))
+        for session in sessions:
+            self._registry.tell(Event("session.lost", cloud, time(), session=session))

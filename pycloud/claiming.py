@@ -1,0 +1,81 @@
+"""Who may answer a request: claimed in Redis first, by everybody but an owner who is sure of itself.
+
+Also what follows where there is nothing to carry out: a stored answer is published again, a conflict or another refusal
+is answered.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from pycloud.claims import Claims
+from pycloud.decoding import Refused
+from pycloud.errors import Abandoned, IdConflict, RequestError
+from pycloud.ledger import Claim, Ledger, Verdict
+from pycloud.messages import CreateRequest, ErrorBody, Request, StatusRequest, refusal
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which an answer counts as just given: who finds it has heard the request that it answers, not a repeat.
+FRESH = 2.0
+
+
+class Claiming:
+    """Claims requests for cloud ``cloud``."""
+
+    def __init__(self, cloud: str, ledger: Ledger) -> None:
+        self._cloud, self._ledger = cloud, ledger
+        self.claims = Claims(ledger)
+
+    def claim(self, request: Request, payload: bytes, *, replay: float | None) -> Claim | None:
+        """The claim to carry a request out; None where that is done: replayed, refused, or somebody else's.
+
+        ``replay``: the request is known to be a repeat, so that even an answer just given is published again, unless
+        somebody has done so within that many seconds. None: it is not known to be one.
+        """
+        session = "" if isinstance(request, CreateRequest) else request.session
+        return self._claim(type(request), request.id, session, request.digest, payload, replay)
+
+    def refuse(self, request: Request, payload: bytes, error: RequestError, *, replay: float | None) -> None:
+        """Answer that a request cannot be carried out, once."""
+        if claim := self.claim(request, payload, replay=replay):
+            self.answer_refusal(claim, request, error)
+
+    def refuse_undecoded(self, refused: Refused, payload: bytes, *, replay: float | None) -> None:
+        """Answer what was wrong with a request that could be decoded no further."""
+        if claim := self._claim(refused.request, refused.id, refused.session, refused.digest, payload, replay):
+            self._answer(claim, refused.request, refused.session, refused.error)
+
+    def answer_refusal(self, claim: Claim, request: Request, error: RequestError) -> None:
+        """Answer a claimed request with an error."""
+        self._answer(claim, type(request), "" if isinstance(request, CreateRequest) else request.session, error)
+
+    def _claim(
+        self, kind: type[Request], id_: str, session: str, digest: str, payload: bytes, replay: float | None
+    ) -> Claim | None:
+        claim = Claim(kind.op, id_, digest)
+        verdict, age = self._ledger.claim(claim, payload)
+        if verdict is Verdict.CLAIMED:
+            return claim
+        if verdict is Verdict.ABANDONED:
+            self._answer(claim, kind, session, Abandoned("the clouds that tried to carry this out died over it"))
+        elif verdict is Verdict.ANSWERED and (replay is not None or age > FRESH):
+            self._ledger.replay(claim, replay or 0.0)
+        elif verdict is Verdict.CONFLICT:
+            self._refuse_conflict(claim, kind, session, replay)
+        return None
+
+    def _refuse_conflict(self, claim: Claim, kind: type[Request], session: str, replay: float | None) -> None:
+        """Its answer is claimed and remembered apart: that of the first request under this id stays what it was."""
+        apart = Claim(claim.op, claim.id, claim.digest, variant=claim.digest)
+        verdict, age = self._ledger.claim(apart, b"")
+        if verdict is Verdict.CLAIMED:
+            reason = "this id was used before, with another payload; a new request needs a new id"
+            self._answer(apart, kind, session, IdConflict(reason))
+        elif verdict is Verdict.ANSWERED and (replay is not None or age > FRESH):
+            self._ledger.replay(apart, replay or 0.0)
+
+    def _answer(self, claim: Claim, kind: type[Request], session: str, error: RequestError) -> None:
+        response = refusal(kind, self._cloud, session, ErrorBody(error.code, error.message))
+        # A status is answered afresh: what is refused now may be granted to the next one.
+        self._ledger.commit(claim, response, passing=error.passing or kind is StatusRequest)

@@ -1,0 +1,172 @@
+"""Claims and answers of requests in Redis: who may carry one out, and what was answered.
+
+The keys are described atop ``lua/claim.lua`` and in docs/protocol.md. Everything here may be repeated without harm.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import msgspec
+
+from pycloud.answers import create_response
+from pycloud.bus import Argument, Bus, load_script, pages
+from pycloud.messages import Event, encode
+from pycloud.names import Names
+from pycloud.records import record_life, record_of
+from pycloud.sessions import Session
+
+#: Milliseconds that a claim lasts unless it is renewed, and that an answer is remembered.
+LEASE = 5_000
+ANSWER_LIFE = 600_000
+#: Milliseconds that an answer is replayed which says that something cannot be done just now.
+PASSING_LIFE = 5_000
+#: After so many take-overs a request is answered ``abandoned``: it may be what kills the clouds.
+MOST_TAKE_OVERS = 2
+MOST_EVENTS = 10_000
+#: How many lapsed claims are looked at together.
+MOST_LAPSED = 500
+
+
+class Verdict(StrEnum):
+    """What a try to claim a request came to (lua/claim.lua)."""
+
+    CLAIMED = "claimed"
+    ABANDONED = "abandoned"
+    ANSWERED = "answered"
+    HELD = "held"
+    CONFLICT = "conflict"
+
+
+class Outcome(StrEnum):
+    """What a try to answer a request came to (lua/commit.lua)."""
+
+    COMMITTED = "committed"
+    ALREADY = "already"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to answer request ``id`` of ``op``, as long as nobody else's ``token`` stands in Redis.
+
+    ``variant`` sets apart the answer to another payload under an id that was used before (its digest, or empty).
+    """
+
+    op: str
+    id: str
+    digest: str
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    variant: str = ""
+
+    @property
+    def member(self) -> str:
+        """What names the request in ``claims``; one with a variant is never taken over, so its payload is not found."""
+        return f"{self.op}+{self.variant}:{self.id}" if self.variant else f"{self.op}:{self.id}"
+
+
+class Ledger:
+    """Claims and answers, as made by cloud ``cloud``. ``remember`` is how long (s) ended sessions are kept."""
+
+    def __init__(self, bus: Bus, names: Names, cloud: str, remember: float) -> None:
+        self._bus, self._names, self._cloud, self._remember = bus, names, cloud, remember
+        self._claim = load_script("claim")
+        self._renew = load_script("renew")
+        self._release = load_script("release")
+        self._commit = load_script("commit")
+        self._restore = load_script("restore")
+        self._lapsed = load_script("lapsed")
+        self._replay = load_script("replay")
+
+    def claim(self, claim: Claim, payload: bytes) -> tuple[Verdict, float]:
+        """Try to claim a request; ``payload`` is kept for whoever has to take over.
+
+        Where it is answered also how long ago (s) that was.
+        """
+        who = (claim.member, claim.token, self._cloud, claim.digest)
+        args = (*who, payload, LEASE, ANSWER_LIFE, MOST_TAKE_OVERS, self._bus.run_id)
+        verdict, age = self._bus.run(self._claim, self._claim_keys(claim), args)
+        return Verdict(verdict.decode()), age / 1000
+
+    def renew(self, claims: Iterable[Claim]) -> None:
+        """Keep claims for another lease, as far as they are still ours."""
+        for page in pages(claims):
+            runs = [(self._claim_keys(claim), (claim.member, claim.token, LEASE, ANSWER_LIFE)) for claim in page]
+            self._bus.run_many(self._renew, runs)
+
+    def release(self, claim: Claim) -> None:
+        """Give a claim back: somebody else may carry it out."""
+        self._bus.run(self._release, self._claim_keys(claim), (claim.member, claim.token))
+
+    def claimed(self, requests: Sequence[tuple[str, str]]) -> list[bool]:
+        """Whether each request (op and id) is claimed or answered."""
+        return [bool(found) for found in self._bus.call_many([("EXISTS", self._request_key(*r)) for r in requests])]
+
+    def lapsed(self) -> list[tuple[str, str, bytes | None]]:
+        """Requests that nobody finished: op, id and payload (None where it has expired)."""
+        members = [
+            bytes(member).decode() for member in self._bus.run(self._lapsed, [self._names.claims_key], [MOST_LAPSED])
+        ]
+        requests = [member.partition(":")[::2] for member in members]
+        payloads = self._bus.call_many([("HGET", self._request_key(*request), "payload") for request in requests])
+        return [(op, id_, payload) for (op, id_), payload in zip(requests, payloads, strict=True)]
+
+    def forget_claim(self, op: str, request_id: str) -> None:
+        """A claim whose request has expired: nobody can carry it out any more."""
+        self._bus.call("ZREM", self._names.claims_key, f"{op}:{request_id}")
+
+    def commit(
+        self,
+        claim: Claim,
+        response: msgspec.Struct,
+        *,
+        passing: bool = False,
+        record: Session | None = None,
+        erase: Session | None = None,
+        event: Event | None = None,
+    ) -> Outcome:
+        """Answer a claimed request, and record or erase a session with it: all of it, or nothing."""
+        session, change = (record, "record") if record else (erase, "erase") if erase else (None, "none")
+        args: list[Argument] = [
+            *(claim.member, claim.token, claim.digest, encode(response)),
+            *(PASSING_LIFE if passing else ANSWER_LIFE, self._names.response_channel(claim.op, claim.id)),
+            *(change, session.id if session else "", session.created if session else 0),
+            record_life(session, self._remember) if session else 0,
+            *(encode(event) if event else b"", self._names.events_channel, MOST_EVENTS),
+        ]
+        keys = [
+            *self._claim_keys(claim),
+            *self._names.session_keys(session.id if session else "", self._cloud),
+            self._names.events_key,
+        ]
+        args.extend(record_of(record) if record else ())
+        return Outcome(self._bus.run(self._commit, keys, args).decode())
+
+    def replay(self, claim: Claim, quiet: float) -> None:
+        """Publish the stored answer again, unless that was done within ``quiet`` seconds."""
+        channel = self._names.response_channel(claim.op, claim.id)
+        self._bus.run(self._replay, self._claim_keys(claim)[:1], (channel, int(quiet * 1000)))
+
+    def answer(self, op: str, request_id: str, response: msgspec.Struct, *, valid: float | None = None) -> None:
+        """Publish an owner's answer, without a claim; not at all where it cannot leave within ``valid`` seconds."""
+        self._bus.post("PUBLISH", self._names.response_channel(op, request_id), encode(response), valid=valid)
+
+    def restore(self, answered: Iterable[tuple[Session, str]]) -> None:
+        """Write the answered creates of living sessions (and the token each was answered under) where forgotten."""
+        for page in pages(answered):
+            self._bus.run_many(self._restore, [self._restoration(session, token) for session, token in page])
+
+    def _claim_keys(self, claim: Claim) -> list[str]:
+        request = self._request_key(claim.op, claim.id)
+        return [f"{request}:{claim.variant}" if claim.variant else request, self._names.claims_key]
+
+    def _restoration(self, session: Session, token: str) -> tuple[list[str], list[Argument]]:
+        claim = Claim("create", session.request, session.digest, token)
+        response = encode(create_response(session))
+        return self._claim_keys(claim), [claim.member, token, session.digest, response, ANSWER_LIFE]
+
+    def _request_key(self, op: str, request_id: str) -> str:
+        return self._names.request_key(op, request_id)

@@ -1,0 +1,57 @@
+"""What a cloud does now and then for all: takes over what lapsed, tells who is lost, sweeps the indexes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from time import monotonic
+
+import gevent
+import redis
+
+from pycloud.absent import LOOK, SWEEP, Absent
+from pycloud.cloud import Cloud
+from pycloud.intake import Intake
+
+log = logging.getLogger(__name__)
+
+
+class Rounds:
+    """What a cloud does now and then for others; apart from the beats, because it waits for Redis."""
+
+    def __init__(self, cloud: Cloud, intake: Intake, absent: Absent, heartbeat: float) -> None:
+        self._cloud, self._intake, self._absent, self._heartbeat = cloud, intake, absent, heartbeat
+        self._greenlets: list[gevent.Greenlet] = []
+        self._pause_until = 0.0
+
+    def start(self) -> None:
+        """Begin."""
+        duties = ((self._heartbeat, self.take_over), (LOOK, self._absent.look), (SWEEP, self._absent.sweep))
+        self._greenlets = [gevent.spawn(self._repeat, seconds, duty) for seconds, duty in duties]
+
+    def stop(self) -> None:
+        """End."""
+        gevent.killall(self._greenlets)
+
+    def pause(self) -> None:
+        """Take over nothing for two heartbeats: after a restart of Redis, claims wait for their holders to be back."""
+        self._pause_until = monotonic() + 2 * self._heartbeat
+
+    def take_over(self) -> None:
+        """Look after the requests that were claimed by clouds which fell silent."""
+        if monotonic() < self._pause_until:
+            return
+        ledger, claims = self._cloud.ledger, self._cloud.claiming.claims
+        for op, request_id, payload in ledger.lapsed():
+            if payload is None:
+                ledger.forget_claim(op, request_id)
+            elif not claims.holds(op, request_id):
+                self._intake.take_lapsed(op, payload)
+
+    def _repeat(self, seconds: float, duty: Callable[[], None]) -> None:
+        while True:
+            gevent.sleep(seconds)
+            try:
+                duty()
+            except redis.RedisError as error:
+                log.warning("what other clouds left behind could not be looked at: %s", error)

@@ -1,0 +1,120 @@
+"""What this cloud knows of all clouds, itself included, from the ranks that it hears. No I/O; times are handed in.
+
+Everything is judged by when it was *received*, on our own monotonic clock: clocks of hosts may be hours apart.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from pycloud import placement
+from pycloud.errors import RequestError
+from pycloud.messages import CreateRequest, Rank
+from pycloud.placement import HEARTBEATS_MISSED, Peer
+
+#: For so many heartbeats after it was sent, hearing our own rank proves that nobody speaks for us.
+HEARTBEATS_SURE = 2
+
+
+class View:
+    """The clouds by id. ``own`` and ``instance`` say which of them we are; ``heartbeat`` is our interval (s)."""
+
+    def __init__(self, own: str, instance: str, heartbeat: float) -> None:
+        self.own, self._instance, self._heartbeat = own, instance, heartbeat
+        self.peers: dict[str, Peer] = {}
+        self._own_sent = float("-inf")
+        self._sure_since: float | None = None
+        self._double_since: float | None = None
+        self._double_heard = float("-inf")
+
+    def hear(self, rank: Rank, now: float) -> None:
+        """A rank came in. ``rank.sent`` of our own tells how old it is: after a freeze, old ones still come in."""
+        if rank.id == self.own and rank.instance != self._instance:
+            self._hear_double(now)
+            return
+        if rank.id == self.own and rank.deaf:
+            rank = msgspec.structs.replace(rank, deaf=False)  # we hear it
+        self.peers[rank.id] = placement.hear(self.peers.get(rank.id), rank, now)
+        if rank.id == self.own:
+            if not self.sure(now):
+                self._sure_since = None
+            self._own_sent = max(self._own_sent, rank.sent)
+            if self._sure_since is None and self.sure(now):
+                self._sure_since = now
+
+    def sure(self, now: float) -> bool:
+        """Whether we have heard ourselves so lately that nobody can have spoken for us."""
+        return now <= self.sure_until()
+
+    def sure_until(self) -> float:
+        """Until when we are sure if we hear no more (monotonic seconds)."""
+        return self._own_sent + HEARTBEATS_SURE * self._heartbeat
+
+    def deaf(self, now: float) -> bool:
+        """Whether we have not heard ourselves for so long that the subscription must be dead."""
+        return now - self._own_sent > HEARTBEATS_MISSED * self._heartbeat
+
+    def sure_for(self, now: float) -> float:
+        """For how many seconds we have been hearing ourselves without a gap."""
+        if self._sure_since is None or not self.sure(now):
+            return 0.0
+        return now - self._sure_since
+
+    def lives(self, cloud: str, now: float) -> bool:
+        """Whether a cloud is heard."""
+        peer = self.peers.get(cloud)
+        return peer is not None and placement.lives(peer, now)
+
+    def lost(self, cloud: str, after: float, now: float) -> bool:
+        """Whether a cloud has been away for ``after`` seconds, all of which we were listening."""
+        peer = self.peers.get(cloud)
+        away = peer is None or now - peer.heard >= after
+        return away and not self.lives(cloud, now) and self.sure_for(now) >= after
+
+    def counted(self) -> int:
+        """How many creates we have seen that we were expected to take: for our next rank."""
+        own = self.peers.get(self.own)
+        return 0 if own is None else own.assigned
+
+    def place(self, request: CreateRequest, now: float, *, count: bool) -> tuple[int | None, RequestError | None]:
+        """Our place among those who care for a create (None: others do), and what to answer if nobody can take it.
+
+        ``count``: it is a new one, which its taker will be loaded with.
+        """
+        order = placement.candidates(self._seen(now), request, now)
+        if order:
+            if count:
+                placement.assign(self.peers[order[0]])
+            return self._index(order), None
+        return self.speaker(now), placement.why_nobody(self.peers, request, now)
+
+    def speaker(self, now: float) -> int | None:
+        """Our place among those who answer for a cloud that is away; None: others do.
+
+        Where no cloud was ever heard, it is ours: who is not sure of it looks twice before it acts.
+        """
+        order = placement.speakers(self._seen(now), now)
+        return self._index(order) if order else 0
+
+    def doubled(self, now: float, quiet: float) -> bool:
+        """Whether another daemon uses our id (a copied data directory), and was heard within ``quiet`` seconds.
+
+        A single burst of old ranks, of the daemon that we follow, is none.
+        """
+        if self._double_since is None or now - self._double_heard > quiet:
+            return False
+        return self._double_heard - self._double_since >= HEARTBEATS_MISSED * self._heartbeat
+
+    def _seen(self, now: float) -> dict[str, Peer]:
+        """All clouds; we ourselves live, whether we hear ourselves or not (that is what ``sure`` is for)."""
+        if self.own in self.peers:
+            self.peers[self.own].heard = now
+        return self.peers
+
+    def _hear_double(self, now: float) -> None:
+        if self._double_since is None or now - self._double_heard > 2 * HEARTBEATS_MISSED * self._heartbeat:
+            self._double_since = now
+        self._double_heard = now
+
+    def _index(self, order: list[str]) -> int | None:
+        return order.index(self.own) if self.own in order else None

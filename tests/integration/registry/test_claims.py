@@ -1,0 +1,174 @@
+"""Claims and answers in a real Redis: who may carry a request out, and who may answer it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import redis
+
+from pycloud import ledger as ledger_module
+from pycloud.ledger import Claim, Outcome, Verdict
+from tests.support.shared import NAMES, A, B, C, D, Shared, again, claim_of, lapse, response, session_for
+from tests.support.waiting import wait_until
+
+
+def test_first_come_wins(clouds: dict[str, Shared]) -> None:
+    claim = claim_of()
+    assert clouds[A].ledger.claim(claim, b"payload") == (Verdict.CLAIMED, 0)
+    assert clouds[B].ledger.claim(again(claim), b"payload")[0] is Verdict.HELD
+    assert clouds[A].ledger.claim(claim, b"payload")[0] is Verdict.CLAIMED, "a call that was sent twice"
+
+
+def test_another_payload_is_a_conflict_before_and_after_the_answer(clouds: dict[str, Shared]) -> None:
+    claim, other = claim_of(), claim_of(digest="d2")
+    other = replace(other, id=claim.id)
+    clouds[A].ledger.claim(claim, b"")
+    assert clouds[B].ledger.claim(other, b"")[0] is Verdict.CONFLICT
+    clouds[A].ledger.commit(claim, response(A))
+    assert clouds[B].ledger.claim(other, b"")[0] is Verdict.CONFLICT
+
+
+def test_an_answer_is_stored_published_and_replayed(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    claim = claim_of()
+    with client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        pubsub.subscribe(NAMES.response_channel("create", claim.id))
+        pubsub.get_message(timeout=5)
+        clouds[A].ledger.claim(claim, b"payload")
+        assert clouds[A].ledger.commit(claim, response(A)) is Outcome.COMMITTED
+        message = pubsub.get_message(timeout=5)
+        assert message
+        verdict, age = clouds[B].ledger.claim(again(claim), b"payload")
+        assert verdict is Verdict.ANSWERED
+        assert 0 <= age < 60
+        clouds[B].ledger.replay(claim, 0)
+        clouds[C].ledger.replay(claim, 60)
+        replayed = pubsub.get_message(timeout=5)
+        assert replayed
+        assert replayed["data"] == message["data"]
+        assert clouds[A].ledger.commit(claim, response(A)) is Outcome.ALREADY
+        assert pubsub.get_message(timeout=0.1) is None, "answered once"
+    assert client.zcard(NAMES.claims_key) == 0
+    key = NAMES.request_key("create", claim.id)
+    assert not client.hexists(key, "payload")
+    assert 590_000 < client.pttl(key) <= 600_000
+
+
+def test_a_lease_that_ran_out_is_taken_over_and_its_first_holder_answers_nothing(
+    clouds: dict[str, Shared], client: redis.Redis
+) -> None:
+    claim = claim_of()
+    clouds[A].ledger.claim(claim, b"the payload")
+    assert clouds[B].ledger.lapsed() == []
+    lapse(client, claim)
+    assert clouds[B].ledger.lapsed() == [("create", claim.id, b"the payload")]
+    taken = again(claim)
+    assert clouds[B].ledger.claim(taken, b"the payload") == (Verdict.CLAIMED, 0)
+    clouds[A].ledger.renew([claim])
+    assert clouds[A].ledger.commit(claim, response(A), record=session_for(A, claim)) is Outcome.LOST
+    assert clouds[B].ledger.commit(taken, response(B)) is Outcome.COMMITTED
+    assert clouds[A].ledger.commit(claim, response(A)) is Outcome.LOST
+    assert client.keys("*session:*") == []
+
+
+def test_after_two_take_overs_a_request_is_abandoned(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    claims = [claim_of()]
+    clouds[A].ledger.claim(claims[0], b"p")
+    verdicts = []
+    for cloud in (B, C, D):
+        lapse(client, claims[-1])
+        claims.append(again(claims[0]))
+        verdicts.append(clouds[cloud].ledger.claim(claims[-1], b"p")[0])
+    assert verdicts == [Verdict.CLAIMED, Verdict.CLAIMED, Verdict.ABANDONED]
+    assert clouds[C].ledger.commit(claims[2], response(C)) is Outcome.LOST
+    assert clouds[D].ledger.commit(claims[3], response(D)) is Outcome.COMMITTED
+
+
+def test_a_renewed_claim_does_not_lapse(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    claim = claim_of()
+    clouds[A].ledger.claim(claim, b"p")
+    lapse(client, claim)
+    clouds[A].ledger.renew([claim])
+    assert clouds[B].ledger.lapsed() == []
+    assert clouds[B].ledger.claim(again(claim), b"p")[0] is Verdict.HELD
+    clouds[A].ledger.commit(claim, response(A))
+    clouds[A].ledger.renew([claim])
+    assert client.zcard(NAMES.claims_key) == 0, "what is answered is not renewed"
+
+
+def test_a_lease_runs_out_by_itself(
+    clouds: dict[str, Shared], client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "LEASE", 50)
+    claim = claim_of()
+    clouds[A].ledger.claim(claim, b"p")
+    wait_until(lambda: clouds[B].ledger.lapsed() == [("create", claim.id, b"p")])
+    assert clouds[B].ledger.claim(again(claim), b"p")[0] is Verdict.CLAIMED
+
+
+def test_what_redis_has_forgotten_is_claimed_and_committed_at_once(
+    clouds: dict[str, Shared], client: redis.Redis
+) -> None:
+    claim = claim_of()
+    clouds[A].ledger.claim(claim, b"p")
+    client.flushall()
+    assert clouds[A].ledger.commit(claim, response(A)) is Outcome.COMMITTED
+    assert clouds[B].ledger.claim(again(claim), b"p")[0] is Verdict.ANSWERED
+
+
+def test_an_answer_that_may_pass_is_replayed_for_seconds_only(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    claim = claim_of()
+    clouds[A].ledger.claim(claim, b"p")
+    clouds[A].ledger.commit(claim, response(A), passing=True)
+    assert 0 < client.pttl(NAMES.request_key("create", claim.id)) <= 5000
+
+
+def test_what_was_answered_is_not_restored_over(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    claim = claim_of()
+    clouds[B].ledger.claim(claim, b"p")
+    clouds[B].ledger.commit(claim, response(B))
+    late = session_for(A, again(claim))
+    clouds[A].ledger.restore([(late, late.token)])
+    assert B.encode() in (client.hget(NAMES.request_key("create", claim.id), "response") or b"")
+
+
+def test_a_conflict_is_claimed_apart(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    claim = claim_of()
+    clouds[A].ledger.claim(claim, b"p")
+    apart = Claim("create", claim.id, "d2", variant="d2")
+    assert clouds[B].ledger.claim(apart, b"")[0] is Verdict.CLAIMED
+    clouds[B].ledger.commit(apart, response(B))
+    assert clouds[A].ledger.claim(claim, b"p")[0] is Verdict.CLAIMED, "the first one goes on"
+    assert client.zrange(NAMES.claims_key, 0, -1) == [claim.member.encode()]
+
+
+def test_a_claim_from_an_earlier_run_is_finished_by_its_holder_only(
+    clouds: dict[str, Shared], client: redis.Redis
+) -> None:
+    claim = claim_of()
+    clouds[A].ledger.claim(claim, b"p")
+    lapse(client, claim)
+    for shared in clouds.values():
+        shared.bus.run_id = "run2"
+    assert clouds[B].ledger.claim(again(claim), b"p")[0] is Verdict.HELD
+    assert clouds[A].ledger.claim(again(claim), b"p")[0] is Verdict.CLAIMED, "its cloud, started again"
+
+
+def test_a_claim_given_back_is_for_the_next(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    claim = claim_of()
+    clouds[A].ledger.claim(claim, b"p")
+    clouds[B].ledger.release(again(claim))
+    assert clouds[A].ledger.claimed([("create", claim.id)]) == [True], "another's claim is not given back"
+    clouds[A].ledger.release(claim)
+    assert clouds[A].ledger.claimed([("create", claim.id)]) == [False]
+    assert client.zcard(NAMES.claims_key) == 0
+    assert clouds[B].ledger.claim(again(claim), b"p") == (Verdict.CLAIMED, 0)
+
+
+def test_an_old_snapshot_that_has_a_claim_of_an_answered_create(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    claim = claim_of()
+    clouds[A].ledger.claim(claim, b"p")
+    session = session_for(A, claim)
+    clouds[A].ledger.restore([(session, claim.token)])
+    assert clouds[B].ledger.claim(again(claim), b"p")[0] is Verdict.ANSWERED
+    assert client.zcard(NAMES.claims_key) == 0

@@ -1,0 +1,96 @@
+"""Sessions and clouds in a real Redis, as other clouds see them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import uuid4
+
+import redis
+
+from pycloud.ledger import Claim, Verdict
+from pycloud.messages import Rank
+from tests.support.shared import NAMES, A, B, C, Shared, claim_of, response, session_for
+from tests.support.waiting import wait_until
+
+
+def test_a_session_is_recorded_and_erased_with_its_answers(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    claim, removal = claim_of(), Claim("remove", uuid4().hex, "d")
+    session = session_for(A, claim)
+    clouds[A].ledger.claim(claim, b"p")
+    clouds[A].ledger.commit(claim, response(A), record=session)
+    assert client.hget(NAMES.session_key(session.id), "port") == b"40000"
+    assert clouds[A].registry.recorded() == {session.id}
+    assert client.zscore(NAMES.sessions_key, session.id) == 1000.0
+    clouds[A].ledger.claim(removal, b"p")
+    clouds[A].ledger.commit(removal, response(A), erase=session)
+    assert clouds[A].registry.recorded() == set()
+    assert client.zcard(NAMES.sessions_key) == 0
+    assert not client.exists(NAMES.session_key(session.id))
+
+
+def test_an_empty_redis_is_told_everything_again(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    sessions = [session_for(A, claim_of()) for _ in range(1201)]
+    clouds[A].registry.announce(sessions)
+    clouds[A].ledger.restore((session, session.token) for session in sessions)
+    assert clouds[A].registry.recorded() == {session.id for session in sessions}
+    repeat = Claim("create", sessions[-1].request, sessions[-1].digest)
+    verdict, age = clouds[B].ledger.claim(repeat, b"p")
+    assert age > 60, "nobody knows when, but not just now"
+    assert verdict is Verdict.ANSWERED
+    assert sessions[-1].id.encode() in (client.hget(NAMES.request_key("create", repeat.id), "response") or b"")
+    conflict = replace(repeat, digest="other")
+    assert clouds[B].ledger.claim(conflict, b"p")[0] is Verdict.CONFLICT
+
+
+def test_a_cloud_lives_as_long_as_its_heart_beats(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    rank = Rank(A, 1.0, 1000.0, 0, "i", "2", "h", "script", 0.1)
+    assert not client.exists(NAMES.cloud_key(A))
+    clouds[A].registry.beat(rank)
+    assert client.exists(NAMES.cloud_key(A))
+    assert client.zscore(NAMES.clouds_key, A) == 1000.0
+    wait_until(lambda: not client.exists(NAMES.cloud_key(A)))
+    clouds[A].registry.beat(replace_rank(rank))
+    clouds[A].registry.leave()
+    assert not client.exists(NAMES.cloud_key(A))
+
+
+def replace_rank(rank: Rank) -> Rank:
+    """The next beat, to be remembered for long."""
+    return Rank(rank.id, 2.0, 1001.0, 0, "i", "2", "h", "script", 60.0)
+
+
+def test_sessions_are_lost_only_while_their_cloud_is_away(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    running, ended = session_for(A, claim_of()), session_for(A, claim_of())
+    ended.exit(0, None, 1002.0)
+    clouds[A].registry.announce([running, ended])
+    clouds[A].registry.appear(Rank(A, 1.0, 1000.0, 0, "i", "2", "h", "script", 60.0))
+    assert clouds[B].registry.mark_lost(A) == []
+    clouds[A].registry.leave()
+    assert clouds[B].registry.mark_lost(A) == [running.id]
+    assert clouds[C].registry.mark_lost(A) == [], "told once"
+    assert clouds[B].registry.session(running.id)["state"] == "lost"
+    assert clouds[B].registry.session(ended.id)["state"] == "exited"
+    clouds[A].registry.announce([running])
+    assert clouds[B].registry.session(running.id)["state"] == "running", "a cloud may come back"
+
+
+def test_wishes_wait_for_their_cloud(clouds: dict[str, Shared]) -> None:
+    clouds[B].registry.wish(A, "s1")
+    clouds[C].registry.wish(A, "s1")
+    clouds[C].registry.wish(A, "s2")
+    assert clouds[A].registry.wishes() == {"s1", "s2"}
+    clouds[A].registry.fulfilled("s1")
+    assert clouds[A].registry.wishes() == {"s2"}
+    assert clouds[B].registry.wishes() == set()
+
+
+def test_what_has_expired_is_swept_out_of_the_indexes(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    sessions = [session_for(A, claim_of()) for _ in range(1100)]
+    clouds[A].registry.announce(sessions)
+    for session in sessions[:600]:
+        client.delete(NAMES.session_key(session.id))
+    client.zadd(NAMES.clouds_key, {A: 1000.0, B: 9e8})
+    clouds[B].registry.sweep(now=9e8)
+    assert client.zcard(NAMES.sessions_key) == 500
+    assert clouds[A].registry.recorded() == {session.id for session in sessions[600:]}
+    assert clouds[B].registry.clouds() == [B]
