@@ -114,10 +114,11 @@ class Cloud:
     def note_answered(self, session: Session) -> None:
         """Its requester has been told of it."""
         session.answered = True
-        if session.alive:
+        self.runtime.note(session.id, {"answered": True})
+        # Last, and without a pause before it is no longer ``underway``: it must not count twice.
+        if session.alive and session.id in self.sessions:
             self._living.add(session.id)
             self.watchers.watch(session.id)
-        self.runtime.note(session.id, {"answered": True})
 
     def status(self, session: Session, request: StatusRequest, valid: float) -> None:
         """Answer from memory for one of our sessions; ``valid``: seconds for which nobody can have spoken for us."""
