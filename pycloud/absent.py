@@ -15,7 +15,7 @@ from pycloud.ledger import Claim, Ledger
 from pycloud.messages import Event, RemoveRequest, RemoveResponse, StatusRequest, StatusResponse
 from pycloud.names import owner_of
 from pycloud.records import stale_response
-from pycloud.registry import Registry
+from pycloud.registry import Registry, Wish
 from pycloud.view import View
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Absent:
 
     def _keep_wish(self, claim: Claim, request: RemoveRequest) -> None:
         owner = str(owner_of(request.session))
-        self._registry.wish(owner, request.session)
+        self._registry.wish(owner, Wish(request.session, request.id, request.digest))
         error = OwnerAway(f"cloud {owner} is away; the session is removed as soon as it is back")
         self._claiming.answer_refusal(claim, request, error)
 

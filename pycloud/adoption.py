@@ -8,6 +8,7 @@ from time import time
 
 from pycloud.cloud import Cloud
 from pycloud.ledger import ANSWER_LIFE, Claim
+from pycloud.messages import RemoveResponse
 from pycloud.runtimes import Found, Phase
 from pycloud.sessions import Session, State
 
@@ -56,12 +57,17 @@ def finish(cloud: Cloud, found: Iterable[Found], spawn: Callable[..., None]) -> 
 
 def fulfil_wishes(cloud: Cloud) -> None:
     """Remove what somebody wanted removed while this cloud was away: the first thing that it does when it is back."""
-    for session_id in cloud.registry.wishes():
-        session = cloud.sessions.get(session_id)
+    removed: set[str] = set()
+    for wish in cloud.registry.wishes():
+        session = cloud.sessions.get(wish.session)
         if session is not None:
-            log.info("session %s: removed, as was wished while this cloud was away", session_id)
+            log.info("session %s: removed, as was wished while this cloud was away", session.id)
             cloud.remove_unasked(session)
-        cloud.registry.fulfilled(session_id)
+            removed.add(session.id)
+        if wish.session in removed:
+            response = RemoveResponse(cloud.identity.id, wish.session, status=True)
+            cloud.ledger.grant(Claim("remove", wish.id, wish.digest), response)
+        cloud.registry.fulfilled(wish)
 
 
 def _finish_removal(cloud: Cloud, session: Session, found: Found) -> None:

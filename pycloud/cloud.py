@@ -183,6 +183,8 @@ class Cloud:
 
     def finish_discarding(self, session: Session) -> None:
         """What is left to do for a session that was discarded: nobody waits for an answer."""
+        if session.state is not State.REMOVED:
+            session.move(State.REMOVED)
         self.registry.erase(session.id)
         self._tell("session.removed", session)
         self._drop(session)

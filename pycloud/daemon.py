@@ -33,6 +33,7 @@ from pycloud.rounds import Rounds
 from pycloud.routing import Router
 from pycloud.runtimes import Found
 from pycloud.runtimes.script import ScriptRuntime
+from pycloud.sessions import State
 from pycloud.standby import Standby
 from pycloud.subscriber import Subscriber
 from pycloud.view import View
@@ -202,12 +203,12 @@ class Daemon:
             self.registry.erase(session)
         # Looked at only when their turn comes: what was removed meanwhile must not be written again. What nobody was
         # told of yet is written with its answer.
-        self.registry.announce(s for s in list(cloud.sessions.values()) if s.id in cloud.sessions and s.answered)
+        there = (s for s in list(cloud.sessions.values()) if s.answered and s.state is not State.REMOVED)
+        self.registry.announce(there)
         self._restore()
 
     def _restore(self) -> None:
-        sessions = self.cloud.sessions
-        living = (s for s in list(sessions.values()) if s.answered and s.alive and s.id in sessions)
+        living = (s for s in list(self.cloud.sessions.values()) if s.answered and s.alive)
         self.ledger.restore((session, session.token) for session in living)
 
     def _finish_old_work(self, found: list[Found]) -> None:

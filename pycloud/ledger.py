@@ -80,6 +80,7 @@ class Ledger:
         self._restore = load_script("restore")
         self._lapsed = load_script("lapsed")
         self._replay = load_script("replay")
+        self._grant = load_script("grant")
 
     def claim(self, claim: Claim, payload: bytes) -> tuple[Verdict, float]:
         """Try to claim a request; ``payload`` is kept for whoever has to take over.
@@ -144,6 +145,11 @@ class Ledger:
         ]
         args.extend(record_of(record) if record else ())
         return Outcome(self._bus.run(self._commit, keys, args).decode())
+
+    def grant(self, claim: Claim, response: msgspec.Struct) -> None:
+        """Store the answer to a request that was put off and has been carried out since."""
+        args = (claim.member, claim.token, claim.digest, encode(response), ANSWER_LIFE)
+        self._bus.run(self._grant, self._claim_keys(claim), args)
 
     def replay(self, claim: Claim, quiet: float) -> None:
         """Publish the stored answer again, unless that was done within ``quiet`` seconds."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from pycloud.bus import Bus, Command, load_script, pages
 from pycloud.ledger import MOST_EVENTS
 from pycloud.messages import Event, Rank, encode
@@ -18,6 +20,14 @@ from pycloud.sessions import LIVE, Session, State
 
 #: How many members of an index are read at once, and seconds after which a silent cloud is taken out of its index.
 PAGE, CLOUD_LIFE = 500, 7 * 86_400
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """A remove that its session's cloud could not be asked for: the request's id and digest, to answer it by."""
+
+    session: str
+    id: str
+    digest: str
 
 
 class Registry:
@@ -76,18 +86,19 @@ class Registry:
         self._bus.post("XADD", self._names.events_key, "MAXLEN", "~", MOST_EVENTS, "*", "event", payload)
         self._bus.post("PUBLISH", self._names.events_channel, payload)
 
-    def wish(self, cloud: str, session: str) -> None:
+    def wish(self, cloud: str, wish: Wish) -> None:
         """Have a session removed by its cloud, as soon as that is back."""
         key = self._names.wishes_key(cloud)
-        self._bus.call_many([("SADD", key, session), ("PEXPIRE", key, RECORD_LIFE)])
+        self._bus.call_many([("SADD", key, encode(wish)), ("PEXPIRE", key, RECORD_LIFE)])
 
-    def wishes(self) -> set[str]:
-        """The sessions that this cloud was to remove while it was away."""
-        return {member.decode() for member in self._bus.call("SMEMBERS", self._names.wishes_key(self._cloud))}
+    def wishes(self) -> list[Wish]:
+        """What this cloud was to remove while it was away."""
+        members = self._bus.call("SMEMBERS", self._names.wishes_key(self._cloud))
+        return [msgspec.json.decode(member, type=Wish) for member in members]
 
-    def fulfilled(self, session: str) -> None:
+    def fulfilled(self, wish: Wish) -> None:
         """A wish has been carried out."""
-        self._bus.call("SREM", self._names.wishes_key(self._cloud), session)
+        self._bus.call("SREM", self._names.wishes_key(self._cloud), encode(wish))
 
     def mark_lost(self, cloud: str) -> list[str]:
         """Mark the living sessions of a cloud as lost, unless it is back; those that were marked now."""

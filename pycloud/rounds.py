@@ -9,6 +9,7 @@ from time import monotonic
 import gevent
 import redis
 
+from pycloud import adoption
 from pycloud.absent import LOOK, SWEEP, Absent
 from pycloud.cloud import Cloud
 from pycloud.intake import Intake
@@ -26,7 +27,13 @@ class Rounds:
 
     def start(self) -> None:
         """Begin."""
-        duties = ((self._heartbeat, self.take_over), (LOOK, self._absent.look), (SWEEP, self._absent.sweep))
+        duties: tuple[tuple[float, Callable[[], None]], ...] = (
+            (self._heartbeat, self.take_over),
+            # Somebody may still count us as away after we have looked for wishes, and write down another one.
+            (2 * self._heartbeat, lambda: adoption.fulfil_wishes(self._cloud)),
+            (LOOK, self._absent.look),
+            (SWEEP, self._absent.sweep),
+        )
         self._greenlets = [gevent.spawn(self._repeat, seconds, duty) for seconds, duty in duties]
 
     def stop(self) -> None:

@@ -73,7 +73,8 @@ class Standby:
             return
         op = item.request.op if isinstance(item, Refused) else item.op
         delay = {0: SECOND, 1: SECOND, 2: THIRD}.get(place, LATER)
-        kept = Kept(op, item.id, payload, round_, ours=place in (0, 1, 2), repeat=repeat)
+        # Who looks for the second time acts: those who come first now may have been away when it was published.
+        kept = Kept(op, item.id, payload, round_, ours=place in (0, 1, 2) or round_ > 0, repeat=repeat)
         self._queues[delay].append((monotonic() + delay, kept))
         self._wanted.set()
 

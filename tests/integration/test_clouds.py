@@ -106,13 +106,17 @@ def test_a_remove_while_the_owner_is_away_is_the_first_thing_it_does(three: list
     owner = owner_of(three, session)
     owner.kill()
     away(requester, owner)
-    answer = requester.remove(session)
+    answer = requester.remove(session, id="wish")
     assert (answer["status"], answer["error"]["code"]) == (False, "owner_away")
     assert session in owner.sessions()
     owner.start()
     assert owner.sessions() == {}
     assert requester.status(session) == {"cloud": owner.cloud, "id": session, "status": False}
     assert not requester.redis.exists(KEYS + "session:" + session)
+    requester.publish("remove", {"session": session, "id": "wish"})
+    assert json.loads(requester.answers("remove", "wish", 2)[1])["status"] is True, (
+        "who asks again hears that it is done"
+    )
 
 
 def test_a_frozen_owner_wakes_up_and_contradicts_nobody(three: list[Daemon], requester: Requester) -> None:

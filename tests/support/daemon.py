@@ -120,6 +120,10 @@ class Daemon:
         self.process.kill()
         self.process.wait()
 
+    def kill_keeper(self) -> None:
+        """kill -9 of the keeper."""
+        _kill(self.keeper_pid)
+
     def sessions(self) -> dict[str, list[int]]:
         """The living processes of its sessions, by session."""
         return sessions_of(self.cloud)

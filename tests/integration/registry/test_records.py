@@ -9,6 +9,7 @@ import redis
 
 from pycloud.ledger import Claim, Verdict
 from pycloud.messages import Rank
+from pycloud.registry import Wish
 from tests.support.shared import NAMES, A, B, C, Shared, claim_of, response, session_for
 from tests.support.waiting import wait_until
 
@@ -75,13 +76,13 @@ def test_sessions_are_lost_only_while_their_cloud_is_away(clouds: dict[str, Shar
 
 
 def test_wishes_wait_for_their_cloud(clouds: dict[str, Shared]) -> None:
-    clouds[B].registry.wish(A, "s1")
-    clouds[C].registry.wish(A, "s1")
-    clouds[C].registry.wish(A, "s2")
-    assert clouds[A].registry.wishes() == {"s1", "s2"}
-    clouds[A].registry.fulfilled("s1")
-    assert clouds[A].registry.wishes() == {"s2"}
-    assert clouds[B].registry.wishes() == set()
+    first, second = Wish("s1", "r1", "d"), Wish("s2", "r2", "d")
+    for cloud, wish in ((B, first), (C, first), (C, second)):
+        clouds[cloud].registry.wish(A, wish)
+    assert sorted(wish.session for wish in clouds[A].registry.wishes()) == ["s1", "s2"]
+    clouds[A].registry.fulfilled(first)
+    assert clouds[A].registry.wishes() == [second]
+    assert clouds[B].registry.wishes() == []
 
 
 def test_what_has_expired_is_swept_out_of_the_indexes(clouds: dict[str, Shared], client: redis.Redis) -> None:

@@ -1,0 +1,14 @@
+-- Store the answer to a remove that was put off and has been carried out since, for whoever asks again: that it would be
+-- carried out later was told already, so nothing is published. The keys are described in claim.lua.
+--
+-- KEYS[1] request:remove:ID, KEYS[2] claims
+-- ARGV    member (OP:ID), token, digest, response, life of the key (ms)
+--
+-- Returns 1, or 0 where the id was used for another request meanwhile.
+local was = redis.call('HGET', KEYS[1], 'digest')
+if was and was ~= ARGV[3] then return 0 end
+redis.call('HSET', KEYS[1], 'token', ARGV[2], 'digest', ARGV[3], 'response', ARGV[4])
+redis.call('HDEL', KEYS[1], 'payload', 'lease', 'answered')
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+redis.call('ZREM', KEYS[2], ARGV[1])
+return 1
