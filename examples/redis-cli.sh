@@ -12,6 +12,11 @@ NAMESPACE=${NAMESPACE:-year4000.pycloud}
 SCRIPT=${1:-sleep 60}
 TIMEOUT=${TIMEOUT:-10}
 
+if ! command -v redis-cli >/dev/null; then
+    echo "this example needs redis-cli (on Debian: apt install redis-tools)" >&2
+    exit 1
+fi
+
 work=$(mktemp -d)
 listener=
 trap 'if [ -n "$listener" ]; then kill "$listener" 2>/dev/null || :; fi; rm -rf "$work"' EXIT

@@ -17,12 +17,20 @@ from typing import Any, Self, TypeVar
 import msgspec
 from msgspec import UNSET
 
-from pycloud.client.errors import NoAnswer, NoCloud, RequestRefused, UnusableAnswer
+from pycloud.client.ask import make_ask
+from pycloud.client.errors import (
+    NoAnswer,
+    NoCloud,
+    NotFound,
+    RedisLost,
+    RequestRefused,
+    Unsettled,
+    UnusableAnswer,
+)
 from pycloud.client.line import Lines
 from pycloud.client.records import Records, SessionRecord
-from pycloud.client.request import Ask, Exchange
+from pycloud.client.request import Exchange
 from pycloud.config import DEFAULT_REDIS
-from pycloud.decoding import usable_id
 from pycloud.errors import PyCloudError, RedisUnavailable
 from pycloud.messages import (
     DEFAULT_TAIL,
@@ -37,7 +45,7 @@ from pycloud.messages import (
     StatusRequest,
     StatusResponse,
 )
-from pycloud.names import DEFAULT_NAMESPACE, Names, owner_of
+from pycloud.names import DEFAULT_NAMESPACE, Names
 from pycloud.redis_url import check_database
 
 __all__ = [
@@ -46,14 +54,20 @@ __all__ = [
     "Created",
     "NoAnswer",
     "NoCloud",
+    "NotFound",
     "PyCloudError",
+    "RedisLost",
     "RedisUnavailable",
     "RequestRefused",
     "SessionRecord",
+    "Unsettled",
     "UnusableAnswer",
 ]
 
 DEFAULT_TIMEOUT = 10.0
+#: A session that does not heed SIGTERM has its cloud's ``stop_grace``, 10 seconds by default, before it is killed.
+REMOVE_TIMEOUT = 30.0
+LONGEST_TIMEOUT = 86400.0
 ID_BYTES = 10
 
 T = TypeVar("T")
@@ -96,24 +110,36 @@ class Client:
     """
 
     def __init__(
-        self, url: str = DEFAULT_REDIS, *, namespace: str = DEFAULT_NAMESPACE, timeout: float = DEFAULT_TIMEOUT
+        self, url: str = DEFAULT_REDIS, *, namespace: str = DEFAULT_NAMESPACE, timeout: float | None = None
     ) -> None:
-        """``timeout``: seconds that a request may take. Raises ValueError for a URL or a namespace of no use."""
+        """``timeout``: seconds that a request may take, at most a day; None: 10, and 30 for a remove.
+
+        Raises ValueError for a URL, a namespace or a timeout of no use.
+        """
         check_database(url, namespace)
-        self.timeout = _positive(timeout)
+        self.timeout = None if timeout is None else checked_timeout(timeout)
         self._names = Names(namespace)
         self._ears, self._mouths = Lines(url), Lines(url)
-        self._records = Records(self._mouths, self._names, timeout)
+        self._records = Records(self._mouths, self._names, self.timeout or DEFAULT_TIMEOUT)
 
     def create(
-        self, script: str, env: Mapping[str, str] | None = None, id: str | None = None, timeout: float | None = None
+        self,
+        script: str,
+        env: Mapping[str, str] | None = None,
+        id: str | None = None,
+        timeout: float | None = None,
+        *,
+        where: Mapping[str, str] | None = None,
+        cloud: str | None = None,
     ) -> Created:
         """Start ``script`` as a session; returns when it runs: ``id``, ``cloud``, ``host``, ``port``, ``state``.
 
-        ``env`` is added to its environment. ``id`` names the request: the same id and script again is the same
-        request, and starts nothing new.
+        ``env`` is added to its environment. ``where`` names labels that its cloud must have, ``cloud`` the one cloud
+        (10 hex digits) that shall take it. ``id`` names the request: the same id with the same arguments again is the
+        same request, and starts nothing new. A script over 16 MiB is refused without asking anybody.
         """
-        fields: dict[str, Any] = {"script": script} | ({"env": dict(env)} if env else {})
+        wishes = {"env": dict(env or {}) or None, "where": dict(where or {}) or None, "cloud": cloud}
+        fields: dict[str, Any] = {"script": script, **{name: wish for name, wish in wishes.items() if wish is not None}}
         answer = self.request(CreateRequest.op, fields, id=id, timeout=timeout).accepted()
         return _decode(answer.raw, Created)
 
@@ -134,7 +160,7 @@ class Client:
         """The newest ``max_bytes`` of the output of ``session``, exactly as written.
 
         Only the cloud that owns the session can tell: NoCloud where that one is away. Raises ValueError where
-        ``session`` is no session id, LookupError where its cloud knows no such session.
+        ``session`` is no session id, NotFound (a LookupError) where its cloud knows no such session.
         """
         answer = self.request(LogsRequest.op, {"session": session, "bytes": max_bytes}, timeout=timeout).accepted()
         return output_of(msgspec.convert(answer.response, LogsResponse))
@@ -157,12 +183,19 @@ class Client:
         """Send any request and wait for its answer, which may be a refusal.
 
         ``op`` is create, status, remove or logs, ``fields`` its keys beside ``id``. For what the methods above do not
-        offer: keys of a newer cloud, the answer as it came. Raises ValueError for a request that no cloud could use.
+        offer: keys of a newer cloud, the answer as it came. Raises ValueError and TypeError for a request that no cloud
+        could use.
         """
         ask = make_ask(op, fields, secrets.token_hex(ID_BYTES) if id is None else id)
-        until = time.monotonic() + (self.timeout if timeout is None else _positive(timeout))
+        until = time.monotonic() + self._seconds(op, timeout)
         raw = Exchange(self._ears, self._mouths, self._names, ask, until).run()
         return Answer(raw, _decode(raw, RESPONSES[op]))
+
+    def _seconds(self, op: str, timeout: float | None) -> float:
+        """How long a request may take: as said for it, or for all, or by default."""
+        if timeout is not None:
+            return checked_timeout(timeout)
+        return self.timeout or (REMOVE_TIMEOUT if op == RemoveRequest.op else DEFAULT_TIMEOUT)
 
     def close(self) -> None:
         """Close all connections. The client cannot be used afterwards."""
@@ -178,31 +211,19 @@ class Client:
         self.close()
 
 
-def make_ask(op: str, fields: Mapping[str, Any], request_id: str) -> Ask:
-    """The request as it goes over the wire, and whom to ask. Raises ValueError for what no cloud could use."""
-    if op not in RESPONSES:
-        raise ValueError(f"{op!r} is no request; there are {', '.join(RESPONSES)}")
-    owner = None if op == CreateRequest.op else owner_of(str(fields.get("session", "")))
-    if not usable_id(request_id):
-        raise ValueError(f"{request_id!r} is no request id: 1 to 256 characters, none of them a control character")
-    direct_only = op == LogsRequest.op
-    if direct_only and owner is None:
-        raise ValueError(f"{fields.get('session')!r} is no session id, which has 20 hex digits")
-    # The op goes along even where the channel says it, so that each repeat has the same bytes, whichever way it goes.
-    spelled = {"id": request_id, "op": op, **fields} if owner else {"id": request_id, **fields}
-    try:
-        payload = msgspec.json.encode(spelled)
-    except UnicodeEncodeError as error:
-        raise ValueError(f"a request is Unicode text, and this one is not: {error}") from error
-    return Ask(op, request_id, payload, owner, direct_only)
-
-
 def output_of(response: LogsResponse) -> bytes:
-    """The output that a response carries. Raises LookupError where the cloud knows no such session."""
+    """The output that a response carries. Raises NotFound where the cloud knows no such session."""
     if not response.status:
-        raise LookupError(f"cloud {response.cloud} knows no session {response.id}")
+        raise NotFound(f"cloud {response.cloud} knows no session {response.id}")
     data = response.data or ""
     return base64.b64decode(data) if response.encoding == "base64" else data.encode()
+
+
+def checked_timeout(timeout: float) -> float:
+    """The same. Raises ValueError unless it is above 0 and at most a day: no socket can wait for ever and a day."""
+    if not 0 < timeout <= LONGEST_TIMEOUT:
+        raise ValueError(f"a timeout is a number of seconds above 0 and at most {LONGEST_TIMEOUT:.0f}, not {timeout!r}")
+    return timeout
 
 
 def _decode(raw: bytes, kind: type[T]) -> T:
@@ -210,9 +231,3 @@ def _decode(raw: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(raw, type=kind)
     except (ValueError, RecursionError) as error:
         raise UnusableAnswer(f"an answer came that no cloud would give: {error}") from error
-
-
-def _positive(timeout: float) -> float:
-    if not timeout > 0:
-        raise ValueError(f"a timeout is a number of seconds above 0, not {timeout!r}")
-    return timeout

@@ -7,12 +7,13 @@ Repeating is safe because clouds treat the same id as the same request, however 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
-from pycloud.client.errors import NoAnswer, NoCloud
+from pycloud.client.ask import Ask
+from pycloud.client.errors import NoAnswer, NoCloud, RedisLost
 from pycloud.client.line import Line, LineLost, Lines, NotReachable
 from pycloud.client.records import any_cloud_lives, cloud_lives
 from pycloud.errors import RedisUnavailable
+from pycloud.messages import RemoveRequest
 from pycloud.names import Names
 
 #: Seconds without an answer until a request is published again: 1, 2, 4, and then always the longest.
@@ -21,22 +22,13 @@ LONGEST_SILENCE = 8.0
 REDIS_PATIENCE = 3.0
 #: Seconds between attempts to connect again: doubling up to the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
+#: Seconds before the end in which nothing new is begun: what Redis could not answer in them would look like its fault.
+LAST_MOMENT = 0.05
 
 NO_CLOUD = (
     "no cloud is listening. Is pycloud running? Does it use this Redis (--redis, PYCLOUD_REDIS_URL) "
     "and this namespace (--namespace, PYCLOUD_NAMESPACE)?"
 )
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What is asked. ``owner`` is the cloud to ask first, None where any may answer; ``direct_only``: nobody else."""
-
-    op: str
-    id: str
-    payload: bytes
-    owner: str | None = None
-    direct_only: bool = False
 
 
 def silence(attempt: int) -> float:
@@ -66,8 +58,16 @@ class Exchange:
         """The first answer, as it came.
 
         Raises NoCloud, NoAnswer, or RedisUnavailable: at once where Redis cannot be reached to begin with, at the end
-        of the time where it was lost on the way.
+        of the time where it was lost on the way (RedisLost where the request had been published by then).
         """
+        try:
+            return self._insist()
+        except RedisUnavailable as error:
+            if not self._published:
+                raise
+            raise RedisLost(self._unsettled(error.message), self._ask.id) from error
+
+    def _insist(self) -> bytes:
         while True:
             try:
                 with self._ears.line(self._until) as ear, self._mouths.line(self._until) as mouth:
@@ -91,13 +91,26 @@ class Exchange:
             # Subscribing anew each time also proves that the subscription still stands.
             if (answer := self._subscribe(ear)) is not None:
                 return answer
-            mouth.calls(self._soon(), ("PUBLISH", self._destination(mouth), self._ask.payload))
-            self._published += 1
-            heard_until = min(self._until, time.monotonic() + silence(self._published - 1))
-            if (answer := self._listen(ear, heard_until)) is not None:
+            self._publish(mouth)
+            listen_until = self._pause_ends(time.monotonic())
+            if (answer := self._listen(ear, listen_until)) is not None:
                 return answer
-            if time.monotonic() >= self._until:
-                raise NoAnswer(self._unanswered())
+            if listen_until == self._until:
+                raise NoAnswer(self._unsettled(f"no answer to request {self._ask.id} came in time"), self._ask.id)
+
+    def _publish(self, mouth: Line) -> None:
+        destination = self._destination(mouth)
+        try:
+            mouth.calls(self._soon(), ("PUBLISH", destination, self._ask.payload))
+        except LineLost:
+            self._published += 1  # it may have got through all the same
+            raise
+        self._published += 1
+
+    def _pause_ends(self, now: float) -> float:
+        """Until when to listen before the next publish; the very end where there will be none."""
+        pause_ends = now + silence(self._published - 1)
+        return pause_ends if pause_ends < self._until - LAST_MOMENT else self._until
 
     def _subscribe(self, ear: Line) -> bytes | None:
         """Returns when the server has confirmed the subscription, or an answer that came before that."""
@@ -147,8 +160,11 @@ class Exchange:
     def _soon(self) -> float:
         return min(self._until, time.monotonic() + REDIS_PATIENCE)
 
-    def _unanswered(self) -> str:
-        return (
-            f"no answer to request {self._ask.id} came in time; it may still be carried out. "
-            "Asking again under the same id is safe, and a longer timeout may help"
-        )
+    def _unsettled(self, reason: str) -> str:
+        """The reason, and what it means for what was asked."""
+        if not self._ask.changes_something:
+            return reason
+        more = f"{reason}; the request may still be carried out"
+        if self._ask.op == RemoveRequest.op:
+            more += ". A session has as long as its cloud's stop_grace to end, so a longer timeout may help"
+        return more

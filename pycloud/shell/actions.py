@@ -6,19 +6,22 @@ Errors are raised, and turned into a message and an exit code where the line was
 from __future__ import annotations
 
 import secrets
+import shlex
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from pycloud.client import Answer, output_of
-from pycloud.client.errors import NoAnswer, RequestRefused
+from pycloud.client.ask import LARGEST_SCRIPT, check_script
+from pycloud.client.errors import NoAnswer, NoCloud, NotFound, RequestRefused, Unsettled, UnusableAnswer
+from pycloud.errors import PyCloudError
 from pycloud.messages import CreateResponse, LogsResponse, RemoveResponse, StatusResponse
 from pycloud.shell.context import Context
-from pycloud.shell.exits import Exit, Interrupted, Leave, UsageProblem
+from pycloud.shell.exits import Exit, Interrupted, Leave, UsageProblem, code_of
 from pycloud.shell.lookup import find_session, find_sessions, not_found
 from pycloud.shell.render import Row, address, duration, row_of
 
@@ -36,9 +39,10 @@ def create(context: Context, args: Namespace) -> Exit:
             f"or `{context.prefix}create -` to give it on standard input"
         )
     script = _script(context, args.file)
-    request = secrets.token_hex(10) if args.id is None else args.id
+    wishes = {"env": args.env and dict(args.env), "where": args.where and dict(args.where), "cloud": args.cloud}
+    fields = {"script": script, **{name: wish for name, wish in wishes.items() if wish is not None}}
     began = time.monotonic()
-    answer = _ask(context, "create", {"script": script, **({"env": dict(args.env)} if args.env else {})}, request)
+    answer = _ask(context, "create", fields, _request_id(args))
     took = time.monotonic() - began
     created = _show(context, answer, CreateResponse)
     context.printer.table([row_of(created, time.time())] if context.printer.mode == "table" else [])
@@ -52,37 +56,33 @@ def create(context: Context, args: Namespace) -> Exit:
 
 def status(context: Context, args: Namespace) -> Exit:
     """Tell what has become of sessions: 0 when every one lives, 3 otherwise."""
-    found = find_sessions(context.client, args.sessions)
-    code, rows = _complain(context, found.missing), list[Row]()
+    rows: list[Row] = []
+
+    def one(session: str) -> Exit:
+        answer = _show(context, _ask(context, "status", {"session": session}), StatusResponse)
+        rows.append(row_of(answer, time.time()))
+        return Exit.DONE if answer.status else Exit.NOT_FOUND
+
     try:
-        for session in found.ids:
-            try:
-                answer = _show(context, _ask(context, "status", {"session": session}), StatusResponse)
-            except RequestRefused as error:
-                code = max(code, _refused(context, session, error))
-                continue
-            rows.append(row_of(answer, time.time()))
-            code = max(code, Exit.DONE if answer.status else Exit.NOT_FOUND)
+        return _each(context, args.sessions, one)
     finally:
         context.printer.table(rows if context.printer.mode == "table" else [])
-    return code
 
 
 def remove(context: Context, args: Namespace) -> Exit:
     """End sessions and delete what is left of them."""
-    found = find_sessions(context.client, args.sessions)
-    code = _complain(context, found.missing)
-    for session in found.ids:
-        try:
-            answer = _show(context, _ask(context, "remove", {"session": session}), RemoveResponse)
-        except RequestRefused as error:
-            code = max(code, _refused(context, session, error))
-            continue
+
+    def one(session: str) -> Exit:
+        answer = _show(context, _ask(context, "remove", {"session": session}, _request_id(args)), RemoveResponse)
         if not answer.status:
-            code = max(code, _complain(context, [session]))
-        elif context.printer.mode == "table":
+            raise not_found(session)
+        if context.printer.mode == "table":
             context.printer.line(f"{session} removed")
-    return code
+        return Exit.DONE
+
+    if args.id is not None and len(args.sessions) > 1:
+        raise UsageProblem("--id names one request, so it goes with one session: remove them one by one")
+    return _each(context, args.sessions, one)
 
 
 def list_sessions(context: Context, args: Namespace) -> Exit:
@@ -127,8 +127,30 @@ def leave(context: Context, args: Namespace) -> Exit:
     raise Leave
 
 
+def _each(context: Context, words: Sequence[str], one: Callable[[str], Exit]) -> Exit:
+    """``one`` for each session named, whatever becomes of the others; the worst code.
+
+    What would meet the others too ends it: Ctrl-C, or a Redis that is away.
+    """
+    found = find_sessions(context.client, words)
+    codes = [Exit.DONE]
+    for word in found.missing:
+        codes.append(_complain(context, not_found(word)))
+    for session in found.ids:
+        try:
+            codes.append(one(session))
+        except RequestRefused as error:
+            codes.append(_complain(context, error, f"{session}: {error.message} ({error.code})"))
+        except NotFound as error:
+            codes.append(_complain(context, error))
+        except (NoAnswer, NoCloud, UnusableAnswer) as error:
+            codes.append(_complain(context, error, f"{session}: {error.message}"))
+    return max(codes)
+
+
 def _script(context: Context, file: str) -> str:
-    data = context.read_stdin() if file == "-" else Path(file).read_bytes()
+    data = context.read_stdin() if file == "-" else _head(_path(context, file))
+    check_script(data)
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -137,20 +159,38 @@ def _script(context: Context, file: str) -> str:
         ) from error
 
 
+def _path(context: Context, file: str) -> Path:
+    """What was typed, as a path; where no shell has seen it before, ``~`` is still to be expanded."""
+    if context.prefix:
+        return Path(file)
+    try:
+        return Path(file).expanduser()
+    except RuntimeError as error:
+        raise UsageProblem(f"{file}: there is no such home directory") from error
+
+
+def _head(path: Path) -> bytes:
+    """As much of a file as can be a script, and one byte more where it has more."""
+    with path.open("rb") as stream:
+        return stream.read(LARGEST_SCRIPT + 1)
+
+
+def _request_id(args: Namespace) -> str:
+    return secrets.token_hex(10) if args.id is None else str(args.id)
+
+
 def _ask(context: Context, op: str, fields: dict[str, object], request: str | None = None) -> Answer:
-    """One request; Ctrl-C stops the waiting, never the session."""
+    """One request; Ctrl-C stops the waiting, never the session. ``request``: its id, where it is worth repeating."""
+    again = f" To ask again without doing it twice: --id {shlex.quote(request)}" if request else ""
     try:
         return context.client.request(op, fields, id=request, timeout=context.timeout)
     except ValueError as error:
         raise UsageProblem(str(error)) from error
     except KeyboardInterrupt:
-        raise Interrupted(f"Stopped waiting; the request may still be carried out.{_repeat(request)}") from None
-    except NoAnswer as error:
-        raise NoAnswer(f"{error.message}{_repeat(request)}") from error
-
-
-def _repeat(request: str | None) -> str:
-    return f" To ask again without doing it twice: --id {request}" if request else ""
+        raise Interrupted(f"Stopped waiting; the request may still be carried out.{again}") from None
+    except Unsettled as error:
+        error.message = f"{error.reason}.{again}" if again else error.reason
+        raise
 
 
 def _show(context: Context, answer: Answer, kind: type[T]) -> T:
@@ -164,12 +204,6 @@ def _show(context: Context, answer: Answer, kind: type[T]) -> T:
     return msgspec.convert(accepted, kind)
 
 
-def _complain(context: Context, missing: Sequence[str]) -> Exit:
-    for word in missing:
-        context.printer.complain(not_found(word).message)
-    return Exit.NOT_FOUND if missing else Exit.DONE
-
-
-def _refused(context: Context, session: str, error: RequestRefused) -> Exit:
-    context.printer.complain(f"{session}: {error.message} ({error.code})")
-    return Exit.REFUSED
+def _complain(context: Context, error: PyCloudError, text: str = "") -> Exit:
+    context.printer.complain(text or error.message)
+    return code_of(error)

@@ -63,6 +63,14 @@ COMMANDS: tuple[Command, ...] = (
                 metavar="KEY=VALUE",
                 help="set a variable in the session's environment; may be given several times",
             ),
+            argument(
+                "--where",
+                action="append",
+                type=pair,
+                metavar="KEY=VALUE",
+                help="a label that its cloud must have; may be given several times",
+            ),
+            argument("--cloud", metavar="CLOUD", help="the id of the cloud that shall take it (10 hex digits)"),
             argument("--id", metavar="ID", help="name the request: the same again starts nothing new"),
         ),
         "Returns when the session runs. A script without a #! line is run by /bin/sh.",
@@ -78,8 +86,9 @@ COMMANDS: tuple[Command, ...] = (
         "remove",
         "end sessions and delete what is left of them",
         actions.remove,
-        (_SESSIONS,),
-        "Returns when they are gone. Ends with 3 where there was nothing to remove.",
+        (_SESSIONS, argument("--id", metavar="ID", help="name the request, to repeat it; for one session only")),
+        "Returns when they are gone, which may take as long as their cloud's stop_grace. Ends with 3 where there was "
+        "nothing to remove.",
     ),
     Command("list", "list all sessions", actions.list_sessions, (), "Oldest first, as recorded in Redis."),
     Command(

@@ -11,15 +11,16 @@ from pycloud.shell.render import Printer
 
 @dataclass(frozen=True)
 class Context:
-    """``prefix``: what people type before a command here. ``timeout``: seconds, for each request.
+    """``prefix``: what people type before a command here; empty where no shell has read the line before.
 
+    ``timeout``: seconds, for each request; None: as the client has it.
     ``help_text`` returns the help for one command or (None) for all. ``read_stdin`` returns the whole of standard
     input; it raises UsageProblem where the commands themselves come from there.
     """
 
     client: Client
     printer: Printer
-    timeout: float
+    timeout: float | None
     prefix: str
     help_text: Callable[[str | None], str]
     read_stdin: Callable[[], bytes]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from pycloud.client.errors import NoAnswer, NoCloud, RequestRefused
+from pycloud.client.errors import NoAnswer, NoCloud, NotFound, RequestRefused
 from pycloud.errors import ConfigError, PyCloudError, RedisUnavailable
 
 
@@ -27,10 +27,6 @@ class Exit(IntEnum):
 
 class UsageProblem(PyCloudError):
     """What was typed cannot be carried out as it stands."""
-
-
-class NotFound(PyCloudError):
-    """There is no such session."""
 
 
 class Interrupted(PyCloudError):

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pycloud.client import Client
+from pycloud.client.errors import NotFound
 from pycloud.names import owner_of
-from pycloud.shell.exits import NotFound, UsageProblem
+from pycloud.shell.exits import UsageProblem
 
 #: More candidates than this help nobody.
 SHOWN = 10
@@ -24,19 +25,19 @@ class Found:
 def find_sessions(client: Client, words: Sequence[str]) -> Found:
     """The sessions that ``words`` name. Raises UsageProblem where one names several.
 
-    A whole id is taken as it is, so that naming one never needs the list in Redis.
+    A whole id is taken as it is, so that naming one never needs the list in Redis. What is named twice counts once.
     """
     prefixes = {word for word in words if owner_of(word) is None}
     candidates = match(prefixes, client.session_ids()) if prefixes else {}
     found = Found()
-    for word in words:
+    for word in dict.fromkeys(words):
         ids = candidates.get(word, [word])
         if len(ids) > 1:
             raise UsageProblem(_ambiguous(word, ids))
-        if ids:
-            found.ids.append(ids[0])
-        else:
+        if not ids:
             found.missing.append(word)
+        elif ids[0] not in found.ids:
+            found.ids.append(ids[0])
     return found
 
 

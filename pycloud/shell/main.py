@@ -10,11 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from pycloud.client import DEFAULT_TIMEOUT, Client
+from pycloud.client import Client
+from pycloud.client.ask import LARGEST_SCRIPT
 from pycloud.config.sources import Host, load_target
 from pycloud.errors import ConfigError
 from pycloud.shell.exits import Exit, UsageProblem
 from pycloud.shell.parsing import PROGRAM, Grammar
+from pycloud.shell.render import tell
 from pycloud.shell.runner import Options, Runner, Terminal, run_lines
 
 
@@ -29,12 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        _silence()
+        _silence(sys.stdout)
         return Exit.BROKEN_PIPE
     except OSError as error:  # a full disk, say: nothing more can be written
-        _silence()
-        print(f"{PROGRAM}: {error.strerror}", file=err)
+        _silence(sys.stdout)
+        tell(err, f"{PROGRAM}: {error.strerror}")
         return Exit.FAILED
+    finally:
+        _finish(err)
 
 
 def _dispatch(words: Sequence[str], terminal: Terminal) -> int:
@@ -43,7 +47,7 @@ def _dispatch(words: Sequence[str], terminal: Terminal) -> int:
         args = grammar.parse(words)
         client = _client(args)
     except (UsageProblem, ConfigError) as error:
-        print(f"{PROGRAM}: {error.message}", file=terminal.err)
+        tell(terminal.err, f"{PROGRAM}: {error.message}")
         return Exit.USAGE
     except SystemExit as done:  # --help and --version have said what there was to say
         sys.stdout.flush()
@@ -60,7 +64,7 @@ def _converse(client: Client, options: Options, terminal: Terminal) -> int:
     if sys.stdin is None or not sys.stdin.isatty():
         return run_lines(Runner(client, grammar, options, terminal, _stdin_is_taken), sys.stdin or ())
     if not terminal.out.isatty():
-        print(f"{PROGRAM}: a prompt needs a terminal; `{PROGRAM} help` shows what to type", file=terminal.err)
+        tell(terminal.err, f"{PROGRAM}: a prompt needs a terminal; `{PROGRAM} help` shows what to type")
         return Exit.USAGE
     # prompt_toolkit takes longer to import than a command takes to run.
     from pycloud.shell.prompt import run_prompt
@@ -74,7 +78,7 @@ def _client(args: Namespace) -> Client:
     flags = {name: getattr(args, name, None) for name in ("redis", "namespace")}
     url, namespace = load_target(flags, Host.current(), config_file=getattr(args, "config", None))
     try:
-        return Client(url, namespace=namespace, timeout=getattr(args, "timeout", DEFAULT_TIMEOUT))
+        return Client(url, namespace=namespace, timeout=getattr(args, "timeout", None))
     except ValueError as error:
         raise ConfigError(f"redis: {error}") from error
 
@@ -83,8 +87,8 @@ def _read_stdin() -> bytes:
     if sys.stdin is None:
         raise UsageProblem("there is no standard input to read the script from")
     if sys.stdin.isatty():
-        print("Type the script; Ctrl-D on a line of its own ends it.", file=sys.stderr)
-    return sys.stdin.buffer.read()
+        tell(sys.stderr, "Type the script; Ctrl-D on a line of its own ends it.")
+    return sys.stdin.buffer.read(LARGEST_SCRIPT + 1)  # one more: enough to see that it is too large
 
 
 def _stdin_is_taken() -> bytes:
@@ -100,8 +104,16 @@ def _streams() -> tuple[BinaryIO, TextIO]:
     return sys.stdout.buffer, sys.stderr
 
 
-def _silence() -> None:
+def _finish(err: TextIO) -> None:
+    """Errors may go to a full disk, too; that must not change the exit code when Python closes the stream."""
+    try:
+        err.flush()
+    except OSError:
+        _silence(err)
+
+
+def _silence(stream: TextIO) -> None:
     """Let nothing complain at exit about output that nobody can read."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

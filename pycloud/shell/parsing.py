@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import pycloud
-from pycloud.client import DEFAULT_TIMEOUT
+from pycloud.client import DEFAULT_TIMEOUT, LONGEST_TIMEOUT, REMOVE_TIMEOUT, checked_timeout
 from pycloud.config.sources import suggestion
 from pycloud.shell.commands import COMMANDS, Command
 from pycloud.shell.exits import UsageProblem
@@ -18,15 +19,21 @@ PROGRAM = "pycloudctl"
 DESCRIPTION = "Start sessions on a PyCloud, ask about them, end them."
 EXIT_CODES = """\
 exit codes: 0 done, 1 failed, 2 usage, 3 not found or not alive, 4 refused,
-            69 Redis unreachable, 124 nobody answered, 130 Ctrl-C"""
+            69 Redis unreachable, 124 nobody answered, 130 Ctrl-C,
+            141 nobody reads the output"""
 EPILOG = f"""{EXIT_CODES}
 
 Without a command: a prompt, on a terminal; otherwise commands are read from
 standard input, one per line (# begins a comment), and the first exit code
 other than 0 counts."""
 
+#: Common flags that say which clouds to talk to.
+CONNECTION = ("--redis", "--namespace", "--config")
 #: Common flags that take a value, needed to tell that value from a command.
-VALUED = ("--redis", "--namespace", "--config", "--timeout", "-o", "--output")
+VALUED = (*CONNECTION, "--timeout", "-o", "--output")
+COMMON = (*VALUED, "--no-color", "-h", "--help")
+#: A word that begins with a minus and is no flag.
+NEGATIVE = re.compile(r"-\d|-\.\d")
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,10 +58,15 @@ class Grammar:
 
     def parse(self, words: Sequence[str]) -> Namespace:
         """The arguments, ``command`` among them (None: none was typed). Raises UsageProblem; SystemExit after help."""
-        word = command_word(words)
+        place = command_place(words)
+        self._check_flags(words[:place], self._common_flags(), "")
+        word = words[place] if place < len(words) else None
         if word is not None and word not in self.commands:
             hint = suggestion(word, list(self.commands))
             raise UsageProblem(f"there is no command {word}{hint} (see `{self.prefix}help`)")
+        if word is not None:
+            own = [name for item in self.commands[word].arguments for name in item.names]
+            self._check_flags(words[place + 1 :], [*self._common_flags(), *own], word)
         return self._parser.parse_args(words)
 
     def help_text(self, topic: str | None = None) -> str:
@@ -64,6 +76,22 @@ class Grammar:
         if topic not in self._children:
             raise UsageProblem(f"there is no command {topic}{suggestion(topic, list(self.commands))}")
         return self._children[topic].format_help()
+
+    def _common_flags(self) -> list[str]:
+        """The flags that are taken everywhere, and before the command."""
+        return [flag for flag in COMMON if flag not in CONNECTION] if self._interactive else [*COMMON, "--version"]
+
+    def _check_flags(self, words: Sequence[str], known: Sequence[str], command: str) -> None:
+        """Raises UsageProblem for the first flag among ``words`` that is not known: argparse has no suggestions."""
+        for flag in flags(words):
+            if flag in known or (not flag.startswith("--") and flag[:2] in known):
+                continue
+            if flag in CONNECTION:
+                raise UsageProblem(f"{flag} is chosen at the start: leave, and type `{PROGRAM} {flag} ...`")
+            if not command and any(flag in item.names for row in self.commands.values() for item in row.arguments):
+                raise UsageProblem(f"{flag} belongs to a command, and goes behind it (see `{self.prefix}help`)")
+            about = f"{self.prefix}help {command}".strip()
+            raise UsageProblem(f"there is no flag {flag}{suggestion(flag, list(known))} (see `{about}`)")
 
     def _build(self) -> Parser:
         parser = Parser(
@@ -103,28 +131,35 @@ class Grammar:
             add("--redis", metavar="URL", help="the Redis of the clouds (PYCLOUD_REDIS_URL)")
             add("--namespace", metavar="NAME", help="prefix of all channels and keys (PYCLOUD_NAMESPACE)")
             add("--config", metavar="FILE", help="where to look for redis and namespace (PYCLOUD_CONFIG)")
-        text = f"how long a request may take (default: {DEFAULT_TIMEOUT:g})"
+        text = f"how long a request may take (default: {DEFAULT_TIMEOUT:g}, remove: {REMOVE_TIMEOUT:g})"
         add("--timeout", type=_seconds, metavar="SECONDS", help=text)
         add("-o", "--output", choices=MODES, help="table for people, json or bare ids for programs")
         add("--no-color", action="store_true", help="no colours; NO_COLOR and TERM=dumb say the same")
 
 
-def command_word(words: Sequence[str]) -> str | None:
-    """The word that stands where a command is expected; None where there is none, or flags leave it unclear."""
-    rest = iter(words)
-    for word in rest:
-        if word in VALUED:
-            next(rest, None)
-        elif not word.startswith("-"):
-            return word
-    return None
+def command_place(words: Sequence[str]) -> int:
+    """Where a command stands; the length of ``words`` where none does, or flags leave it unclear."""
+    places = iter(range(len(words)))
+    for place in places:
+        if words[place] in VALUED:
+            next(places, None)
+        elif not words[place].startswith("-"):
+            return place
+    return len(words)
+
+
+def flags(words: Sequence[str]) -> Iterator[str]:
+    """What argparse takes for a flag, without ``=`` and what follows."""
+    for word in words:
+        if word == "--":
+            return
+        if word.startswith("-") and word != "-" and " " not in word and not NEGATIVE.match(word):
+            yield word.partition("=")[0]
 
 
 def _seconds(text: str) -> float:
     try:
-        seconds = float(text)
+        return checked_timeout(float(text))
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
-    return seconds
+        reason = f"{text!r} is no number of seconds above 0 and at most {LONGEST_TIMEOUT:.0f}"
+        raise argparse.ArgumentTypeError(reason) from None

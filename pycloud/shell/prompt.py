@@ -1,11 +1,10 @@
-"""The prompt: what is typed at a terminal, line by line. The one file that loads prompt_toolkit.
+"""The prompt: what is typed at a terminal, line by line. Only this and ``history.py`` load prompt_toolkit.
 
 What a line does is decided in ``runner.py``; nothing that goes wrong in one ends the prompt.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +13,10 @@ from pathlib import Path
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, FuzzyCompleter
 from prompt_toolkit.document import Document
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 from pycloud.shell.commands import Command
 from pycloud.shell.exits import Exit, Leave
+from pycloud.shell.history import PromptHistory, history_file
 from pycloud.shell.runner import Runner
 
 PROMPT = "pycloud> "
@@ -43,38 +42,23 @@ class CommandCompleter(Completer):
 def run_prompt(runner: Runner, environ: Mapping[str, str], home: Path) -> int:
     """Read and run lines until ``exit`` or Ctrl-D; returns the exit code."""
     rows = list(runner.grammar.commands.values())
+    history = PromptHistory(history_file(environ, home))
     session: PromptSession[str] = PromptSession(
         PROMPT,
-        history=open_history(history_file(environ, home), runner),
+        history=history,
         completer=FuzzyCompleter(CommandCompleter(rows), pattern=WORD),
         complete_while_typing=True,
     )
     print("Type help for the commands, exit or Ctrl-D to leave.")
     while True:
         try:
+            if news := history.news():
+                runner.complain(news)
             _run(runner, session.prompt())
         except KeyboardInterrupt:
             continue
         except (EOFError, Leave):
             return Exit.DONE
-
-
-def history_file(environ: Mapping[str, str], home: Path) -> Path:
-    """Where typed lines are kept: in the user's state directory, as XDG names it."""
-    named = Path(environ.get("XDG_STATE_HOME", ""))
-    return (named if named.is_absolute() else home / ".local" / "state") / "pycloud" / "pycloudctl_history"
-
-
-def open_history(file: Path, runner: Runner) -> History:
-    """The history in ``file``, which nobody else may read; one in memory where it cannot be written."""
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        file.chmod(0o600)
-    except OSError as error:
-        runner.complain(f"what you type is not kept: {file}: {error.strerror}")
-        return InMemoryHistory()
-    return FileHistory(str(file))
 
 
 def _run(runner: Runner, line: str) -> None:

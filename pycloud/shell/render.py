@@ -6,6 +6,7 @@ terminal do anything.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, TextIO
@@ -24,6 +25,7 @@ HEADINGS = ("SESSION", "STATE", "ADDRESS", "AGE", "NOTE")
 FLEXIBLE = (4, 2)
 NARROWEST = 12
 GAP = "  "
+STALE = "as last known, its cloud is away"
 COLOURS = {State.RUNNING: "32", State.STARTING: "33", State.FAILED: "31", State.LOST: "31", State.EXITED: "2"}
 
 Row = tuple[str, str, str, str, str]
@@ -63,8 +65,7 @@ class Printer:
     def say(self, text: str) -> None:
         """Something for people: to stderr, after the data so far."""
         self.out.flush()
-        self.err.write("\n".join(printable(line) for line in text.split("\n")) + "\n")
-        self.err.flush()
+        tell(self.err, "\n".join(printable(line) for line in text.split("\n")))
 
     def complain(self, text: str) -> None:
         """Something went wrong."""
@@ -74,6 +75,13 @@ class Printer:
         """Something for people at a terminal only."""
         if self.chatty:
             self.say(text)
+
+
+def tell(err: TextIO, text: str) -> None:
+    """Write to people. Where that fails (a full disk, a reader gone) there is nobody left to tell it to."""
+    with contextlib.suppress(OSError):
+        err.write(text + "\n")
+        err.flush()
 
 
 def row_of(answer: Described, now: float) -> Row:
@@ -94,9 +102,10 @@ def address(host: str, port: int | None) -> str:
 
 
 def note(answer: StatusResponse | SessionRecord) -> str:
-    """How it ended, and why."""
+    """How it ended, and why; and whether that is news at all."""
     code = answer.exit_code
-    words = [f"exit {code}" if isinstance(code, int) else "", answer.reason or ""]
+    stale = isinstance(answer, StatusResponse) and answer.stale is True
+    words = [f"exit {code}" if isinstance(code, int) else "", answer.reason or "", STALE if stale else ""]
     return ", ".join(word for word in words if word)
 
 

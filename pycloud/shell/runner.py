@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, TextIO
 
-from pycloud.client import DEFAULT_TIMEOUT, Client
+from pycloud.client import Client
 from pycloud.client.errors import RequestRefused
 from pycloud.errors import PyCloudError
 from pycloud.shell.context import Context
@@ -26,7 +26,7 @@ class Options:
     """The common flags that may differ from command to command."""
 
     mode: Mode = "table"
-    timeout: float = DEFAULT_TIMEOUT
+    timeout: float | None = None
     no_color: bool = False
 
     def over(self, args: Namespace) -> Options:

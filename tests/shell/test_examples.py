@@ -33,6 +33,15 @@ def test_a_session_by_redis_cli_alone(shell: Shell) -> None:
     assert not shell.obedient.sessions
 
 
+def test_without_redis_cli_it_says_what_to_install(tmp_path: Path) -> None:
+    result = subprocess.run(
+        ["/bin/sh", str(EXAMPLES / "redis-cli.sh")], env={"PATH": str(tmp_path)}, capture_output=True, text=True
+    )
+
+    assert result.returncode == 1
+    assert "apt install redis-tools" in result.stderr
+
+
 def test_the_http_server_answers_and_ends(tmp_path: Path) -> None:
     port = free_port()
     names = {"PYCLOUD_SESSION": "s1", "PYCLOUD_HOSTNAME": "here.example", "PYCLOUD_PORT": str(port)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import time
@@ -155,6 +156,13 @@ def test_of_several_sessions_those_that_are_there_are_dealt_with(shell: Shell) -
         (("status",), "SESSION"),
         (("list", "-o", "xml"), "table"),
         (("list", "--timeout", "0"), "seconds"),
+        (("list", "--timeout", "inf"), "at most 86400"),
+        (("list", "--tiemout", "5"), "did you mean --timeout?"),
+        (("--tiemout", "5", "list"), "did you mean --timeout?"),
+        (("-e", "A=1", "create", "x"), "goes behind it"),
+        (("create", "-", "--cloud", "abc"), "no cloud id"),
+        (("create", "-", "--cloud", ""), "no cloud id"),
+        (("remove", "aa", "bb", "--id", "r"), "one by one"),
         (("help", "staus"), "did you mean status?"),
         (("--redis", "nonsense", "list"), "flag --redis"),
         (("--redis", "redis://localhost?nonsense=1", "list"), "nonsense"),
@@ -272,7 +280,7 @@ def test_a_reader_that_goes_away_is_no_error(shell: Shell) -> None:
 @pytest.mark.parametrize(("redirection", "code", "said"), [(">&-", 0, ""), ("2>&-", 0, ""), (">/dev/full", 1, "space")])
 def test_streams_that_cannot_be_written(shell: Shell, redirection: str, code: int, said: str) -> None:
     shell.obedient.add()
-    command = f"{' '.join(PYCLOUDCTL)} list {redirection}"
+    command = f"{shlex.join(PYCLOUDCTL)} list {redirection}"
     result = subprocess.run(["/bin/sh", "-c", command], env=shell.environ, capture_output=True, timeout=TIMEOUT)
 
     assert result.returncode == code

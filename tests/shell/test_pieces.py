@@ -12,17 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.completion import CompleteEvent, FuzzyCompleter
 from prompt_toolkit.document import Document
-from prompt_toolkit.history import FileHistory, InMemoryHistory
 
-from pycloud.client import Client
 from pycloud.messages import StatusResponse
 from pycloud.shell.commands import COMMANDS, pair
 from pycloud.shell.exits import UsageProblem
+from pycloud.shell.history import PromptHistory, history_file, holds_secret
 from pycloud.shell.lookup import match
-from pycloud.shell.parsing import Grammar, command_word
-from pycloud.shell.prompt import WORD, CommandCompleter, history_file, open_history
+from pycloud.shell.parsing import Grammar, command_place
+from pycloud.shell.prompt import WORD, CommandCompleter
 from pycloud.shell.render import Printer, Row, age, duration, layout, printable, row_of, wants_colour
-from pycloud.shell.runner import Options, Runner, Terminal
 
 SESSION = "0123456789cccccccccc"
 
@@ -114,7 +112,8 @@ def test_colours(environ: dict[str, str], terminal: bool, refused: bool, expecte
     ],
 )
 def test_the_word_that_is_the_command(words: list[str], expected: str | None) -> None:
-    assert command_word(words) == expected
+    place = command_place(words)
+    assert (words[place] if place < len(words) else None) == expected
 
 
 @pytest.mark.parametrize("words", [["-o", "ids", "--timeout", "3", "list"], ["list", "-o", "ids", "--timeout", "3"]])
@@ -132,8 +131,9 @@ def test_the_prompt_knows_all_commands_and_no_connection() -> None:
     grammar = Grammar(interactive=True)
 
     assert list(grammar.commands) == [row.name for row in COMMANDS]
-    with pytest.raises(UsageProblem):
-        grammar.parse(["list", "--redis", "redis://elsewhere"])
+    for words in (["list", "--redis", "redis://elsewhere"], ["--redis", "redis://elsewhere", "list"]):
+        with pytest.raises(UsageProblem, match="leave, and type `pycloudctl --redis"):
+            grammar.parse(words)
     text = grammar.help_text()
     assert all(row.summary in text for row in COMMANDS)
     assert "pycloudctl" not in grammar.help_text("create")
@@ -170,15 +170,64 @@ def test_where_the_history_is(tmp_path: Path) -> None:
 
 
 def test_the_history_is_private_and_optional(tmp_path: Path) -> None:
-    err = StringIO()
-    runner = Runner(Client(), Grammar(interactive=True), Options(), Terminal(BytesIO(), err, {}), lambda: b"")
     file = tmp_path / "state" / "pycloud" / "history"
-
-    assert isinstance(open_history(file, runner), FileHistory)
+    history = PromptHistory(file)
+    assert history.news() == ""
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    assert isinstance(open_history(file / "below-a-file" / "history", runner), InMemoryHistory)
-    assert "not kept" in err.getvalue()
+
+    below_a_file = PromptHistory(file / "below-a-file" / "history")
+    below_a_file.append_string("list")
+    assert "not kept" in below_a_file.news()
+
+
+def test_a_history_that_breaks_goes_on_in_memory(tmp_path: Path) -> None:
+    file = tmp_path / "history"
+    history = PromptHistory(file)
+    history.append_string("list")
+    file.unlink()
+    file.mkdir()
+    history.append_string("status ff")
+    history.append_string("status ee")
+
+    assert "not kept" in history.news()
+    assert history.news() == ""
+    assert history.get_strings() == ["list", "status ff", "status ee"]
+    assert list(PromptHistory(file).load_history_strings()) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "create x -e DB_PASSWORD=sesame",
+        "create x --env=api_token=1",
+        "create x -eSECRET=1",
+        "create x -e 'MY_KEY=a b'",
+        'create x -e "PASSWORD=a',
+        "create x -e DB=redis://:sesame@here/0",
+        "create x -e DB=postgres://me:ses/ame@here",
+    ],
+)
+def test_a_line_with_a_secret_is_not_kept(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "history"
+    history = PromptHistory(file)
+    history.append_string("create x -e MAP=castle --cloud c")
+    history.append_string(line)
+
+    assert history.get_strings() == ["create x -e MAP=castle --cloud c"]
+    assert "castle" in file.read_text()
+    assert line not in file.read_text()
+
+
+@pytest.mark.parametrize("line", ["create key=", "create x -e URL=http://here:80/", "logs 3d10", "create x -e TOKENS"])
+def test_other_lines_are_no_secrets(line: str) -> None:
+    assert not holds_secret(line)
+
+
+def test_what_is_stale_is_said_to_be() -> None:
+    stale = StatusResponse("c", SESSION, True, "running", "h", 1, stale=True)
+
+    assert row_of(stale, 100)[4] == "as last known, its cloud is away"
 
 
 def test_hints_are_for_people_at_a_terminal() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,7 +120,7 @@ def test_errors_end_nothing(screen: Screen) -> None:
         ("create /does/not/exist", "No such file"),
         ("status 'abc", "quotation"),
         ("status ff", "there is no session ff"),
-        ("list --nonsense", "unrecognized arguments: --nonsense"),
+        ("list --nonsense", "there is no flag --nonsense"),
         ("status --help", "usage: status"),
     ):
         screen.type(line + ENTER)
@@ -190,6 +191,35 @@ def test_what_was_typed_comes_back_next_time(shell: Shell, screen: Screen) -> No
     again.close()
 
 
+def test_home_is_expanded(shell: Shell, screen: Screen) -> None:
+    (shell.home / "my script").write_text("sleep 60")
+    screen.type(f"create '~/my script'{ENTER}")
+    screen.shows("Next: status ")
+    screen.type(f"create ~nobody-of-that-name/x{ENTER}")
+    screen.shows("no such home directory")
+
+
+def test_a_history_that_cannot_be_written_any_more(shell: Shell, screen: Screen) -> None:
+    file = shell.home / ".local/state/pycloud/pycloudctl_history"
+    file.unlink()
+    file.mkdir()
+    for word in ("ff", "ee"):
+        screen.type(f"status {word}{ENTER}")
+        screen.shows(f"there is no session {word}")
+        screen.asks()
+    assert screen.text.count("is not kept") == 1
+    screen.type(UP + UP)
+    screen.shows("pycloud> status ff")
+
+
+def test_a_secret_is_not_kept(shell: Shell, screen: Screen) -> None:
+    screen.type(f"create /no/such/file -e PASSWORD=sesame{ENTER}")
+    screen.shows("No such file")
+    screen.type(CTRL_D)
+    assert screen.ends() == 0
+    assert "sesame" not in (shell.home / ".local/state/pycloud/pycloudctl_history").read_text()
+
+
 def test_a_script_may_be_typed(shell: Shell, screen: Screen) -> None:
     screen.type(f"create -{ENTER}")
     screen.shows("Ctrl-D on a line of its own ends it")
@@ -204,7 +234,7 @@ def test_colours_on_a_terminal_only_where_wanted(shell: Shell) -> None:
     shell.obedient.add()
 
     def colours(**env: str) -> bool:
-        output = pexpect.run(" ".join([*PYCLOUDCTL, "list"]), env={**shell.environ, **env})
+        output = pexpect.run(shlex.join([*PYCLOUDCTL, "list"]), env={**shell.environ, **env})
         assert b"running" in output
         return b"\x1b[" in output
 
@@ -216,7 +246,7 @@ def test_colours_on_a_terminal_only_where_wanted(shell: Shell) -> None:
 def test_a_success_on_a_terminal_says_what_to_type_next(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "script").write_text("x")
     output = pexpect.run(
-        " ".join([*PYCLOUDCTL, "create", str(tmp_path / "script")]), env=shell.environ, encoding="utf-8"
+        shlex.join([*PYCLOUDCTL, "create", str(tmp_path / "script")]), env=shell.environ, encoding="utf-8"
     )
 
     session = next(iter(shell.obedient.sessions))
@@ -226,7 +256,7 @@ def test_a_success_on_a_terminal_says_what_to_type_next(shell: Shell, tmp_path: 
 
 def test_a_prompt_needs_a_terminal_to_draw_on(shell: Shell) -> None:
     output, code = pexpect.run(
-        f"/bin/sh -c '{' '.join(PYCLOUDCTL)} | cat; exit 7'", env=shell.environ, withexitstatus=True
+        shlex.join(["/bin/sh", "-c", f"{shlex.join(PYCLOUDCTL)} | cat; exit 7"]), env=shell.environ, withexitstatus=True
     )
 
     assert b"needs a terminal" in output

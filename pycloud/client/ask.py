@@ -1,0 +1,98 @@
+"""What is asked: one request as it goes over the wire, and whom to ask.
+
+Pure. Everything that no cloud could use is refused here, before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from pycloud.client.errors import RequestRefused
+from pycloud.decoding import usable_id
+from pycloud.errors import ScriptTooLarge
+from pycloud.messages import REQUESTS, CreateRequest, CreateResponse, ErrorBody, LogsRequest, RemoveRequest
+from pycloud.names import CLOUD_ID_LENGTH, owner_of
+
+#: The highest value that a cloud's ``max_script_bytes`` can have.
+LARGEST_SCRIPT = 16 << 20
+#: JSON has no bytes: an encoder would make base64 of them, and a script of that kind would be started as it is.
+TEXTS = ("script", "session", "cloud")
+TEXT_MAPPINGS = ("env", "where")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is asked. ``owner`` is the cloud to ask first, None where any may answer; ``direct_only``: nobody else."""
+
+    op: str
+    id: str
+    payload: bytes
+    owner: str | None = None
+    direct_only: bool = False
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether a cloud does something for it, and does not merely tell."""
+        return self.op in (CreateRequest.op, RemoveRequest.op)
+
+
+def make_ask(op: str, fields: Mapping[str, Any], request_id: str) -> Ask:
+    """The request ``op`` with ``fields`` beside its id.
+
+    Raises ValueError and TypeError for what no cloud could use, RequestRefused for a script that all would refuse.
+    """
+    _check(op, fields, request_id)
+    owner = _owner(op, fields)
+    direct_only = op == LogsRequest.op
+    if direct_only and owner is None:
+        raise ValueError(f"{fields.get('session')!r} is no session id, which has 20 hex digits")
+    # The op goes along even where the channel says it, so that each repeat has the same bytes, whichever way it goes.
+    spelled = {"id": request_id, "op": op, **fields} if owner else {"id": request_id, **fields}
+    try:
+        payload = msgspec.json.encode(spelled)
+        check_script(fields.get("script", "").encode())
+    except UnicodeEncodeError as error:
+        raise ValueError(f"a request is Unicode text, and this one is not: {error}") from error
+    return Ask(op, request_id, payload, owner, direct_only)
+
+
+def check_script(script: bytes) -> None:
+    """Raises RequestRefused, as a cloud's answer would, for a script that is too large for every cloud."""
+    if len(script) > LARGEST_SCRIPT:
+        reason = (
+            f"the script is larger than {LARGEST_SCRIPT} bytes, the most that any cloud can take. "
+            "Let a small script fetch or unpack the rest"
+        )
+        body = ErrorBody(ScriptTooLarge.code, reason)
+        raise RequestRefused(body.code, reason, CreateResponse(cloud="", id=None, error=body))
+
+
+def _check(op: str, fields: Mapping[str, Any], request_id: str) -> None:
+    if op not in REQUESTS:
+        raise ValueError(f"{op!r} is no request; there are {', '.join(REQUESTS)}")
+    if not usable_id(request_id):
+        raise ValueError(f"{request_id!r} is no request id: 1 to 256 characters, none of them a control character")
+    for name in ("id", "op"):
+        if name in fields:
+            raise ValueError(f"`{name}` is no field: it is an argument of its own")
+    for name in TEXTS:
+        if not isinstance(fields.get(name, ""), str):
+            raise TypeError(f"`{name}` is a str, not {type(fields[name]).__name__}")
+    for name in TEXT_MAPPINGS:
+        for key, value in dict(fields.get(name, {})).items():
+            if not (isinstance(key, str) and isinstance(value, str)):
+                raise TypeError(f"`{name}` maps str to str, not {key!r} to {value!r}")
+
+
+def _owner(op: str, fields: Mapping[str, Any]) -> str | None:
+    """The one cloud that this is for, as far as the request says so."""
+    if op != CreateRequest.op:
+        return owner_of(fields.get("session", ""))
+    cloud = fields.get("cloud")
+    if cloud is not None and owner_of("0" * CLOUD_ID_LENGTH + cloud) is None:
+        raise ValueError(f"{cloud!r} is no cloud id, which has {CLOUD_ID_LENGTH} hex digits")
+    return cloud

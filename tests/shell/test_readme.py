@@ -1,0 +1,72 @@
+"""README.md tells the truth: its snippet runs against a real daemon, and its command lines can be typed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pycloud import app
+from pycloud import client as library
+from pycloud.shell.parsing import Grammar
+from tests.support.daemon import ROOT, Daemon
+from tests.support.redis_server import RedisServer
+
+PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+LINES = [line.removeprefix("$ ") for kind, block in BLOCKS if not kind for line in block.splitlines()]
+
+
+def words_of(line: str, program: str) -> list[str] | None:
+    """What follows the program on a line; None where the line starts another."""
+    words = shlex.split(line, comments=True)
+    places = [place for place, word in enumerate(words) if word.rpartition("/")[2] == program]
+    return words[places[0] + 1 :] if places else None
+
+
+CTL = [words for line in LINES if (words := words_of(line, "pycloudctl")) is not None]
+CLOUD = [words for line in LINES if (words := words_of(line, "pycloud")) is not None]
+
+
+def test_there_is_something_to_test() -> None:
+    assert len(CTL) >= 7
+    assert len(CLOUD) >= 3
+
+
+@pytest.mark.parametrize("words", CTL, ids=" ".join)
+def test_lines_for_pycloudctl(words: list[str]) -> None:
+    assert Grammar(interactive=False).parse(words).command == words[0]
+
+
+@pytest.mark.parametrize("words", CLOUD, ids=" ".join)
+def test_lines_for_pycloud(words: list[str]) -> None:
+    alternatives = " ".join(words).split(" | ")
+    for text in alternatives:
+        app._arguments(text.split())
+
+
+def test_every_error_of_the_library_is_on_the_page() -> None:
+    kinds = [name for name in library.__all__ if issubclass(getattr(library, name), Exception)]
+
+    assert [name for name in kinds if f"`{name}`" not in PAGE] == []
+
+
+def test_the_snippet(own_redis: RedisServer, tmp_path: Path) -> None:
+    (snippet,) = (block for kind, block in BLOCKS if kind == "python")
+    assert snippet.count("redis://localhost:6379/0") == 1
+    with Daemon(tmp_path / "cloud", own_redis.url) as daemon:
+        done = subprocess.run(
+            [sys.executable, "-c", snippet.replace("redis://localhost:6379/0", own_redis.url)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.match(r"session [0-9a-f]{20} runs on host\.test:\d+\nrunning\n", done.stdout)
+        assert daemon.sessions() == {}

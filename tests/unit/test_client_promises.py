@@ -1,0 +1,155 @@
+"""What the library promises beside its answers: errors that say all there is to know, and misuse that is not sent."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pycloud import client as library
+from pycloud.client import Client, NoAnswer, NotFound, RedisLost, RequestRefused
+from pycloud.client.ask import LARGEST_SCRIPT, make_ask
+from pycloud.errors import PyCloudError
+from pycloud.names import Names
+from tests.support.fake_cloud import FakeCloud, Obedient, silent
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
+
+SESSION = "0123456789cccccccccc"
+
+
+@pytest.fixture
+def cloud(shared_redis: RedisServer) -> Iterator[FakeCloud]:
+    names = Names(f"test.{secrets.token_hex(4)}")
+    with FakeCloud(shared_redis.url, Obedient(names=names), names=names) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def client(shared_redis: RedisServer, cloud: FakeCloud) -> Iterator[Client]:
+    with Client(shared_redis.url, namespace=cloud.names.namespace) as client:
+        yield client
+
+
+def test_all_errors_have_one_root() -> None:
+    kinds = [getattr(library, name) for name in library.__all__]
+
+    assert all(issubclass(kind, PyCloudError) for kind in kinds if issubclass(kind, Exception))
+
+
+def test_logs_of_an_unknown_session(client: Client) -> None:
+    for kind in (NotFound, PyCloudError, LookupError):
+        with pytest.raises(kind, match="knows no session"):
+            client.logs(SESSION)
+
+
+def test_wishes_are_sent_along(client: Client, cloud: FakeCloud) -> None:
+    client.create("x", where={"zone": "eu"}, id="r1")
+
+    assert cloud.heard[0].fields == {"id": "r1", "script": "x", "where": {"zone": "eu"}}
+    assert cloud.heard[0].channel == cloud.names.request_channel("create")
+
+
+def test_a_cloud_of_choice_is_asked_first(client: Client, cloud: FakeCloud) -> None:
+    client.create("x", cloud="cccccccccc", id="r1")
+    client.create("x", cloud="dddddddddd", id="r2")
+
+    assert cloud.heard[0].fields == {"id": "r1", "op": "create", "script": "x", "cloud": "cccccccccc"}
+    names = cloud.names
+    assert [each.channel for each in cloud.heard] == [
+        names.cloud_channel("cccccccccc"),
+        names.request_channel("create"),
+    ]
+    for unusable in ("ccc", ""):
+        with pytest.raises(ValueError, match="no cloud id"):
+            client.create("x", cloud=unusable)
+
+
+def test_a_script_that_no_cloud_can_take_is_not_sent(client: Client, cloud: FakeCloud) -> None:
+    with pytest.raises(RequestRefused, match="larger than") as caught:
+        client.create("x" * (LARGEST_SCRIPT + 1))
+
+    assert caught.value.code == "script_too_large"
+    assert not cloud.heard
+    assert make_ask("create", {"script": "x" * LARGEST_SCRIPT}, "r1").payload
+
+
+@pytest.mark.parametrize("fields", [{"script": b"x"}, {"script": "x", "env": {"A": b"b"}}, {"script": "x", "cloud": 5}])
+def test_bytes_are_not_turned_into_something_else(client: Client, cloud: FakeCloud, fields: dict[str, object]) -> None:
+    with pytest.raises(TypeError, match="str"):
+        client.request("create", fields)
+    assert not cloud.heard
+
+
+def test_a_script_is_text(client: Client) -> None:
+    with pytest.raises(TypeError, match="`script` is a str, not bytes"):
+        client.create(b"sleep 60")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["id", "op"])
+def test_a_field_cannot_stand_in_for_an_argument(client: Client, name: str) -> None:
+    with pytest.raises(ValueError, match="an argument of its own"):
+        client.request("create", {"script": "x", name: "status"})
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e300, 86401])
+def test_nobody_waits_for_longer_than_a_day(client: Client, timeout: float) -> None:
+    with pytest.raises(ValueError, match="at most 86400"):
+        client.status(SESSION, timeout=timeout)
+    with pytest.raises(ValueError, match="at most 86400"):
+        Client(timeout=timeout)
+
+
+def test_a_remove_may_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+
+    class Noted:
+        def __init__(self, *arguments: object) -> None:
+            given.append(float(arguments[-1]))  # type: ignore[arg-type]
+
+        def run(self) -> bytes:
+            return b'{"cloud": "c", "id": "s", "status": true}'
+
+    monkeypatch.setattr(library, "Exchange", Noted)
+    monkeypatch.setattr(library.time, "monotonic", lambda: 0.0)
+    with Client() as client, Client(timeout=3) as hasty:
+        client.status(SESSION), client.remove(SESSION), hasty.remove(SESSION), client.remove(SESSION, timeout=5)
+    assert given == [10, 30, 3, 5]
+
+
+def test_a_silent_remove_says_why_that_may_be(shared_redis: RedisServer) -> None:
+    names = Names(f"test.{secrets.token_hex(4)}")
+    with (
+        FakeCloud(shared_redis.url, silent, names=names),
+        Client(shared_redis.url, namespace=names.namespace) as client,
+    ):
+        with pytest.raises(NoAnswer, match=r"may still be carried out\. .*stop_grace") as caught:
+            client.remove(SESSION, id="r1", timeout=0.3)
+        assert caught.value.request_id == "r1"
+        with pytest.raises(NoAnswer) as asked:
+            client.status(SESSION, timeout=0.3)
+    assert "carried out" not in asked.value.message
+
+
+def test_a_deadline_just_after_a_silence_is_nobodys_fault(shared_redis: RedisServer) -> None:
+    names = Names(f"test.{secrets.token_hex(4)}")
+    with (
+        FakeCloud(shared_redis.url, silent, names=names) as cloud,
+        Client(shared_redis.url, namespace=names.namespace) as client,
+    ):
+        for _ in range(3):
+            with pytest.raises(NoAnswer):
+                client.create("x", timeout=1.02)
+        assert len(cloud.heard) == 3, "nothing is published that cannot be answered in time"
+
+
+def test_redis_lost_on_the_way(own_redis: RedisServer) -> None:
+    with FakeCloud(own_redis.url, silent) as cloud, Client(own_redis.url) as client, ThreadPoolExecutor() as pool:
+        future = pool.submit(client.create, "x", id="r1", timeout=2)
+        wait_until(lambda: cloud.heard)
+        own_redis.stop()
+        with pytest.raises(RedisLost, match=r"may still be carried out.*same id \(r1\)") as caught:
+            future.result(20)
+    assert caught.value.request_id == "r1"
