@@ -6,6 +6,7 @@ What comes in is decoded in ``intake.py``, what was there before this daemon is 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from time import time
 
@@ -17,7 +18,7 @@ from pycloud.claiming import Claiming
 from pycloud.errors import RequestError, StartFailed
 from pycloud.identity import Identity
 from pycloud.keeper import faults
-from pycloud.ledger import Claim, Ledger, Outcome
+from pycloud.ledger import MOST_REMEMBERED, Claim, Given, Ledger, Outcome
 from pycloud.messages import (
     CreateRequest,
     Event,
@@ -61,6 +62,8 @@ class Cloud:
         #: Creates that are ours to carry out and have not become sessions yet.
         self.underway = 0
         self._living: set[str] = set()
+        #: The newest removes that were answered: for a Redis that forgets them before their requesters have heard.
+        self.removals: deque[Given] = deque(maxlen=MOST_REMEMBERED)
         self._stop_grace, self._remember, self.now = stop_grace, remember, clock
 
     @property
@@ -100,7 +103,7 @@ class Cloud:
 
     def answer_create(self, session: Session) -> None:
         """Tell the requester of a session that runs, and everybody else; or remove it, where others have answered."""
-        claim = Claim("create", session.request, session.digest, session.token)
+        claim = Claim.of(session)
         event = self._event("session.running", session)
         faults.point("create.started")
         outcome = self.ledger.commit(claim, create_response(session), record=session, event=event)
@@ -157,6 +160,8 @@ class Cloud:
         faults.point("remove.committed")
         if outcome is not Outcome.COMMITTED:
             self.registry.erase(session.id)
+        if outcome is not Outcome.LOST:
+            self.removals.append(Given(claim, response, self.now()))
         self._drop(session)
 
     def logs(self, request: LogsRequest) -> None:

@@ -17,6 +17,7 @@ from gevent.event import Event as Flag
 import pycloud
 from pycloud import adoption, messages
 from pycloud.absent import Absent
+from pycloud.answers import create_response
 from pycloud.bus import Bus
 from pycloud.cloud import Cloud
 from pycloud.config import Config
@@ -25,7 +26,7 @@ from pycloud.errors import PyCloudError
 from pycloud.heartbeat import Heartbeat
 from pycloud.identity import Identity, cloud_id
 from pycloud.intake import Intake
-from pycloud.ledger import Ledger
+from pycloud.ledger import ANSWER_LIFE, Claim, Ledger
 from pycloud.names import Names
 from pycloud.redis_url import hide_password
 from pycloud.registry import Registry
@@ -159,6 +160,7 @@ class Daemon:
         if self._announced.is_set():
             log.warning("this Redis was restarted, or is another one: it is told again what runs here")
             self.rounds.pause()
+            self.router.mind_new_server()
         try:
             self._restore()
         except redis.RedisError as error:
@@ -209,7 +211,9 @@ class Daemon:
 
     def _restore(self) -> None:
         living = (s for s in list(self.cloud.sessions.values()) if s.answered and s.alive)
-        self.ledger.restore((session, session.token) for session in living)
+        self.ledger.restore((Claim.of(session), create_response(session)) for session in living)
+        since = self.cloud.now() - ANSWER_LIFE / 1000
+        self.ledger.restore((each.claim, each.response) for each in list(self.cloud.removals) if each.at > since)
 
     def _finish_old_work(self, found: list[Found]) -> None:
         adoption.fulfil_wishes(self.cloud)

@@ -12,7 +12,6 @@ from enum import StrEnum
 
 import msgspec
 
-from pycloud.answers import create_response
 from pycloud.bus import Argument, Bus, load_script, pages
 from pycloud.messages import Event, encode
 from pycloud.names import Names
@@ -29,6 +28,8 @@ MOST_TAKE_OVERS = 2
 MOST_EVENTS = 10_000
 #: How many lapsed claims are looked at together.
 MOST_LAPSED = 500
+#: How many answers a cloud remembers by itself, for a Redis that forgets them.
+MOST_REMEMBERED = 10_000
 
 
 class Verdict(StrEnum):
@@ -62,10 +63,24 @@ class Claim:
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     variant: str = ""
 
+    @classmethod
+    def of(cls, session: Session) -> Claim:
+        """The one under which the create of a session was, or is to be, answered."""
+        return cls("create", session.request, session.digest, session.token)
+
     @property
     def member(self) -> str:
         """What names the request in ``claims``; one with a variant is never taken over, so its payload is not found."""
         return f"{self.op}+{self.variant}:{self.id}" if self.variant else f"{self.op}:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An answer and the claim that it was given under, ``at`` (Unix seconds)."""
+
+    claim: Claim
+    response: msgspec.Struct
+    at: float
 
 
 class Ledger:
@@ -160,19 +175,17 @@ class Ledger:
         """Publish an owner's answer, without a claim; not at all where it cannot leave within ``valid`` seconds."""
         self._bus.post("PUBLISH", self._names.response_channel(op, request_id), encode(response), valid=valid)
 
-    def restore(self, answered: Iterable[tuple[Session, str]]) -> None:
-        """Write the answered creates of living sessions (and the token each was answered under) where forgotten."""
+    def restore(self, answered: Iterable[tuple[Claim, msgspec.Struct]]) -> None:
+        """Write answers, each with the claim that it was given under, where Redis has forgotten them."""
         for page in pages(answered):
-            self._bus.run_many(self._restore, [self._restoration(session, token) for session, token in page])
+            self._bus.run_many(self._restore, [self._restoration(claim, response) for claim, response in page])
 
     def _claim_keys(self, claim: Claim) -> list[str]:
         request = self._request_key(claim.op, claim.id)
         return [f"{request}:{claim.variant}" if claim.variant else request, self._names.claims_key]
 
-    def _restoration(self, session: Session, token: str) -> tuple[list[str], list[Argument]]:
-        claim = Claim("create", session.request, session.digest, token)
-        response = encode(create_response(session))
-        return self._claim_keys(claim), [claim.member, token, session.digest, response, ANSWER_LIFE]
+    def _restoration(self, claim: Claim, response: msgspec.Struct) -> tuple[list[str], list[Argument]]:
+        return self._claim_keys(claim), [claim.member, claim.token, claim.digest, encode(response), ANSWER_LIFE]
 
     def _request_key(self, op: str, request_id: str) -> str:
         return self._names.request_key(op, request_id)

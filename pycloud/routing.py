@@ -25,6 +25,9 @@ from pycloud.view import View
 
 log = logging.getLogger(__name__)
 
+#: Seconds after which all clouds that live have told a Redis that was started again what it may have forgotten.
+TELLING = 3.0
+
 Act = Callable[[], Any]
 
 
@@ -53,6 +56,7 @@ class Router:
         self._work = Group()
         self._repeats = Repeats()
         self.draining = False
+        self._forgetful_until = 0.0
 
     def route(self, item: Request | Refused, payload: bytes, heard: Heard, round_: int = 0) -> None:
         """Do what there is to do. Never waits."""
@@ -67,6 +71,10 @@ class Router:
             place, act = self._place(item, payload, heard)
             self._settle(item, payload, heard, round_, place, act)
 
+    def mind_new_server(self) -> None:
+        """Redis was started again: until all clouds have told it what they answered, a repeated create may look new."""
+        self._forgetful_until = monotonic() + TELLING
+
     def know(self, session: Session) -> None:
         """What was adopted has been asked for before: who asks again is answered again."""
         self._repeats.heard(CreateRequest.op, session.request)
@@ -79,7 +87,11 @@ class Router:
         self, item: Request | Refused, payload: bytes, heard: Heard, round_: int, place: int | None, act: Act
     ) -> None:
         """Act at once where we come first, and are sure of what we know; otherwise later, or never."""
-        first = place == 0 and self._view.sure(monotonic())
+        now = monotonic()
+        if heard is Heard.REPEATED and isinstance(item, CreateRequest) and now < self._forgetful_until:
+            self._standby.keep(place, item, payload, repeat=True, patient=True)
+            return
+        first = place == 0 and self._view.sure(now)
         if first or heard in (Heard.DIRECTLY, Heard.LEFT_TO_US, Heard.REPEAT_LEFT_TO_US):
             self.spawn(act)
         elif heard is not Heard.LAPSED:

@@ -63,18 +63,26 @@ class Standby:
             self._greenlet.kill()
 
     def keep(
-        self, place: int | None, item: Request | Refused, payload: bytes, round_: int = 0, *, repeat: bool = False
+        self,
+        place: int | None,
+        item: Request | Refused,
+        payload: bytes,
+        round_: int = 0,
+        *,
+        repeat: bool = False,
+        patient: bool = False,
     ) -> None:
         """Keep a request according to our place among those who care for it; None: forget it.
 
         Place 0 is that of a cloud which comes first and is not sure of it: it looks whether others were faster.
+        ``patient``: whatever the place, look late, and then act.
         """
         if place is None or round_ >= ROUNDS:
             return
         op = item.request.op if isinstance(item, Refused) else item.op
-        delay = {0: SECOND, 1: SECOND, 2: THIRD}.get(place, LATER)
+        delay = LATER if patient else {0: SECOND, 1: SECOND, 2: THIRD}.get(place, LATER)
         # Who looks for the second time acts: those who come first now may have been away when it was published.
-        kept = Kept(op, item.id, payload, round_, ours=place in (0, 1, 2) or round_ > 0, repeat=repeat)
+        kept = Kept(op, item.id, payload, round_, ours=place in (0, 1, 2) or round_ > 0 or patient, repeat=repeat)
         self._queues[delay].append((monotonic() + delay, kept))
         self._wanted.set()
 

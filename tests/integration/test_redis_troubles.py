@@ -52,6 +52,23 @@ def test_creates_repeated_at_once_to_a_redis_that_came_back_empty(
     assert sorted(daemon.sessions()) == told, "no twins"
 
 
+def test_a_remove_whose_answer_redis_forgot(
+    own_redis: RedisServer, daemon_on: DaemonOn, requester_on: RequesterOn
+) -> None:
+    daemon, requester = daemon_on(own_redis).start(), requester_on(own_redis)
+    session = requester.create(SLEEP)["id"]
+    assert requester.remove(session, id="once")["status"] is True
+    own_redis.kill()
+    own_redis.start(keep_data=False)
+    requester = requester_on(own_redis)
+
+    def ask() -> list[bytes]:
+        requester.publish("remove", {"session": session, "id": "once"})
+        return requester.answers("remove", "once", 1, 0.5)
+
+    assert json.loads(wait_until(ask, 30)[0])["status"] is True, daemon.log()
+
+
 def test_a_redis_that_is_full_for_a_while(
     own_redis: RedisServer, daemon_on: DaemonOn, requester_on: RequesterOn
 ) -> None:

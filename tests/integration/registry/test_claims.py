@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from pycloud import ledger as ledger_module
+from pycloud.answers import create_response
 from pycloud.ledger import Claim, Outcome, Verdict
 from tests.support.shared import NAMES, A, B, C, D, Shared, again, claim_of, lapse, response, session_for
 from tests.support.waiting import wait_until
@@ -128,7 +129,7 @@ def test_what_was_answered_is_not_restored_over(clouds: dict[str, Shared], clien
     clouds[B].ledger.claim(claim, b"p")
     clouds[B].ledger.commit(claim, response(B))
     late = session_for(A, again(claim))
-    clouds[A].ledger.restore([(late, late.token)])
+    clouds[A].ledger.restore([(Claim.of(late), create_response(late))])
     assert B.encode() in (client.hget(NAMES.request_key("create", claim.id), "response") or b"")
 
 
@@ -169,6 +170,6 @@ def test_an_old_snapshot_that_has_a_claim_of_an_answered_create(clouds: dict[str
     claim = claim_of()
     clouds[A].ledger.claim(claim, b"p")
     session = session_for(A, claim)
-    clouds[A].ledger.restore([(session, claim.token)])
+    clouds[A].ledger.restore([(Claim.of(session), create_response(session))])
     assert clouds[B].ledger.claim(again(claim), b"p")[0] is Verdict.ANSWERED
     assert client.zcard(NAMES.claims_key) == 0

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import redis
 
+from pycloud.answers import create_response
 from pycloud.ledger import Claim, Verdict
 from pycloud.messages import Rank
 from pycloud.registry import Wish
@@ -32,7 +33,7 @@ def test_a_session_is_recorded_and_erased_with_its_answers(clouds: dict[str, Sha
 def test_an_empty_redis_is_told_everything_again(clouds: dict[str, Shared], client: redis.Redis) -> None:
     sessions = [session_for(A, claim_of()) for _ in range(1201)]
     clouds[A].registry.announce(sessions)
-    clouds[A].ledger.restore((session, session.token) for session in sessions)
+    clouds[A].ledger.restore((Claim.of(session), create_response(session)) for session in sessions)
     assert clouds[A].registry.recorded() == {session.id for session in sessions}
     repeat = Claim("create", sessions[-1].request, sessions[-1].digest)
     verdict, age = clouds[B].ledger.claim(repeat, b"p")
