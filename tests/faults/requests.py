@@ -1,0 +1,56 @@
+"""What the load asked for: every request with the times at which it was published, and the sessions it was told of.
+
+Only records: who publishes is ``load.py``, who judges is ``verdict.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+#: Answers that say "not now": a later answer to the same request may be another one.
+PASSING = frozenset({"owner_away", "no_capacity", "engine_unavailable", "shutting_down", "disk_full"})
+
+
+class Script(StrEnum):
+    """What a session does: live until it is removed, or end by itself with EXIT_CODE after a moment."""
+
+    SLEEPS = "exec sleep 3600"
+    EXITS = "sleep 0.3; exit 3"
+
+
+EXIT_CODE = 3
+#: Every session carries the id of the request that made it in this variable of its environment.
+MARK = "FAULTS_REQUEST"
+
+
+@dataclass
+class Asked:
+    """A request. ``copies``: how often it goes out each time; ``once``: never repeated; ``audit``: asked at the end.
+
+    ``published`` are monotonic seconds taken just before each publish; ``next_at`` is when it goes out again unless it
+    is ``done``, which it is when answered.
+    """
+
+    op: str
+    id: str
+    body: bytes
+    session: str = ""
+    script: Script = Script.SLEEPS
+    copies: int = 1
+    once: bool = False
+    audit: bool = False
+    done: bool = False
+    published: list[float] = field(default_factory=list)
+    pause: float = 1.0
+    next_at: float = 0.0
+
+
+@dataclass
+class Told:
+    """A session that an answer named: which request made it, and when we heard so (monotonic seconds)."""
+
+    id: str
+    made_by: Asked
+    at: float
+    removal: Asked | None = None

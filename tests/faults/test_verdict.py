@@ -1,0 +1,170 @@
+"""The verdict finds what is wrong: histories made up, one broken promise each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults import verdict
+from tests.faults.ears import Heard
+from tests.faults.machine import Machine, Process
+from tests.faults.requests import Asked, Script, Told
+from tests.faults.verdict import Record, Violation
+
+CLOUD, OTHER = "c" * 10, "d" * 10
+SESSION, TWIN = "1" * 10 + CLOUD, "2" * 10 + OTHER
+EMPTY = Machine({}, {}, {}, frozenset(), {}, (), {})
+
+
+def heard(at: float, **fields: Any) -> Heard:
+    return Heard(at, json.dumps({"cloud": CLOUD, "id": SESSION, **fields}).encode())
+
+
+def asked(op: str, *times: float, **about: Any) -> Asked:
+    return Asked(op, f"{op}1", b"", session="" if op == "create" else SESSION, published=list(times), **about)
+
+
+class History:
+    """A create of SESSION that was told, and whatever a test adds."""
+
+    def __init__(self, script: Script = Script.SLEEPS) -> None:
+        self.create = asked("create", 1.0, script=script)
+        self.requests = [self.create]
+        self.answers = {("create", "create1"): [heard(1.5, state="running")]}
+        self.told = {SESSION: Told(SESSION, self.create, 1.5)}
+
+    def add(self, request: Asked, *answers: Heard) -> History:
+        self.requests.append(request)
+        self.answers[request.op, request.id] = list(answers)
+        if request.op == "remove":
+            self.told[SESSION].removal = request
+        return self
+
+    def record(self, **about: Any) -> Record:
+        return Record(self.requests, self.told, lambda op, id_: self.answers.get((op, id_), []), **about)
+
+
+def alive(session: str = SESSION, request: str = "create1") -> Machine:
+    """The machine on which all is well with one session."""
+    return Machine(
+        processes={session: [Process(7, session, session[10:], request)]},
+        paths={session: [Path("/data/work") / session]},
+        records={session: {"state": "running"}},
+        listed=frozenset({session}),
+        owned={session[10:]: frozenset({session})},
+        claims=(),
+        committed={},
+    )
+
+
+def kinds(found: Iterator[Violation]) -> set[str]:
+    return {violation.kind for violation in found}
+
+
+def test_all_is_well() -> None:
+    record = History().record()
+    assert kinds(verdict.of_answers(record)) == set()
+    assert kinds(verdict.of_machine(record, alive())) == set()
+    removed = History().add(asked("remove", 2.0), heard(3.0, status=True)).record()
+    assert kinds(verdict.of_machine(removed, EMPTY)) == set()
+
+
+def test_a_request_that_nobody_answered() -> None:
+    history = History()
+    history.answers.clear()
+    assert kinds(verdict.of_answers(history.record())) == {"lost"}
+
+
+def test_two_answers() -> None:
+    history = History()
+    history.create.published.append(3.0)
+    history.answers["create", "create1"].append(heard(4.0, id=TWIN, cloud=OTHER))
+    assert kinds(verdict.of_answers(history.record())) == {"contradiction"}
+    record = history.record(losses=[(2.0, 2.5)])
+    assert kinds(verdict.of_answers(record)) == set()
+    assert sum(record.notes.values()) == 1, "a twin after a loss is counted"
+    assert kinds(verdict.of_answers(history.record(losses=[(8.0, 9.0)]))) == {"contradiction"}
+
+
+def test_an_orphan_is_one_even_where_redis_lost_its_data() -> None:
+    machine = alive(TWIN, "create1")
+    record = History().record(losses=[(0.0, 9.0)])
+    assert "orphan" in kinds(verdict.of_machine(record, machine))
+    committed = replace(machine, committed={"create1": json.dumps({"id": TWIN})})
+    assert "orphan" not in kinds(verdict.of_machine(record, committed))
+
+
+def test_a_told_session_that_does_not_live() -> None:
+    assert kinds(verdict.of_machine(History().record(), EMPTY)) == {"not one process"}
+
+
+@pytest.mark.parametrize("answer", [{"status": True}, {"status": False, "error": {"code": "owner_away"}}])
+def test_what_is_left_of_a_removed_session(answer: dict[str, Any]) -> None:
+    history = History().add(asked("remove", 2.0), heard(3.0, **answer))
+    bare = replace(alive(), records={}, listed=frozenset(), owned={})
+    assert kinds(verdict.of_machine(history.record(), replace(bare, processes={}))) == {"left behind"}
+    assert "left behind" in kinds(verdict.of_machine(history.record(), replace(bare, paths={})))
+    keys_only = replace(EMPTY, records={SESSION: {"state": "running"}})
+    assert kinds(verdict.of_machine(history.record(), keys_only)) == {"wrongly listed"}
+
+
+def test_the_list_is_what_runs() -> None:
+    record = History().record()
+    assert kinds(verdict.of_machine(record, replace(alive(), listed=frozenset()))) == {"not listed"}
+    assert kinds(verdict.of_machine(record, replace(alive(), owned={CLOUD: frozenset({SESSION, TWIN})}))) == {
+        "wrongly listed"
+    }
+    wrong = replace(alive(), records={SESSION: {"state": "lost"}})
+    assert kinds(verdict.of_machine(record, wrong)) == {"wrong record"}
+    assert kinds(verdict.of_machine(record, replace(alive(), claims=("create:x",)))) == {"unfinished"}
+
+
+def test_a_remove_that_found_nothing() -> None:
+    history = History().add(asked("remove", 2.0), heard(3.0, status=False, cloud=OTHER))
+    assert kinds(verdict.of_answers(history.record())) == {"denied"}
+    assert kinds(verdict.of_answers(history.record(losses=[(1.8, 2.2)]))) == set()
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([{"status": True, "state": "running"}], set()),
+        ([{"status": False}], {"wrong status"}),
+        ([{"status": False, "state": "lost"}], {"wrong status"}),
+        ([{"status": True, "state": "running"}, {"status": True, "port": 1}], {"two voices"}),
+        ([{"status": True, "stale": True}, {"status": True, "port": 1}], set()),
+    ],
+)
+def test_statuses_of_a_session_that_lives(answers: list[dict[str, Any]], expected: set[str]) -> None:
+    history = History().add(asked("status", 2.0), *(heard(2.5, **answer) for answer in answers))
+    assert kinds(verdict.of_answers(history.record())) == expected
+
+
+def test_a_status_after_the_removal() -> None:
+    history = History().add(asked("remove", 2.0), heard(3.0, status=True))
+    history.add(asked("status", 4.0), heard(4.1, status=True, state="running"))
+    assert kinds(verdict.of_answers(history.record())) == {"wrong status"}
+    history.requests[-1].published[0] = 2.9
+    assert kinds(verdict.of_answers(history.record())) == set(), "asked before we knew"
+
+
+def test_how_it_ended() -> None:
+    ended = {"status": False, "state": "exited"}
+    good = History(Script.EXITS).add(asked("status", 2.0), heard(2.5, exit_code=3, **ended))
+    unknown = History(Script.EXITS).add(asked("status", 2.0), heard(2.5, exit_code=None, **ended))
+    assert kinds(verdict.of_answers(good.record())) == set()
+    assert kinds(verdict.of_answers(unknown.record())) == {"wrong status"}
+    assert kinds(verdict.of_answers(unknown.record(blind=frozenset({CLOUD})))) == set()
+
+
+def test_the_audit_wants_a_fresh_answer_that_the_machine_confirms() -> None:
+    history = History().add(asked("status", 9.0, audit=True), heard(9.5, status=True))
+    assert kinds(verdict.of_audit(history.record(), alive())) == set()
+    assert kinds(verdict.of_audit(history.record(), EMPTY)) == {"wrong status"}
+    history.answers["status", "status1"] = [heard(9.5, status=True, stale=True)]
+    assert kinds(verdict.of_audit(history.record(), alive())) == {"wrong status"}

@@ -1,0 +1,234 @@
+"""The verdict: what was answered against what the machine says. Pure: finds what is wrong, with its evidence.
+
+``of_answers`` judges what was heard, which no later look can change. ``of_machine`` judges what is there once all is
+quiet, and ``of_audit`` the statuses asked at that time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.faults.ears import Heard
+from tests.faults.machine import Machine
+from tests.faults.requests import EXIT_CODE, PASSING, Asked, Script, Told
+
+Violations = Iterator["Violation"]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A broken promise: its kind, the request or session it is about, and how that is known."""
+
+    kind: str
+    subject: str
+    evidence: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.subject}: {self.evidence}"
+
+
+@dataclass
+class Record:
+    """All that happened. ``losses``: when Redis lost its data (from, to). ``blind``: clouds whose keeper was killed.
+
+    ``notes`` counts what is allowed and yet worth knowing.
+    """
+
+    asked: Sequence[Asked]
+    told: Mapping[str, Told]
+    heard: Callable[[str, str], list[Heard]]
+    losses: Sequence[tuple[float, float]] = ()
+    blind: frozenset[str] = frozenset()
+    notes: Counter[str] = field(default_factory=Counter)
+
+    def loss_between(self, asked: Asked, heard: Sequence[Heard]) -> str:
+        """How Redis' loss of its data explains a second answer to a request; empty where it does not."""
+        for begin, end in self.losses:
+            if asked.published[0] <= end and asked.published[-1] >= begin and len(asked.published) > 1:
+                return "repeated after Redis lost its data"
+            if asked.published[0] <= end and heard[-1].at >= begin:
+                return "read late by a cloud that was away when Redis lost its data"
+        return ""
+
+    def excuses(self, session: str, heard: Heard) -> bool:
+        """Whether another cloud may have said that there is no such session: Redis had forgotten it."""
+        known = self.told[session].at
+        forgotten = any(known <= end and heard.at >= begin for begin, end in self.losses)
+        return forgotten and "state" not in heard.fields and heard.fields["cloud"] != session[10:]
+
+    def removed_before(self, session: str, moment: float) -> bool:
+        """Whether we had heard by then that the session is removed."""
+        removal = self.told[session].removal
+        return removal is not None and any(
+            heard.at < moment and heard.fields["status"] for heard in self.heard("remove", removal.id)
+        )
+
+    def fate(self, session: str) -> str:
+        """``kept``, ``removed`` (or soon to be), or ``unknown`` where no answer told and Redis lost what it knew."""
+        removal = self.told[session].removal
+        if removal is None or not removal.published:
+            return "kept"
+        answers = self.heard("remove", removal.id)
+        if any(heard.fields["status"] for heard in answers):
+            return "removed"
+        if removal.once or any(self.told[session].at <= end for _, end in self.losses):
+            return "unknown"
+        return "removed" if any(heard.error == "owner_away" for heard in answers) else "kept"
+
+
+def of_answers(record: Record) -> Violations:
+    """Lost and contradictory answers."""
+    for asked in record.asked:
+        heard = record.heard(asked.op, asked.id)
+        if not heard and (asked.op == "create" or not asked.once):
+            yield Violation("lost", asked.id, f"{asked.op} published {len(asked.published)} times, never answered")
+        if asked.op == "status":
+            yield from _status(record, asked, heard)
+        else:
+            yield from _one_payload(record, asked, heard)
+        if asked.op == "remove":
+            yield from _removal(record, asked, heard)
+
+
+def _one_payload(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violations:
+    """A request has one answer, however often it is repeated; errors that may pass are no last word."""
+    payloads = sorted({each.payload for each in heard if each.error not in PASSING})
+    if len(payloads) < 2:
+        return
+    if why := record.loss_between(asked, heard):
+        record.notes[f"{asked.op} answered twice, {why}"] += 1
+    else:
+        yield Violation("contradiction", asked.id, f"{asked.op} has {len(payloads)} answers: {_join(payloads)}")
+
+
+def _removal(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violations:
+    """Nobody else removes what we remove: 'nothing there' is wrong, unless we heard before that it was removed."""
+    for each in heard:
+        if each.fields["status"]:
+            return
+        if each.error in PASSING:
+            record.notes[f"remove answered {each.error}"] += 1
+        elif record.excuses(asked.session, each):
+            record.notes["remove answered false by another cloud, after Redis lost its data"] += 1
+        else:
+            yield Violation("denied", asked.id, f"session {asked.session} is there, and yet: {each.payload.decode()}")
+
+
+def _status(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violations:
+    firm = sorted({each.payload for each in heard if not each.fields.get("stale")})
+    if len(asked.published) == 1 and len(firm) > 1:
+        yield Violation("two voices", asked.id, f"asked once about {asked.session}, answered {_join(firm)}")
+    for each in heard:
+        record.notes["stale statuses"] += bool(each.fields.get("stale"))
+        if wrong := _wrong_status(record, asked, each):
+            yield Violation("wrong status", asked.id, f"{wrong}, and yet: {each.payload.decode()}")
+
+
+def _wrong_status(record: Record, asked: Asked, heard: Heard) -> str:
+    """What an answer contradicts that we knew before we asked, or know for certain; empty where nothing."""
+    told, says = record.told[asked.session], heard.fields
+    if says["status"]:
+        return "it was removed before we asked" if record.removed_before(told.id, asked.published[0]) else ""
+    if told.removal is not None and told.removal.published and told.removal.published[0] < heard.at:
+        return ""
+    if record.excuses(told.id, heard):
+        record.notes["status answered false by another cloud, after Redis lost its data"] += 1
+        return ""
+    if told.made_by.script is Script.SLEEPS:
+        return "it runs until it is removed, which nobody had asked for"
+    if says.get("state") != "exited" or not _exit_code_fits(record, told, says.get("exit_code")):
+        return f"it exited with {EXIT_CODE}"
+    return ""
+
+
+def _exit_code_fits(record: Record, told: Told, code: object) -> bool:
+    return code == EXIT_CODE or (code is None and told.id[10:] in record.blind)
+
+
+def of_machine(record: Record, machine: Machine) -> Violations:
+    """What is there and should not be, and what should be there and is not."""
+    yield from _orphans(record, machine)
+    for session, told in record.told.items():
+        fate = record.fate(session)
+        if fate == "removed":
+            yield from _left(session, machine)
+        elif fate == "kept":
+            yield from _missing(record, told, machine)
+    yield from _list(record, machine)
+    for claim in machine.claims:
+        yield Violation("unfinished", claim, "claimed, and never answered nor given up")
+
+
+def _orphans(record: Record, machine: Machine) -> Violations:
+    """Nobody was told of these."""
+    for session, group in machine.processes.items():
+        if session in record.told:
+            continue
+        request = group[0].request
+        if f'"{session}"' in machine.committed.get(request, ""):
+            record.notes["sessions whose answer was published while we could not hear"] += 1
+            continue
+        yield Violation("orphan", session, f"pid {group[0].pid} lives, made for {request}, and nobody was told of it")
+    strangers = machine.paths.keys() - machine.processes.keys() - record.told.keys()
+    for session in sorted(strangers):
+        yield Violation("left behind", session, f"nobody was told of it, and there is {machine.paths[session][0]}")
+
+
+def _left(session: str, machine: Machine) -> Violations:
+    """Nothing of a removed session may be left."""
+    for process in machine.processes.get(session, ()):
+        yield Violation("left behind", session, f"removed, and pid {process.pid} lives")
+    for path in machine.paths.get(session, ()):
+        yield Violation("left behind", session, f"removed, and there is {path}")
+
+
+def _missing(record: Record, told: Told, machine: Machine) -> Violations:
+    pids = [process.pid for process in machine.processes.get(told.id, ())]
+    if told.made_by.script is Script.SLEEPS and len(pids) != 1:
+        yield Violation("not one process", told.id, f"{told.made_by.id} was told of it, and its processes are {pids}")
+    if told.made_by.script is Script.EXITS and pids:
+        yield Violation("not ended", told.id, f"its script ends by itself, and its processes are {pids}")
+
+
+def _list(record: Record, machine: Machine) -> Violations:
+    """The list in Redis is what the machine has, and each record says what the machine says."""
+    there = machine.processes.keys() | {
+        session for session in record.told if session in machine.paths and record.fate(session) != "removed"
+    }
+    places = {"list of all": machine.listed, "records": machine.records.keys()}
+    places["lists of the clouds"] = frozenset().union(*machine.owned.values())
+    for place, named in places.items():
+        for session in sorted(there - named):
+            yield Violation("not listed", session, f"it is on the machine, and not in the {place}")
+        for session in sorted(named - there):
+            yield Violation("wrongly listed", session, f"it is in the {place}, and not on the machine")
+    for session in sorted(there & machine.records.keys()):
+        yield from _wrong_record(record, session, machine)
+
+
+def _wrong_record(record: Record, session: str, machine: Machine) -> Violations:
+    fields, runs = machine.records[session], session in machine.processes
+    state = "running" if runs else "exited"
+    if fields.get("state") != state:
+        yield Violation("wrong record", session, f"on the machine it is {state}, in Redis {fields}")
+    elif not runs and session in record.told:
+        code = int(fields["exit_code"]) if "exit_code" in fields else None
+        if not _exit_code_fits(record, record.told[session], code):
+            yield Violation("wrong record", session, f"it exited with {EXIT_CODE}, in Redis {fields}")
+
+
+def of_audit(record: Record, machine: Machine) -> Violations:
+    """The statuses asked once all was quiet: fresh, and what the machine says."""
+    for asked in record.asked:
+        heard = record.heard("status", asked.id) if asked.audit else []
+        for each in heard[-1:]:
+            runs, says = asked.session in machine.processes, each.fields
+            if says["status"] != runs or says.get("stale"):
+                truth = "runs" if runs else "does not run"
+                yield Violation("wrong status", asked.id, f"session {asked.session} {truth}: {each.payload.decode()}")
+
+
+def _join(payloads: Sequence[bytes]) -> str:
+    return " | ".join(payload.decode() for payload in payloads[:4])
