@@ -58,6 +58,10 @@ class Record:
         forgotten = any(known <= end and heard.at >= begin for begin, end in self.losses)
         return forgotten and "state" not in heard.fields and heard.fields["cloud"] != session[10:]
 
+    def lost_between(self, first: float, last: float) -> bool:
+        """Whether Redis lost its data between two moments."""
+        return any(first <= end and last >= begin for begin, end in self.losses)
+
     def removed_before(self, session: str, moment: float) -> bool:
         """Whether we had heard by then that the session is removed."""
         removal = self.told[session].removal
@@ -112,6 +116,9 @@ def _removal(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violations
             record.notes[f"remove answered {each.error}"] += 1
         elif record.excuses(asked.session, each):
             record.notes["remove answered false by another cloud, after Redis lost its data"] += 1
+        elif record.lost_between(asked.published[0], each.at):
+            # Of a session that is gone nobody keeps the answer but Redis, and the daemon that gave it.
+            record.notes["remove answered false to a repeat, its first answer lost with Redis' data"] += 1
         else:
             yield Violation("denied", asked.id, f"session {asked.session} is there, and yet: {each.payload.decode()}")
 

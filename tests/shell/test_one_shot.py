@@ -296,6 +296,5 @@ def test_start_up_is_quick(shell: Shell) -> None:
 
     bare = min(seconds(PYCLOUDCTL[0], "-c", "pass") for _ in range(5))
     ours = min(seconds(*PYCLOUDCTL, "list") for _ in range(5))
-
     # 0.3 s is what is promised; machines that run tests may be busy with something else at the same time.
     assert ours - bare < 3 * 0.3
