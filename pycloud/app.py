@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pycloud
-from pycloud import directories, service
+from pycloud import directories, renewal, service
 from pycloud.config import Config, runtime_kind
 from pycloud.config.sources import Host, add_flags, load, suggestion
-from pycloud.detach import Outcome, Readiness, detach
+from pycloud.detach import Outcome, Readiness, complete_stdio, detach
 from pycloud.errors import ConfigError, PyCloudError
 from pycloud.pidfile import PidFile, holder
 from pycloud.redis_url import hide_password
@@ -28,7 +28,11 @@ CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code: 0 done, 1 failed, 2 wrong usage or settings, 3 --status: not running."""
+    """Run the command line; the exit code.
+
+    0 done, 1 failed, 2 wrong usage or settings; of --status also 3 not running, 4 cannot be told.
+    """
+    complete_stdio()
     try:
         return _run(_arguments(argv))
     except ConfigError as error:
@@ -69,10 +73,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     actions = parser.add_mutually_exclusive_group()
     for name, text in (
         ("daemon", "run in the background; returns when the cloud is ready"),
-        ("stop", "stop the daemon and wait for its end"),
+        ("stop", "stop the daemon and wait for its end (with --on-stop remove: and that of its sessions)"),
         ("restart", "stop the daemon if it runs, then start it in the background"),
-        ("status", "tell whether the daemon runs (exit code 0: yes, 3: no)"),
+        ("status", "tell whether the daemon runs (exit code 0: yes, 3: no, 4: you may not know)"),
         ("check-config", "check the settings and do nothing else"),
+        ("new-id", "make a copied data directory a cloud of its own"),
     ):
         actions.add_argument(f"--{name}", dest="action", action="store_const", const=name, help=text)
     parser.add_argument(
@@ -96,6 +101,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return service.status(config)
     if action == "stop":
         return service.stop(config)
+    if action == "new-id":
+        return renewal.new_id(config)
     _refuse_docker(config)
     if action == "check-config":
         read = ", ".join(map(str, config.files)) or "no file"

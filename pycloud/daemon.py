@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that work in progress gets at a stop, and that the last messages get to leave.
 FINISH_PATIENCE, FAREWELL = 10.0, 1.0
+#: Seconds beyond their grace that sessions get to be gone and Redis to be told so.
+REMOVE_PATIENCE = 4.0
 #: Seconds between two times that all sessions are written to Redis again: their records expire there.
 REFRESH = 3 * 3600.0
 
@@ -131,7 +133,7 @@ class Daemon:
         self._unless_hurried(lambda: self.router.finish(FINISH_PATIENCE))
         if self._config.on_stop == "remove":
             # Without Redis nobody can be told: what is left to say is said by the next daemon.
-            self._unless_hurried(lambda: self.cloud.remove_all(self._config.stop_grace + FINISH_PATIENCE))
+            self._unless_hurried(lambda: self.cloud.remove_all(self._config.stop_grace + REMOVE_PATIENCE))
         if self._refresher is not None:
             self._refresher.kill()
         self._tell("cloud.down")

@@ -71,16 +71,34 @@ def detach(run: Callable[[Readiness], int], log_file: Path, timeout: float) -> O
     sys.stdout.flush()
     sys.stderr.flush()
     reader, writer = os.pipe()
+    # Ctrl-C has to wait until we know whom to end then.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     between = os.fork()
     if between == 0:
         os.close(reader)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         _become_daemon(run, log_file, writer)
     os.close(writer)
     try:
         os.waitpid(between, 0)
-        return _await_outcome(reader, timeout)
+        return _await_outcome(reader, timeout, lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask))
     finally:
         os.close(reader)
+
+
+def complete_stdio() -> None:
+    """Open /dev/null in the place of each standard stream that is closed; to be called first of all.
+
+    Otherwise the next file or pipe that is opened gets its number, and whoever prints something prints it there.
+    """
+    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            os.set_inheritable(fd, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(fd, mode, closefd=False))
 
 
 def wait_gone(pidfd: int, timeout: float) -> bool:
@@ -122,13 +140,14 @@ def _close_inherited(keep: int) -> None:
                 os.close(fd)
 
 
-def _await_outcome(reader: int, timeout: float) -> Outcome:
+def _await_outcome(reader: int, timeout: float, allow_interrupts: Callable[[], object]) -> Outcome:
     pid = reason = None
     try:
         for line in _lines(reader, timeout):
             word, _, rest = line.partition(" ")
             if word == "pid":
                 pid = int(rest)
+                allow_interrupts()
             elif word == "ready":
                 return Outcome(ready=True, pid=pid)
             else:
@@ -139,6 +158,8 @@ def _await_outcome(reader: int, timeout: float) -> Outcome:
     except KeyboardInterrupt:
         _end(pid)
         raise
+    finally:
+        allow_interrupts()
     return Outcome(ready=False, pid=pid, reason=reason)
 
 

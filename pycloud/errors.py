@@ -42,7 +42,7 @@ class RequestError(PyCloudError):
 
     code: ClassVar[str]
     #: True where asking again later may succeed: such an answer is replayed for seconds only, not for minutes.
-    passing: ClassVar[bool] = False
+    passing: bool = False
 
 
 class BadRequest(RequestError):
@@ -58,9 +58,16 @@ class ScriptTooLarge(RequestError):
 
 
 class StartFailed(RequestError):
-    """The session could not be started; the message carries the system's reason."""
+    """The session could not be started; the message carries the system's reason.
+
+    ``passing`` is true for a reason that may be gone soon: a full disk, no free port, too many open files.
+    """
 
     code = "start_failed"
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class IdConflict(RequestError):
@@ -93,4 +100,14 @@ class OwnerAway(RequestError):
     """The session's cloud is away; a remove is carried out as soon as it is back."""
 
     code = "owner_away"
+    passing = True
+
+
+class RemoveFailed(RequestError):
+    """The session was ended, but not all that it left can be deleted; the message carries the system's reason.
+
+    The wish is kept: asked again, the removal goes on where it stood.
+    """
+
+    code = "remove_failed"
     passing = True

@@ -28,12 +28,17 @@ def cloud_id(data_dir: Path) -> str:
     """The id kept in ``data_dir``, made at the first call. Raises ConfigError where it cannot be read or made."""
     path = data_dir / FILE
     try:
-        kept = path.read_text().strip() if path.exists() else _make(path)
+        kept = path.read_text(encoding="ascii", errors="replace").strip() if path.exists() else _make(path)
     except OSError as error:
         raise ConfigError(f"the cloud's id in {path} cannot be kept: {error.strerror}") from error
     if not _FORM.fullmatch(kept):
         raise ConfigError(f"{path} does not hold a cloud's id (10 hex digits); put it back, or remove it for a new one")
     return kept
+
+
+def renew(data_dir: Path) -> str:
+    """Replace the id kept in ``data_dir`` by a new one, and return that. Raises OSError."""
+    return _make(data_dir / FILE)
 
 
 def _make(path: Path) -> str:

@@ -15,10 +15,17 @@ from pathlib import Path
 from types import TracebackType
 
 from pycloud.errors import AlreadyRunning, PyCloudError
+from pycloud.keeper.lock import has_open
 
 #: How long a lock may be held by a process that has not yet written its pid, or by one that is only looking.
 _MOMENT = 0.5
 _PAUSE = 0.01
+#: Nobody else's to open: whoever can open a file can lock it, and so keep every daemon from starting.
+_MODE = 0o600
+
+
+class MayNotLook(PyCloudError):
+    """The file belongs to another user, so nobody can tell from here whether it is locked."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +52,25 @@ class PidFile:
         Raises AlreadyRunning, naming the holder; PyCloudError where the file cannot be written.
         """
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
         except OSError as error:
             raise PyCloudError(f"cannot write {self.path}: {error.strerror}") from error
-        if not _locked_in_a_moment(fd):
+        try:
+            self._take(fd)
+        except OSError as error:
             os.close(fd)
+            raise PyCloudError(f"cannot write {self.path}: {error.strerror}") from error
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+
+    def _take(self, fd: int) -> None:
+        os.fchmod(fd, _MODE)
+        if not _locked_in_a_moment(fd):
             taken = holder(self.path)
             who = f"pid {taken.pid}" if taken and taken.pid else "its pid is not known here"
             raise AlreadyRunning(f"another pycloud ({who}) {self._purpose}")
-        self._fd = fd
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
 
@@ -75,7 +92,10 @@ class PidFile:
 
 
 def holder(path: Path) -> Holder | None:
-    """Who holds the lock of this file now; None when nobody does. PyCloudError when the file cannot be read."""
+    """Who holds the lock of this file now; None when nobody does.
+
+    Raises MayNotLook where only another user could tell, PyCloudError where the file cannot be read.
+    """
     deadline = time.monotonic() + _MOMENT
     while _is_locked(path):
         pid = _pid_in(path)
@@ -106,6 +126,8 @@ def _is_locked(path: Path) -> bool:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except PermissionError as error:
+        raise MayNotLook(f"may not look at {path}: it belongs to another user (try sudo)") from error
     except OSError as error:
         raise PyCloudError(f"cannot read {path}: {error.strerror}") from error
     try:
@@ -131,17 +153,7 @@ def _has_open(pid: int, path: Path) -> bool:
 
     Another user's process cannot be looked into; it cannot be signalled by us either, so that its pid is believed.
     """
-    wanted = path.stat()
     try:
-        for entry in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                found = entry.stat()
-            except FileNotFoundError:
-                continue  # closed meanwhile, or a pipe
-            if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
-                return True
+        return has_open(pid, path)
     except PermissionError:
         return True
-    except (FileNotFoundError, ProcessLookupError):
-        return False  # it is gone
-    return False

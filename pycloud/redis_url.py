@@ -12,6 +12,14 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pycloud.names import DEFAULT_NAMESPACE
 
 SCHEMES = ("redis", "rediss", "unix")
+#: What may follow the ?: who we are and which database it is, with TLS also how to check the server. All else that the
+#: Redis library reads there would change how PyCloud talks to Redis behind its back (timeouts, retries, replies).
+OPTIONS = ("db", "username", "password")
+TLS_OPTIONS = (
+    *("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password"),
+    *("ssl_cert_reqs", "ssl_check_hostname"),
+)
+_TLS_VALUES = {"ssl_cert_reqs": ("none", "optional", "required"), "ssl_check_hostname": ("true", "false")}
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ def parse_redis_url(url: str) -> RedisUrl:
         raise unescaped
     if scheme == "unix" and not parts.path.strip("/"):
         raise ValueError("the path of the socket is missing (unix:///run/redis/redis.sock)")
-    query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+    query = _options(scheme, parts.query)
     return RedisUrl(
         scheme=scheme,
         host=parts.hostname or "localhost",
@@ -55,6 +63,22 @@ def parse_redis_url(url: str) -> RedisUrl:
         username=unquote(parts.username) if parts.username else query.get("username"),
         password=unquote(parts.password) if parts.password else query.get("password"),
     )
+
+
+def _options(scheme: str, query: str) -> dict[str, str]:
+    """The options behind the ?, each given once. A value is never repeated to people: it may be a password."""
+    allowed = (*OPTIONS, *TLS_OPTIONS) if scheme == "rediss" else OPTIONS
+    found = {}
+    for name, values in parse_qs(query, keep_blank_values=True).items():
+        if name not in allowed:
+            reason = "needs rediss://" if name in TLS_OPTIONS else f"is not taken; there are {', '.join(allowed)}"
+            raise ValueError(f"the option {name!r} of the Redis URL {reason}")
+        if len(values) > 1 or not values[0]:
+            raise ValueError(f"the option {name!r} of the Redis URL must have one value")
+        if name in _TLS_VALUES and values[0] not in _TLS_VALUES[name]:
+            raise ValueError(f"the option {name!r} of the Redis URL must be one of {', '.join(_TLS_VALUES[name])}")
+        found[name] = values[0]
+    return found
 
 
 def _database(path: str, query: str | None) -> int:

@@ -1,6 +1,7 @@
 """``--stop`` and ``--status``: what one does with a daemon that runs already, through its pid file.
 
-No gevent, no Redis. Nobody is signalled but the process that holds the lock.
+No gevent, no Redis. Nobody is signalled but the process that holds the lock. Sessions that are to end with the daemon
+are ended through their keeper.
 """
 
 from __future__ import annotations
@@ -14,17 +15,24 @@ from pathlib import Path
 from pycloud.config import Config
 from pycloud.detach import wait_gone
 from pycloud.errors import PyCloudError
-from pycloud.pidfile import Holder, holder
+from pycloud.keeper import lock
+from pycloud.pidfile import Holder, MayNotLook, holder
 
-#: Exit codes of --status, as init scripts have them (Linux Standard Base): running, not running.
-RUNNING, NOT_RUNNING = 0, 3
+#: Exit codes of --status, as init scripts have them (Linux Standard Base): running, not running, cannot be told.
+RUNNING, NOT_RUNNING, UNKNOWN = 0, 3, 4
 #: After how many seconds people are told that they wait, and how often again.
 _PATIENCE = 2.0
+#: Seconds beyond their grace that sessions may take to end, and their directories to be deleted.
+_ENDING = 60.0
 
 
 def status(config: Config) -> int:
     """Print whether the daemon runs; the exit code says it too."""
-    found = holder(config.pid_file)
+    try:
+        found = holder(config.pid_file)
+    except MayNotLook as error:
+        print(f"pycloud: {error.message}", file=sys.stderr)
+        return UNKNOWN
     if found is None:
         print(f"pycloud is not running (pid file {config.pid_file})")
         return NOT_RUNNING
@@ -33,16 +41,21 @@ def status(config: Config) -> int:
 
 
 def stop(config: Config) -> int:
-    """Stop the daemon and wait for its end. Exit code 0 when it has ended, 1 when none was running.
+    """Stop the daemon and wait for its end; with ``on_stop = "remove"`` end what sessions there are then, too.
 
-    Raises PyCloudError when it may not be signalled, or goes on for too long.
+    Exit code 0 when something has ended, 1 when nothing was running. Raises PyCloudError when the daemon may not be
+    signalled or goes on for too long, or when sessions cannot be ended.
     """
     found = holder(config.pid_file)
-    if found is None:
+    if found is not None:
+        stop_holder(found, config.pid_file, patience=config.start_timeout + config.stop_grace)
+        print(f"pycloud has stopped (it was pid {found.pid})")
+    ended = _end_sessions(config) if config.on_stop == "remove" else None
+    if ended:
+        print(f"sessions ended: {ended}")
+    if found is None and ended is None:
         print(f"pycloud is not running (pid file {config.pid_file})", file=sys.stderr)
         return 1
-    stop_holder(found, config.pid_file, patience=config.start_timeout + config.stop_grace)
-    print(f"pycloud has stopped (it was pid {found.pid})")
     return 0
 
 
@@ -65,6 +78,20 @@ def stop_holder(found: Holder, pid_file: Path, patience: float) -> None:
         raise PyCloudError(f"may not stop pid {found.pid}: it belongs to another user (try sudo)") from None
     finally:
         os.close(pidfd)
+
+
+def _end_sessions(config: Config) -> int | None:
+    """End what a daemon left running that was started with another setting, or was killed; None without a keeper."""
+    from pycloud.keeper import client, protocol  # loads sockets, which a daemon must not before it has patched
+
+    try:
+        if not lock.is_held(config.data_dir):
+            return None
+        timeout = config.stop_grace + _ENDING
+        with client.Client(config.data_dir / protocol.SOCKET, timeout) as keeper:
+            return keeper.end_all(config.stop_grace)
+    except (OSError, client.RefusalError, protocol.LineError) as error:
+        raise PyCloudError(f"cannot end the sessions of {config.data_dir}: {error}") from error
 
 
 def _wait_patiently(pidfd: int, pid: int, patience: float) -> None:

@@ -73,7 +73,7 @@ class Config:
         Path,
         About(
             types.path("DIR"),
-            "pid file and sockets",
+            "pid file",
             "/run/pycloud as root, else pycloud in the XDG runtime directory; in the data directory when that was set",
         ),
     ]

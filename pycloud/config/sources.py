@@ -147,6 +147,8 @@ def _toml(file: Path) -> dict[str, Any] | None:
         raise ConfigError(f"file {file}: cannot be read: it is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"file {file}: is not valid TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"file {file}: is nested too deeply") from None
 
 
 def _all_given(

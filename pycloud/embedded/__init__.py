@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 
 from pycloud.config import Config
+from pycloud.embedded.guard import Guard
 from pycloud.embedded.server import EmbeddedRedis, await_predecessor, is_listening
 from pycloud.redis_url import parse_redis_url
 
@@ -40,7 +41,8 @@ def private_redis(config: Config, *, foreground: bool, in_container: bool) -> It
     with EmbeddedRedis(config.redis, config.data_dir) as server:
         why = "" if config.embedded_redis else f"no Redis was configured and none listens on port {server.port}: "
         log.info("%sstarted a private Redis (%s), data in %s", why, server.server, server.directory)
-        yield server
+        with Guard(server):
+            yield server
 
 
 def _is_listening(config: Config) -> bool:

@@ -61,6 +61,12 @@ class EmbeddedRedis:
         """The server's process id while it runs."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
+    def how_it_ended(self) -> str:
+        """For people, of a server that has ended: by which signal or with which code, and its last words."""
+        code = self._process.poll() if self._process is not None else None
+        how = "it was not started" if code is None else f"exit code {code}" if code >= 0 else f"signal {-code}"
+        return f"{how}; its last words: {self._last_words()}"
+
     def start(self) -> None:
         """Start the server and return when it answers."""
         lock = self._lock()
@@ -111,6 +117,7 @@ class EmbeddedRedis:
             fd = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise EmbeddedRedisError(f"cannot write {self.directory}: {error.strerror}") from error
+        os.fchmod(fd, 0o600)
         if not _lock_within(fd, self._timeout):
             os.close(fd)
             raise EmbeddedRedisError(f"another private Redis still runs on {self.directory}")

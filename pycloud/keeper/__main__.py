@@ -1,4 +1,4 @@
-"""The keeper's command line: ``python -m pycloud.keeper --data-dir DIR --socket PATH ...``.
+"""The keeper's command line: ``python -m pycloud.keeper --data-dir DIR ...``.
 
 The daemon starts it, in a session of its own and with its log as standard error. May touch: the whole process (limits,
 signals, working directory), then builds the parts and lets them run.
@@ -14,20 +14,20 @@ import resource
 import selectors
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from pycloud.keeper import lock, ports, protocol
 from pycloud.keeper.book import Book
 from pycloud.keeper.ending import Endings
 from pycloud.keeper.family import Family
+from pycloud.keeper.inotify import Watches
 from pycloud.keeper.lock import LockedError
 from pycloud.keeper.loop import Loop, Wake
 from pycloud.keeper.operations import Operations
 from pycloud.keeper.remover import Remover
 from pycloud.keeper.server import MAX_CONNECTIONS, Server
 from pycloud.keeper.settling import Settling
-from pycloud.keeper.starting import Paths, Starter
+from pycloud.keeper.starting import Paths, Starter, limit_descriptors
 from pycloud.keeper.sweeper import Sweeper
 
 log = logging.getLogger("pycloud.keeper")
@@ -40,7 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     """Be a keeper until nobody needs one; the exit status."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s keeper[%(process)d] %(levelname)s %(message)s")
-    data, socket = options.data_dir.absolute(), options.socket.absolute()
+    data = options.data_dir.absolute()
+    socket = options.socket.absolute() if options.socket else data / protocol.SOCKET
     try:
         held = lock.acquire(data)
         try:
@@ -57,7 +58,9 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pycloud.keeper", description="Parent of a cloud's script sessions.")
     parser.add_argument("--data-dir", type=Path, required=True, help="the cloud's data directory")
-    parser.add_argument("--socket", type=Path, required=True, help="where to listen for the daemon")
+    parser.add_argument(
+        "--socket", type=Path, help=f"where to listen (default: {protocol.SOCKET} in the data directory)"
+    )
     parser.add_argument("--log-bytes", type=int, default=10 * 1024 * 1024, help="newest bytes kept of each log")
     parser.add_argument("--ports-dir", type=Path, default=None, help="lock files of ports, shared by all clouds")
     parser.add_argument("--nofile", type=int, default=1024, help="soft limit on open files, for sessions too")
@@ -66,9 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _prepare_process(nofile: int) -> None:
     """Limits and signals as sessions shall inherit them, and the care of orphans. Raises OSError."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    soft = nofile if hard == resource.RLIM_INFINITY else min(nofile, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    limit_descriptors(nofile)
     os.chdir("/")
     for ignored in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # Popen gives those two back itself
         if signal.getsignal(ignored) == signal.SIG_IGN:
@@ -86,7 +87,10 @@ def _keep(data: Path, socket: Path, options: argparse.Namespace, held: int) -> N
     paths, selector, wake = Paths(data), selectors.DefaultSelector(), Wake()
     paths.prepare()
     book, family, remover = Book(paths.state), Family(selector, room), Remover(wake)
-    sweeper = Sweeper(paths.log, options.log_bytes)
+    watches = Watches()
+    sweeper = Sweeper(paths.log, options.log_bytes, watches)
+    if watches.descriptor is not None:
+        selector.register(watches.descriptor, selectors.EVENT_READ, sweeper.woken)
     endings = Endings(family, on_over=sweeper.discard)
     starter = Starter(paths, book, family, options.ports_dir or ports.default_directory())
     server: Server
@@ -96,15 +100,14 @@ def _keep(data: Path, socket: Path, options: argparse.Namespace, held: int) -> N
     server = Server(selector, operations.handle)
     loop = Loop(selector, wake, server, operations, book, family, endings, sweeper, remover)
     Settling(paths, book, family, endings, operations, sweeper, remover).run()
-    server.listen(protocol.bind(socket))
+    server.listen(socket)
     lock.announce(held, socket, protocol.VERSION)
     log.info("keeping %d sessions, listening at %s", len(family.leaders), socket)
     try:
         log.info("ends: %s", loop.run())
     finally:
-        with suppress(FileNotFoundError):
-            socket.unlink()
         server.close()
+        watches.close()
         wake.close()
         selector.close()
 

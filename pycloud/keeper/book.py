@@ -70,6 +70,11 @@ class Book:
         self.entries.pop(session, None)
         self._pending.pop(session, None)
 
+    @property
+    def unwritten(self) -> bool:
+        """Whether something is not on disk yet that may still get there: not where the journals were deleted."""
+        return any(self.path(session).exists() for session in self._pending)
+
     def due(self) -> float | None:
         """When ``tick`` wants to be called (monotonic seconds); None while all is on disk."""
         return self._retry_at if self._pending else None

@@ -14,7 +14,11 @@ SHELL = "/bin/sh"
 
 
 class StartError(Exception):
-    """A session cannot be started; the text says why, for the requester."""
+    """A session cannot be started; the text says why, for the requester. ``passing``: soon it may be possible."""
+
+    def __init__(self, text: str, *, passing: bool = False) -> None:
+        super().__init__(text)
+        self.passing = passing
 
 
 @dataclass(frozen=True, slots=True)

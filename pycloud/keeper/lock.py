@@ -23,6 +23,7 @@ class LockedError(Exception):
 def acquire(data_dir: Path, patience: float = PATIENCE) -> int:
     """The descriptor that holds the lock, for as long as it is open. Raises LockedError, OSError."""
     fd = os.open(data_dir / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.fchmod(fd, 0o600)  # who can open it can lock it, and so keep every keeper away
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -50,13 +51,53 @@ def withdraw(fd: int) -> None:
     os.close(fd)
 
 
-def holder(data_dir: Path) -> dict[str, Any] | None:
-    """What the keeper of this data directory announced: pid, socket, version. None when there is nothing to read.
-
-    It may be a keeper that was killed: only connecting tells.
-    """
+def is_held(data_dir: Path) -> bool:
+    """Whether a keeper holds this data directory now. Raises OSError where that cannot be seen."""
     try:
-        said = json.loads((data_dir / NAME).read_bytes())
-    except (OSError, ValueError):
+        fd = os.open(data_dir / NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def holder(data_dir: Path) -> dict[str, Any] | None:
+    """What the keeper that holds this data directory announced: pid, socket, version. Raises OSError.
+
+    None when there is no keeper, or it has said nothing yet. Only the lock is believed: the file of a keeper that was
+    killed, or that came with a copy of the directory, says nothing. ``pid`` is left out where it cannot be verified.
+    """
+    if not is_held(data_dir):
         return None
-    return said if isinstance(said, dict) else None
+    path = data_dir / NAME
+    try:
+        said = json.loads(path.read_bytes())
+    except ValueError:
+        return None
+    if not isinstance(said, dict):
+        return None
+    pid = said.get("pid")
+    if isinstance(pid, int) and has_open(pid, path):
+        return said
+    return {name: value for name, value in said.items() if name != "pid"}
+
+
+def has_open(pid: int, path: Path) -> bool:
+    """Whether this process has this file open. Raises PermissionError where it may not be looked into."""
+    wanted = path.stat()
+    try:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                found = entry.stat()
+            except FileNotFoundError:
+                continue  # closed meanwhile, or a pipe
+            if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+                return True
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # it is gone
+    return False

@@ -85,6 +85,7 @@ class Loop:
         self._remover = remover
         self._idle_since: float | None = None
         self._terminated = False
+        self._hung_up = False
 
     def run(self) -> str:
         """Work; why it ended."""
@@ -101,6 +102,9 @@ class Loop:
                     self._adopted_ended([key.data])
                 else:
                     key.data(mask)
+            if self._hung_up:
+                self._hung_up = False
+                self._server.listen_again()
             self._tick()
         return "it was told to; sessions go on"
 
@@ -111,8 +115,12 @@ class Loop:
         def terminate(number: int, frame: FrameType | None) -> None:
             self._terminated = True
 
-        for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT):
+        def hang_up(number: int, frame: FrameType | None) -> None:
+            self._hung_up = True
+
+        for number in (signal.SIGCHLD, signal.SIGINT):
             signal.signal(number, ignore)
+        signal.signal(signal.SIGHUP, hang_up)
         signal.signal(signal.SIGTERM, terminate)
         self._wake.on_signals()
 

@@ -19,7 +19,7 @@ from pycloud.keeper.ending import Endings
 from pycloud.keeper.family import Family
 from pycloud.keeper.remover import Remover
 from pycloud.keeper.requests import RefusedError
-from pycloud.keeper.starting import Paths, Starter
+from pycloud.keeper.starting import Paths, Starter, limit_descriptors
 from pycloud.keeper.sweeper import Sweeper
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Operations:
 
     def busy(self) -> bool:
         """Whether there is anything that needs a keeper."""
-        return bool(self._family.leaders or len(self._endings) or self._waiting or self._book.due())
+        return bool(self._family.leaders or len(self._endings) or self._waiting or self._book.unwritten)
 
     def leader_ended(self, session: str, exit_code: int | None, reason: str | None) -> None:
         """A session's first process is dead: write it down, tell, and end what it left."""
@@ -102,7 +102,13 @@ class Operations:
 
     def _hello(self, message: Message, reply: Reply) -> None:
         requests.field(message, "version", int)
-        reply({"version": protocol.VERSION, "pid": os.getpid()})
+        limits = requests.limits(message)
+        if "log_bytes" in limits:
+            self._sweeper.keep = limits["log_bytes"]
+        if "nofile" in limits:
+            limit_descriptors(limits["nofile"])
+        data = protocol.file_id(self._paths.data)
+        reply({"version": protocol.VERSION, "pid": os.getpid(), "data": data})
 
     def _list(self, message: Message, reply: Reply) -> None:
         entries = self._book.entries.values()
@@ -119,18 +125,19 @@ class Operations:
             try:
                 self._starter.start(request, time.monotonic())
             except StartError as error:
-                self._undo_start(session, str(error), reply)
+                self._undo_start(session, error, reply)
                 return
             self._sweeper.add(session, time.monotonic())
         elif entry.state == journal.STARTING:
-            self._undo_start(session, "what an earlier attempt left cannot be removed", reply)
+            self._undo_start(session, StartError("what an earlier attempt left cannot be removed"), reply)
             return
         entry = self._book.entries[session]
         reply({"pid": entry.pid, "port": entry.port, "started": entry.running})
 
-    def _undo_start(self, session: str, reason: str, reply: Reply) -> None:
-        log.info("session %s was not started: %s", session, reason)
-        self._failed[session] = RefusedError(protocol.START_FAILED, reason).answer()
+    def _undo_start(self, session: str, error: StartError, reply: Reply) -> None:
+        log.debug("session %s was not started: %s", session, error)  # the daemon answers it: anybody can cause this
+        refusal = RefusedError(protocol.START_FAILED, str(error), passing=error.passing)
+        self._failed[session] = refusal.answer()
         self._waiting[session] = [reply]
         self.erase(session)
 

@@ -1,19 +1,22 @@
 """What the daemon and its keeper say to each other: version, operations, lines, and how they find the socket.
 
 JSON objects, one per line, both ways. A request carries ``op`` and, when it wants an answer, ``seq``; the answer
-carries the same ``seq`` and either the result's keys or ``error: {code, message}``. An event carries ``event`` and no
-``seq``. The daemon imports this file too: standard library only, nothing happens on import.
+carries the same ``seq`` and either the result's keys or ``error: {code, message}``, with ``passing: true`` where the
+same request may succeed soon. An event carries ``event`` and no ``seq``. The daemon imports this file too: standard
+library only, nothing happens on import.
 
 =========  ==============================================================================  ==========================
 operation  request                                                                         answer
 =========  ==============================================================================  ==========================
-hello      version                                                                         version, pid
+hello      version, log_bytes, nofile (the last two set the keeper's anew, where given)    version, pid, data
 start      session, script, env, user, hostname, cloud, sessions, port_range, record       pid, port, started
 note       session, note (merged into the record)                                          (nothing)
 stop       session, grace (seconds), note                                                  found
 forget     session                                                                         (nothing)
 list                                                                                       sessions
 =========  ==============================================================================  ==========================
+
+``data`` names the data directory that the keeper works in: device and inode, or null where it has vanished.
 
 Event ``ended``: session, exit_code (int or null), reason (str or null), ended (Unix seconds).
 """
@@ -29,6 +32,9 @@ from pathlib import Path
 from typing import Any
 
 VERSION = 1
+
+#: Where the keeper listens, in its data directory: that is as private as its sessions, and lives as long as they do.
+SOCKET = "keeper.sock"
 
 HELLO, START, NOTE, STOP, FORGET, LIST = "hello", "start", "note", "stop", "forget", "list"
 ENDED = "ended"
@@ -92,6 +98,15 @@ class Lines:
         return [line for line in complete if line.strip()]
 
 
+def file_id(path: Path) -> list[int] | None:
+    """What names a file or directory, whatever its path: device and inode. None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_dev, status.st_ino]
+
+
 def connect(path: Path, timeout: float | None = None) -> socket.socket:
     """A socket connected to the keeper at ``path``, which may be longer than a socket address. Raises OSError."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -108,7 +123,7 @@ def connect(path: Path, timeout: float | None = None) -> socket.socket:
 def bind(path: Path) -> socket.socket:
     """A listening socket at ``path``, mode 0600; a stale one is replaced. Raises OSError, also when one is in use.
 
-    Changes the umask for a moment: call it before there are threads.
+    Changes the umask for a moment: no other thread may be making files meanwhile.
     """
     _clear_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -14,16 +14,18 @@ T = TypeVar("T")
 
 
 class RefusedError(Exception):
-    """A request that gets an error for an answer."""
+    """A request that gets an error for an answer. ``passing``: asked again soon, it may succeed."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, *, passing: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.passing = passing
 
     def answer(self) -> dict[str, Any]:
         """The error as it goes over the wire."""
-        return {"error": {"code": self.code, "message": self.message}}
+        error: dict[str, Any] = {"code": self.code, "message": self.message}
+        return {"error": {**error, "passing": True} if self.passing else error}
 
 
 def is_session(value: object) -> bool:
@@ -58,6 +60,15 @@ def grace_of(message: dict[str, Any]) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
         raise RefusedError(protocol.BAD_REQUEST, "grace is not a number of seconds")
     return float(value)
+
+
+def limits(message: dict[str, Any]) -> dict[str, int]:
+    """Which of the fields ``log_bytes`` and ``nofile`` there are: what ``hello`` may set anew. Raises RefusedError."""
+    given = {name: optional(message, name, int) for name in ("log_bytes", "nofile")}
+    for name, value in given.items():
+        if value is not None and value < 1:
+            raise RefusedError(protocol.BAD_REQUEST, f"{name} is not positive")
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def start_request(message: dict[str, Any]) -> Request:

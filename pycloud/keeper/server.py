@@ -12,6 +12,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pycloud.keeper import protocol
@@ -64,22 +65,37 @@ class Connection:
 
 
 class Server:
-    """Hands requests to ``handle`` (message, reply). ``listener`` is closed by ``close``."""
+    """Hands requests to ``handle`` (message, reply)."""
 
     def __init__(self, selector: selectors.BaseSelector, handle: Handler) -> None:
         self._selector = selector
         self._handle = handle
         self._connections: set[Connection] = set()
         self._listener: socket.socket | None = None
+        self._path = Path()
+        self._file: list[int] | None = None
 
     def __len__(self) -> int:
         return len(self._connections)
 
-    def listen(self, listener: socket.socket) -> None:
-        """Begin to take connections."""
+    def listen(self, path: Path) -> None:
+        """Begin to take connections at ``path``. Raises OSError."""
+        listener = protocol.bind(path)
+        self._stop_listening()
         listener.setblocking(False)
-        self._listener = listener
+        self._listener, self._path, self._file = listener, path, protocol.file_id(path)
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
+
+    def listen_again(self) -> None:
+        """Where the socket's file was deleted or replaced, make it anew: nobody could reach us any more."""
+        if self._listener is None or protocol.file_id(self._path) == self._file:
+            return
+        try:
+            self.listen(self._path)
+        except OSError as error:
+            log.error("cannot listen at %s again: %s", self._path, error)
+        else:
+            log.info("listening at %s again", self._path)
 
     def emit(self, event: Message) -> None:
         """Send an event to everybody."""
@@ -90,11 +106,17 @@ class Server:
 
     def close(self) -> None:
         """Take no more connections, and drop those that there are."""
+        if self._listener is not None and protocol.file_id(self._path) == self._file:
+            self._path.unlink()
+        self._stop_listening()
+        for connection in list(self._connections):
+            self._drop(connection)
+
+    def _stop_listening(self) -> None:
         if self._listener is not None:
             self._selector.unregister(self._listener)
             self._listener.close()
-        for connection in list(self._connections):
-            self._drop(connection)
+            self._listener = None
 
     def _accept(self, mask: int) -> None:
         assert self._listener is not None

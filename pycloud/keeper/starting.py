@@ -5,7 +5,9 @@ May touch: the directories of the cloud, and the directory of port locks.
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import subprocess
 import time
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ from pycloud.keeper import command, faults, logs, ports, processes, workdir
 from pycloud.keeper.book import Book
 from pycloud.keeper.command import Identity, StartError
 from pycloud.keeper.family import Family, Leader
+
+#: What a host runs out of, and may have again a moment later.
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class Starter:
             finally:
                 os.close(lock)
         except (ports.NoPortError, OSError, ValueError) as error:
-            raise StartError(_reason(error)) from error
+            raise StartError(_reason(error), passing=may_pass(error)) from error
 
     def _start(
         self, request: Request, argv: list[str], identity: Identity | None, port: int, lock: int, now: float
@@ -101,6 +106,13 @@ class Starter:
         self._family.add(session, Leader(pid, start_time, ours=True, port=port), now)
         self._book.write(session, running(pid, start_time, port))
         faults.point("keeper.after_running")
+
+
+def limit_descriptors(nofile: int) -> None:
+    """Set this process' soft limit on open files, which sessions inherit; the hard one bounds it. Raises OSError."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    soft = nofile if hard == resource.RLIM_INFINITY else min(nofile, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def running(pid: int, start_time: int, port: int | None) -> dict[str, Any]:
@@ -130,7 +142,8 @@ def spawn(
         )
     except OSError as error:
         named = " (named in the script's first line)" if argv[0] != command.SHELL else ""
-        raise StartError(f"cannot start {argv[0]}{named}: {error.strerror or error}") from error
+        reason = f"cannot start {argv[0]}{named}: {error.strerror or error}"
+        raise StartError(reason, passing=may_pass(error)) from error
     # The reaper waits for all children itself: this object shall neither warn nor wait when it is thrown away.
     process.returncode = 0
     return process.pid
@@ -151,6 +164,11 @@ def _info(request: Request, port: int) -> dict[str, Any]:
         "session": request.session,
         "cloud": request.cloud,
     }
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the same start may succeed soon: the host was out of something, and not: it will never do."""
+    return isinstance(error, ports.NoPortError) or (isinstance(error, OSError) and error.errno in _PASSING)
 
 
 def _reason(error: Exception) -> str:

@@ -90,6 +90,7 @@ class Runtime(Protocol):
     def stop(self, session: str, grace: float, note: Mapping[str, Any]) -> bool:
         """End it, giving it ``grace`` seconds, and delete what it left; True when it was there.
 
+        Raises RemoveFailed where something stays that cannot be deleted; it may then be called again.
         ``note`` is kept before anything is done, and found again by ``recover`` until ``forget``.
         """
 

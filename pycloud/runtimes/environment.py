@@ -17,9 +17,16 @@ def session_environment(
 ) -> dict[str, str]:
     """The whole environment of a session but for its port.
 
-    ``daemon`` is the daemon's own environment, of which ALWAYS, ``LC_*`` and the names in ``inherited`` are taken;
+    ``daemon`` is the daemon's own environment, of which ALWAYS, ``LC_*`` and the names in ``inherited`` are taken,
+    unless their values are not UTF-8;
     later mappings win: ``user`` (HOME and USER of the user it runs as), ``request`` (its ``env``), ``identity``.
     """
     allowed = {*ALWAYS, *inherited}
-    taken = {name: value for name, value in daemon.items() if name in allowed or name.startswith("LC_")}
+    wanted = {name: value for name, value in daemon.items() if name in allowed or name.startswith("LC_")}
+    taken = {name: value for name, value in wanted.items() if _is_text(value)}
     return {"PATH": DEFAULT_PATH, **taken, **user, **request, **identity}
+
+
+def _is_text(value: str) -> bool:
+    """Python keeps bytes that are not UTF-8 as lone surrogates; they are no text that could be handed on."""
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)

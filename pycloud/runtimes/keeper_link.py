@@ -1,79 +1,48 @@
-"""The daemon's line to its keeper: finds it or starts it, asks it, hears from it, and survives its death.
+"""The daemon's line to its keeper: asks it, hears from it, and survives its death.
 
 A request that was not answered when the line broke is sent again: all of the keeper's operations may be repeated.
+Which keeper that is, is found out in ``keeper_home.py``.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import gevent
-import msgspec
 from gevent.event import AsyncResult, Event
 
-import pycloud
 from pycloud.errors import KeeperError
 from pycloud.keeper import protocol
+from pycloud.runtimes.keeper_home import KeeperHome, KeeperSettings, Line
 
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 16
-#: Seconds until a keeper that was started must answer, and between two looks whether it does.
-START_PATIENCE, LOOK = 10.0, 0.02
-#: Seconds between two attempts to start one.
+#: Seconds between two attempts to start a keeper, and before a line is built anew that made no sense.
 PAUSE = 0.5
 
 Message = dict[str, Any]
 
 
 class Refusal(Exception):
-    """The keeper's own words why it did not do what it was asked."""
+    """The keeper's own words why it did not do what it was asked. ``passing``: asked again soon, it may do it."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, passing: bool = False) -> None:
         super().__init__(message)
-        self.code, self.message = code, message
-
-
-@dataclass(frozen=True)
-class KeeperSettings:
-    """What a keeper is started with. ``nofile`` is the soft limit on descriptors that sessions get."""
-
-    data_dir: Path
-    run_dir: Path
-    log_bytes: int
-    nofile: int
-
-    @property
-    def command(self) -> list[str]:
-        """The command line; -S because a keeper needs nothing but the standard library."""
-        options = {
-            "--data-dir": self.data_dir,
-            "--socket": self.run_dir / "keeper.sock",
-            "--log-bytes": self.log_bytes,
-            "--nofile": self.nofile,
-        }
-        words = [str(word) for pair in options.items() for word in pair]
-        return [sys.executable, "-S", "-X", "utf8", "-m", "pycloud.keeper", *words]
+        self.code, self.message, self.passing = code, message, passing
 
 
 class KeeperLink:
     """One line to the keeper of ``settings.data_dir``. ``on_event`` gets each event, ``on_new`` each (re)connect."""
 
     def __init__(self, settings: KeeperSettings) -> None:
-        self._settings = settings
+        self._home = KeeperHome(settings)
         self._numbers = count(1)
         self._pending: dict[int, tuple[bytes, AsyncResult]] = {}
-        self._socket: socket.socket | None = None
-        self._child: subprocess.Popen[bytes] | None = None
+        self._line: Line | None = None
         self._outgoing: list[bytes] = []
         self._something_to_send = Event()
         self._greenlets: list[gevent.Greenlet] = []
@@ -82,7 +51,7 @@ class KeeperLink:
 
     def open(self) -> None:
         """Connect, starting a keeper where there is none. Raises KeeperError."""
-        self._connect()
+        self._line = self._home.connect()
         self._greenlets = [gevent.spawn(self._read_for_ever), gevent.spawn(self._write_for_ever)]
 
     def close(self) -> None:
@@ -93,7 +62,7 @@ class KeeperLink:
     def call(self, op: str, **fields: Any) -> Message:
         """The keeper's reply, after however long that takes. Raises Refusal."""
         number, result = next(self._numbers), AsyncResult()
-        line = msgspec.json.encode({"seq": number, "op": op, **fields}) + b"\n"
+        line = protocol.encode({"seq": number, "op": op, **fields})
         self._pending[number] = line, result
         self._send(line)
         try:
@@ -101,7 +70,8 @@ class KeeperLink:
         finally:
             self._pending.pop(number, None)
         if "error" in reply:
-            raise Refusal(reply["error"]["code"], reply["error"]["message"])
+            error = reply["error"]
+            raise Refusal(error["code"], error["message"], error.get("passing", False))
         return reply
 
     def _send(self, line: bytes) -> None:
@@ -115,96 +85,63 @@ class KeeperLink:
             self._something_to_send.wait()
             self._something_to_send.clear()
             gathered, self._outgoing = b"".join(self._outgoing), []
-            if self._socket is None:
+            if self._line is None:
                 continue
             try:
-                self._socket.sendall(gathered)
+                self._line.socket.sendall(gathered)
             except OSError as error:
                 log.debug("the keeper's line broke while writing: %s", error)
 
     def _read_for_ever(self) -> None:
         while True:
-            self._read()
-            log.warning("the keeper is gone; its sessions go on, starting another one")
+            try:
+                self._read()
+            except protocol.LineError as error:
+                log.error("what the keeper says makes no sense, so the line to it is built anew: %s", error)
+                gevent.sleep(PAUSE)  # it may say the same again
+            else:
+                log.warning("the keeper is gone; its sessions go on, starting another one")
             self._hang_up()
-            self._connect_at_last()
+            self._line = self._connect_at_last()
             self._outgoing.clear()
             for line, _result in list(self._pending.values()):
                 self._send(line)
             gevent.spawn(self.on_new)
 
     def _read(self) -> None:
-        """Hand out what the keeper says until it says no more."""
-        lines = protocol.Lines(longest=None)  # the list of all sessions is one line
-        while self._socket is not None:
+        """Hand out what the keeper says until it says no more. Raises LineError."""
+        while self._line is not None:
             try:
-                chunk = self._socket.recv(CHUNK)
+                chunk = self._line.socket.recv(CHUNK)
             except OSError as error:
                 log.debug("the keeper's line broke while reading: %s", error)
                 return
             if not chunk:
                 return
-            for line in lines.feed(chunk):
-                self._hear(msgspec.json.decode(line))
+            for line in self._line.lines.feed(chunk):
+                self._hear(line)
 
-    def _hear(self, message: Message) -> None:
-        if "event" in message:
+    def _hear(self, line: bytes) -> None:
+        message = protocol.decode(line)
+        if "event" not in message:
+            _, result = self._pending.get(message.get("seq", 0), (b"", None))
+            if result is not None:
+                result.set(message)
+            return
+        try:
             self.on_event(message)
-        elif message.get("seq") in self._pending:
-            self._pending[message["seq"]][1].set(message)
+        except (KeyError, TypeError) as error:
+            raise protocol.LineError(f"an event that lacks something ({error!r}): {line[:200]!r}") from error
 
-    def _connect_at_last(self) -> None:
+    def _connect_at_last(self) -> Line:
         while True:
             try:
-                return self._connect()
+                return self._home.connect()
             except KeeperError as error:
                 log.error("%s; trying again", error)
                 gevent.sleep(PAUSE)
 
-    def _connect(self) -> None:
-        """Reach the keeper that runs, or start one."""
-        if not self._reach(self._known_socket()):
-            self._start()
-            with gevent.Timeout(START_PATIENCE, KeeperError(f"the keeper did not start; {self._hint()}")):
-                while not self._reach(self._known_socket()):
-                    if self._child is not None and self._child.poll() is not None:
-                        raise KeeperError(f"the keeper ended with code {self._child.returncode}; {self._hint()}")
-                    gevent.sleep(LOOK)
-        if self._child is not None:
-            self._child.poll()
-
-    def _reach(self, path: Path) -> bool:
-        try:
-            self._socket = protocol.connect(path)
-        except OSError:
-            return False
-        return True
-
-    def _known_socket(self) -> Path:
-        """Where the keeper listens: it writes that down, because the run directory may have been set anew since."""
-        try:
-            return Path(msgspec.json.decode((self._settings.data_dir / "keeper.lock").read_bytes())["socket"])
-        except (OSError, msgspec.DecodeError, KeyError, TypeError):
-            return self._settings.run_dir / "keeper.sock"
-
-    def _start(self) -> None:
-        package = Path(pycloud.__file__).parent.parent
-        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "PYCLOUD_FAULT")}
-        with (self._settings.data_dir / "keeper.log").open("ab") as log_file:
-            self._child = subprocess.Popen(
-                self._settings.command,
-                env={**kept, "PYTHONPATH": str(package)},
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log_file,
-                start_new_session=True,
-            )
-
-    def _hint(self) -> str:
-        return f"see {self._settings.data_dir / 'keeper.log'}"
-
     def _hang_up(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        if self._line is not None:
+            self._line.socket.close()
+            self._line = None

@@ -13,11 +13,12 @@ from typing import Any
 from gevent.event import AsyncResult
 
 from pycloud.config import Config
-from pycloud.errors import KeeperError, StartFailed
+from pycloud.errors import RemoveFailed, StartFailed
 from pycloud.keeper import logs, protocol
 from pycloud.runtimes import Exit, Found, Order, Phase, Started
 from pycloud.runtimes.environment import session_environment
-from pycloud.runtimes.keeper_link import KeeperLink, KeeperSettings, Message, Refusal
+from pycloud.runtimes.keeper_home import KeeperSettings
+from pycloud.runtimes.keeper_link import KeeperLink, Message, Refusal
 
 #: Why nobody knows the exit code of a session that the keeper has no record of.
 GONE = "the keeper's record of it is gone"
@@ -33,19 +34,13 @@ class ScriptRuntime:
     def __init__(self, config: Config, cloud: str, nofile: int) -> None:
         self._config, self._cloud = config, cloud
         self._ends: dict[str, AsyncResult] = {}
-        self._link = KeeperLink(KeeperSettings(config.data_dir, config.run_dir, config.log_bytes, nofile))
+        self._link = KeeperLink(KeeperSettings(config.data_dir, config.log_bytes, nofile))
         self._link.on_event = self._on_event
         self._link.on_new = self._catch_up
 
     def open(self) -> None:
         """Find the keeper or start one. Raises KeeperError."""
         self._link.open()
-        spoken = self._link.call(protocol.HELLO, version=protocol.VERSION)["version"]
-        if spoken != protocol.VERSION:
-            raise KeeperError(
-                f"the keeper of {self._config.data_dir} speaks version {spoken} of its protocol, this daemon only "
-                f"{protocol.VERSION}: use the version of PyCloud that started it until its sessions have ended"
-            )
 
     def close(self) -> None:
         """Hang up; the keeper and its sessions go on."""
@@ -62,12 +57,13 @@ class ScriptRuntime:
 
     def start(self, order: Order) -> Started:
         """Start a script. Raises StartFailed with the system's reason."""
+        fields = self._start_fields(order)
         self._expect(order.session)
         try:
-            reply = self._link.call(protocol.START, **self._start_fields(order))
+            reply = self._link.call(protocol.START, **fields)
         except Refusal as refusal:
             self._ends.pop(order.session, None)
-            raise StartFailed(refusal.message) from refusal
+            raise StartFailed(refusal.message, passing=refusal.passing) from refusal
         return Started(reply["port"], reply["started"])
 
     def note(self, session: str, note: Mapping[str, Any]) -> None:
@@ -83,8 +79,11 @@ class ScriptRuntime:
         return exit_
 
     def stop(self, session: str, grace: float, note: Mapping[str, Any]) -> bool:
-        """End the session and delete what it left; True when it was there."""
-        return bool(self._link.call(protocol.STOP, session=session, grace=grace, note=note)["found"])
+        """End the session and delete what it left; True when it was there. Raises RemoveFailed."""
+        try:
+            return bool(self._link.call(protocol.STOP, session=session, grace=grace, note=note)["found"])
+        except Refusal as refusal:
+            raise RemoveFailed(refusal.message) from refusal
 
     def forget(self, session: str) -> None:
         """Delete all that is left of it."""
@@ -117,8 +116,7 @@ class ScriptRuntime:
     def _environment(self, order: Order) -> dict[str, str]:
         user = {}
         if self._config.run_as:
-            home = pwd.getpwnam(self._config.run_as).pw_dir
-            user = {"HOME": home, "USER": self._config.run_as}
+            user = {"HOME": _home_of(self._config.run_as), "USER": self._config.run_as}
         identity = {
             "PYCLOUD_SESSION": order.session,
             "PYCLOUD_CLOUD": self._cloud,
@@ -140,11 +138,20 @@ class ScriptRuntime:
 
     def _catch_up(self) -> None:
         """After a new line to the keeper: sessions may have ended unheard, or be gone altogether."""
+        # Asked for before the list is: what is started meanwhile may not be in it yet.
+        waited_for = list(self._ends)
         known = {entry["session"]: entry for entry in self._link.call(protocol.LIST)["sessions"]}
-        for session in list(self._ends):
+        for session in waited_for:
             exit_ = _exit(known[session]) if session in known else Exit(None, GONE, time())
             if exit_ is not None:
                 self._settle(session, exit_)
+
+
+def _home_of(user: str) -> str:
+    try:
+        return pwd.getpwnam(user).pw_dir
+    except KeyError:  # it was there when the daemon started
+        raise StartFailed(f"cannot run as {user!r}: this host has no such user") from None
 
 
 def _found(entry: Message) -> Found:

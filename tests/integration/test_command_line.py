@@ -5,6 +5,7 @@ Detaching and what one does with a running daemon is in ``test_detaching``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,6 +17,8 @@ import psutil
 import pytest
 
 import pycloud
+from pycloud.errors import ConfigError
+from pycloud.identity import cloud_id
 from tests.support.command_line import ROOT, CommandLine, command_line, is_alive
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
@@ -66,6 +69,11 @@ def test_check_config(cli: CommandLine, tmp_path: Path) -> None:
         (["--config", "/nowhere.toml"], "flag --config: there is no file /nowhere.toml"),
         (["--runtime", "docker"], "this version has no docker runtime"),
         (["--daemon", "--runtime", "docker"], "this version has no docker runtime"),
+        (
+            ["--redis", "redis://:secret@h?decode_responses=1"],
+            "flag --redis: the option 'decode_responses' of the Redis",
+        ),
+        (["--check-config", "--redis", "redis://h?socket_timeout=abc"], "the option 'socket_timeout' of the Redis URL"),
         (["--redis", "redis://:secret@h/3"], "Redis pub/sub ignores database numbers"),
     ],
 )
@@ -127,6 +135,56 @@ def test_a_data_directory_that_cannot_be_made(cli: CommandLine, tmp_path: Path) 
     done = cli.run("--daemon", "--log-file", str(tmp_path / "file" / "log"))
     assert done.returncode == 1
     assert "cannot write the log file" in done.stderr
+
+
+def test_a_disk_that_is_full_from_the_start(cli: CommandLine, small_disk: Path) -> None:
+    data = small_disk / "data"
+    data.mkdir()
+    with (small_disk / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    done = cli.run("--data-dir", str(data), "--run-dir", str(cli.data))
+    assert done.returncode == 1
+    assert done.stderr == f"pycloud: cannot write {data}/lock: No space left on device\n"
+
+
+def test_an_id_that_is_no_text(cli: CommandLine, tmp_path: Path) -> None:
+    cli.data.mkdir()
+    (cli.data / "cloud-id").write_bytes(b"\xff\xfe\n")
+    with pytest.raises(ConfigError, match="does not hold a cloud's id"):
+        cloud_id(cli.data)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams(cli: CommandLine, closed: str) -> None:
+    environ = cli.environ | {"REPORT": str(cli.report)}
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", *cli.command("--daemon")]
+    assert subprocess.run(command, env=environ, timeout=60, check=False).returncode == 0
+    fds = dict(cli.reported()["fds"])  # type: ignore[call-overload]
+    log = str(cli.data / "pycloud.log")
+    assert (fds["0"], fds["1"], fds["2"]) == ("/dev/null", log, log)
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", *cli.command("--stop")]
+    assert subprocess.run(command, env=environ, timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_another_user_is_told_that_he_may_not_look(cli: CommandLine, tmp_path: Path) -> None:
+    for path in (tmp_path, *list(tmp_path.parents)[:2]):
+        path.chmod(path.stat().st_mode | 0o011)
+    cli.start()
+    # Once as root, which loads all that it needs: the other user may not even be able to read this Python.
+    program = (
+        "import contextlib, io, os, sys; from pycloud.app import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()): main(['--status'])\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(main(sys.argv[1:]))\n"
+    )
+    for action, code in (("--status", 4), ("--stop", 1)):
+        command = [sys.executable, "-c", program, action]
+        done = subprocess.run(command, env=cli.environ, capture_output=True, text=True, timeout=60, check=False)
+        said = f"pycloud: may not look at {cli.pid_file}: it belongs to another user (try sudo)\n"
+        assert (done.returncode, done.stderr) == (code, said)
+    assert cli.run("--status").returncode == 0
+    assert cli.run("--stop").returncode == 0
 
 
 def test_a_log_that_is_moved_away_is_opened_anew(cli: CommandLine, tmp_path: Path) -> None:

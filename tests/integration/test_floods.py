@@ -120,10 +120,7 @@ def test_an_idle_cloud_with_a_thousand_sessions(
         requester.publish("create", {"id": f"idle{number}", "script": SLEEP})
     for number in range(1000):
         assert requester.answers("create", f"idle{number}", timeout=60)
-    shares = {}
-    for name, pid in (("daemon", daemon.pid), ("keeper", daemon.keeper_pid)):
-        process = psutil.Process(pid)
-        shares[name] = busy_share(process)
+    shares = busy_shares({"daemon": psutil.Process(daemon.pid), "keeper": psutil.Process(daemon.keeper_pid)})
     print(", ".join(f"{name} {share:.3%} of a core" for name, share in shares.items()))
     assert shares["daemon"] < 0.01
     assert shares["keeper"] < 0.005
@@ -133,13 +130,13 @@ def test_an_idle_cloud_with_a_thousand_sessions(
     daemon.stop()
 
 
-def busy_share(process: psutil.Process, seconds: float = 5.0) -> float:
-    """The share of one core that a process uses over some time."""
+def busy_shares(processes: dict[str, psutil.Process], seconds: float = 5.0) -> dict[str, float]:
+    """The share of one core that each process uses over some time."""
 
-    def used() -> float:
+    def used(process: psutil.Process) -> float:
         times = process.cpu_times()
         return float(times.user + times.system)
 
-    began, before = time.monotonic(), used()
+    began, before = time.monotonic(), {name: used(process) for name, process in processes.items()}
     wait_until(lambda: time.monotonic() - began > seconds, seconds * 2)
-    return (used() - before) / (time.monotonic() - began)
+    return {name: (used(process) - before[name]) / (time.monotonic() - began) for name, process in processes.items()}

@@ -35,10 +35,11 @@ Message = dict[str, Any]
 class KeeperRefusal(Exception):
     """The keeper answered with an error."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, passing: bool = False) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.passing = passing
 
 
 def new_session() -> str:
@@ -272,7 +273,10 @@ def write_journal(k: KeeperProcess, session: str, *lines: Message, torn: bytes =
 
 def python(body: str) -> str:
     """A script for this Python."""
-    return f"#!{sys.executable}\n" + textwrap.dedent(body)
+    first = f"#!{sys.executable}\n"
+    if " " in sys.executable:  # the kernel would split that path
+        first = f'#!/usr/bin/env -S "{sys.executable}"\n'
+    return first + textwrap.dedent(body)
 
 
 def free_port() -> int:

@@ -212,6 +212,11 @@ def test_broken_toml_names_the_line(machine: Machine) -> None:
     assert "line 2" in machine.refusal()
 
 
+def test_toml_that_is_nested_too_deeply(machine: Machine) -> None:
+    machine.write(machine.own_file, "a = " + "[" * 100_000)
+    assert machine.refusal() == f"file {machine.own_file}: is nested too deeply"
+
+
 def test_unreadable_files(machine: Machine) -> None:
     machine.own_file.mkdir(parents=True)
     assert machine.refusal() == f"file {machine.own_file}: cannot be read: Is a directory"

@@ -29,8 +29,9 @@ if sys.argv[3] == "patched":
     from gevent import monkey
     monkey.patch_all(subprocess=False, os=False, signal=False)
 from pathlib import Path
+from pycloud.embedded.guard import Guard
 from pycloud.embedded.server import EmbeddedRedis
-with EmbeddedRedis(sys.argv[1], Path(sys.argv[2])) as server:
+with EmbeddedRedis(sys.argv[1], Path(sys.argv[2])) as server, Guard(server):
     print(server.pid, flush=True)
     time.sleep(600)
 """
@@ -203,3 +204,48 @@ def test_nothing_configured_and_nothing_there(url: str, tmp_path: Path, caplog: 
         assert second is None
     assert [message for message in caplog.messages if message.startswith("no Redis was configured")]
     assert len(caplog.messages) == 1
+
+
+def answers(url: str) -> bool:
+    with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0)) as client:
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
+@pytest.mark.parametrize("patched", ["patched", "plain"])
+def test_a_private_redis_that_dies_is_started_again(url: str, tmp_path: Path, patched: str) -> None:
+    command = [sys.executable, "-c", HOLDER, url, str(tmp_path), patched]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
+        try:
+            assert parent.stdout is not None
+            pid = int(parent.stdout.readline())
+            for _ in range(2):
+                with redis.Redis.from_url(url) as client:
+                    client.incr("count")
+                os.kill(pid, signal.SIGKILL)
+                wait_until(lambda pid=pid: is_gone(pid))  # type: ignore[misc]
+                wait_until(lambda: answers(url))
+                (server,) = psutil.Process(parent.pid).children()
+                pid = server.pid
+            with redis.Redis.from_url(url) as client:
+                assert client.get("count") == b"2"
+        finally:
+            parent.kill()
+    wait_until(lambda: is_gone(pid), message="the private Redis outlived its daemon")
+
+
+def test_it_says_once_that_it_cannot_start_it_again(url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = make_config(tmp_path, redis=url, embedded_redis=True)
+    with caplog.at_level("INFO"), private_redis(config, foreground=False, in_container=False) as server:
+        assert server is not None
+        works, server.server = server.server, Path("/bin/false")
+        os.kill(server.pid or 0, signal.SIGKILL)
+        wait_until(lambda: "cannot be started, will try on" in caplog.text)
+        server.server = works
+        wait_until(lambda: "runs again" in caplog.text)
+        assert answers(url)
+    assert [message.count("signal 9") for message in caplog.messages if "has died" in message] == [1]
+    assert caplog.text.count("cannot be started") == 1
+    assert not answers(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,36 @@ def test_parse_redis_url() -> None:
     assert parse_redis_url("redis://[::1]:1").host == "::1"
     assert parse_redis_url("unix:///run/r.sock?password=x").path == "/run/r.sock"
     assert parse_redis_url("unix:///run/r.sock?password=x").password == "x"
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("redis://h?decode_responses=True", "'decode_responses' of the Redis URL is not taken; there are db, user"),
+        ("redis://h?protocol=3", "'protocol' of the Redis URL is not taken"),
+        ("redis://h?retry_on_timeout=yes", "'retry_on_timeout' of the Redis URL is not taken"),
+        ("redis://h?socket_timeout=abc", "'socket_timeout' of the Redis URL is not taken"),
+        ("redis://h?health_check_interval=", "'health_check_interval' of the Redis URL is not taken"),
+        ("redis://h?db=1&db=2", "'db' of the Redis URL must have one value"),
+        ("redis://h?password=", "'password' of the Redis URL must have one value"),
+        ("redis://h?ssl_ca_certs=/ca.pem", "'ssl_ca_certs' of the Redis URL needs rediss://"),
+        ("rediss://h?ssl_cert_reqs=secret", "'ssl_cert_reqs' of the Redis URL must be one of none, optional, required"),
+        ("rediss://h?ssl_check_hostname=1", "'ssl_check_hostname' of the Redis URL must be one of true, false"),
+    ],
+)
+def test_options_that_are_refused(url: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as caught:
+        parse_redis_url(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_options_that_are_taken_are_understood_by_the_library_too() -> None:
+    options = "username=me&password=p%40ss&db=2&ssl_ca_certs=/ca.pem&ssl_cert_reqs=none&ssl_check_hostname=false"
+    parts = parse_redis_url(f"rediss://h?{options}")
+    assert (parts.username, parts.password, parts.database) == ("me", "p@ss", 2)
+    connection = redis.ConnectionPool.from_url(f"rediss://h?{options}").make_connection()
+    assert (connection.username, connection.password, connection.db) == ("me", "p@ss", 2)
+    assert (connection.ca_certs, connection.check_hostname) == ("/ca.pem", False)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,22 @@ def test_a_fast_writers_log_is_bounded(tmp_path: Path) -> None:
         c.event(session)
         wait_until(lambda: log.stat().st_blocks * 512 <= keep + 8192)
         assert log.stat().st_size > 6 * keep
+
+
+def test_a_log_that_was_quiet_for_long_has_no_head_start(tmp_path: Path) -> None:
+    keep = 1 << 20
+    with keeper(tmp_path / "data", log_bytes=keep) as k, k.client() as c:
+        go = tmp_path / "go"
+        session = c.start(f"until [ -e {go} ]; do sleep 0.05; done; exec yes\n")
+        log = k.data / "logs" / f"{session}.log"
+        with pytest.raises(AssertionError):  # it takes time to become quiet
+            wait_until(lambda: log.stat().st_size, timeout=3)
+        go.touch()
+        wait_until(lambda: log.stat().st_size)
+        first = time.monotonic()
+        wait_until(lambda: log.stat().st_blocks * 512 < log.stat().st_size, timeout=20)
+        # It used to be up to ten seconds; generous, for a machine that has other work to do.
+        assert time.monotonic() - first < 5
 
 
 def test_three_hundred_at_once_leave_nothing(k: KeeperProcess, c: Client) -> None:

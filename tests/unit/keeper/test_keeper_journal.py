@@ -163,3 +163,17 @@ def test_entries_cannot_be_changed_by_accident() -> None:
     entry = fold(SESSION, [{"starting": 1.0, "port": 1, "record": {}}])
     with pytest.raises(dataclasses.FrozenInstanceError):
         entry.port = 2  # type: ignore[misc, union-attr]
+
+
+def test_what_was_deleted_is_not_waited_for(tmp_path: Path) -> None:
+    book = Book(tmp_path)
+    book.open(SESSION, {"starting": 1.0, "port": 1, "record": {}})
+    assert not book.unwritten
+    tmp_path.joinpath("elsewhere").mkdir()
+    book.path(SESSION).rename(tmp_path / "elsewhere" / "journal")
+    book.record(SESSION, {"ended": 2.0, "exit_code": 7, "reason": None}, now=100.0)
+    assert not book.unwritten
+    (tmp_path / "elsewhere" / "journal").rename(book.path(SESSION))
+    assert book.unwritten
+    book.tick(200.0)
+    assert not book.unwritten

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.keeper import logs, sweeper
-from pycloud.keeper.sweeper import LATEST, SOONEST, Sweeper, next_delay
+from pycloud.keeper import inotify, logs
+from pycloud.keeper.inotify import Watches
+from pycloud.keeper.sweeper import LATEST, SOONEST, UNWATCHED, Sweeper, next_delay
 
 KEEP = 64 * 1024
 
@@ -105,38 +107,100 @@ def test_a_log_is_new_and_private(tmp_path: Path) -> None:
         logs.create(tmp_path / "log")
 
 
-@given(st.floats(SOONEST, 60), st.integers(-1000, 1 << 40), st.integers(1, 1 << 40))
-def test_the_next_sweep_is_within_bounds(elapsed: float, growth: int, keep: int) -> None:
+@given(st.floats(SOONEST, 60), st.integers(1, 1 << 40), st.integers(1, 1 << 40))
+def test_the_next_look_is_within_bounds(elapsed: float, growth: int, keep: int) -> None:
     assert SOONEST <= next_delay(elapsed, growth, keep) <= LATEST
 
 
-def test_the_next_sweep_follows_the_growth() -> None:
-    assert next_delay(10, 0, KEEP) == LATEST
-    assert next_delay(1, 0, KEEP) == 2
-    assert next_delay(10, KEEP, KEEP) == 2.5
-    assert next_delay(1, 100 * KEEP, KEEP) == SOONEST
-    assert next_delay(4, KEEP // 4, KEEP) == 4
+def test_the_next_look_follows_the_growth() -> None:
+    assert next_delay(1, 1, KEEP) == LATEST
+    assert next_delay(0.1, 1, KEEP) == 0.2
+    assert next_delay(0.2, KEEP // 2, KEEP) == 0.1
+    assert next_delay(0.25, 100 * KEEP, KEEP) == SOONEST
 
 
-def test_no_session_no_sweep(tmp_path: Path) -> None:
-    logged = Sweeper(lambda session: tmp_path / session, KEEP)
-    assert logged.due() is None
-    logged.add("s", now=5.0)
-    assert logged.due() == 5.0 + SOONEST
+@pytest.fixture
+def watches() -> Iterator[Watches]:
+    """The kernel's watches."""
+    made = Watches()
+    yield made
+    made.close()
+
+
+def ready(watches: Watches) -> bool:
+    """Whether a selector would say so now."""
+    return bool(select.select([watches.descriptor], [], [], 0)[0])
+
+
+def test_a_quiet_log_costs_nothing_and_is_heard_at_once(tmp_path: Path, watches: Watches) -> None:
+    swept = Sweeper(lambda session: tmp_path / session, KEEP, watches, clock=lambda: 100.0)
+    assert swept.due() is None
+    write(tmp_path / "s", b"")
+    swept.add("s", now=5.0)
+    assert swept.due() is None
+    assert not ready(watches)
     write(tmp_path / "s", b"x" * 10 * KEEP)
-    logged.tick(now=5.5)
+    assert ready(watches)
+    swept.woken(0)
+    assert swept.due() == 100.0 + SOONEST
+    swept.tick(100.0 + SOONEST)
     assert used(tmp_path / "s") <= KEEP + 4096
+    # It grew: looked at again, until a look finds nothing new.
+    due = swept.due()
+    assert due is not None
+    swept.tick(due)
+    assert swept.due() is None
     write(tmp_path / "s", b"x" * 10 * KEEP)
-    logged.discard("s")
+    assert ready(watches)
+    swept.discard("s")
     assert used(tmp_path / "s") <= KEEP + 4096
-    assert logged.due() is None
+    swept.woken(0)
+    assert swept.due() is None
 
 
-def test_idle_logs_are_looked_at_rarely(tmp_path: Path) -> None:
-    logged = Sweeper(lambda session: tmp_path / session, KEEP)
-    logged.add("without a file", now=0.0)
+def test_what_is_there_already_is_bounded_too(tmp_path: Path, watches: Watches) -> None:
+    write(tmp_path / "s", b"x" * 10 * KEEP)
+    swept = Sweeper(lambda session: tmp_path / session, KEEP, watches)
+    swept.add("s", now=5.0)
+    assert swept.due() == 5.0 + SOONEST
+    swept.tick(5.0 + SOONEST)
+    assert used(tmp_path / "s") <= KEEP + 4096
+
+
+def test_only_what_grows_is_looked_at(tmp_path: Path, watches: Watches) -> None:
+    swept = Sweeper(lambda session: tmp_path / session, KEEP, watches, clock=lambda: 0.0)
+    for name in ("quiet", "loud", "missing"):
+        if name != "missing":
+            write(tmp_path / name, b"")
+        swept.add(name, now=0.0)
+    write(tmp_path / "loud", b"x")
+    swept.woken(0)
     now = 0.0
     for _ in range(20):
-        now = logged.due() or 0.0
-        logged.tick(now)
-    assert logged.due() == now + sweeper.LATEST
+        write(tmp_path / "loud", b"x")
+        now = swept.due() or 0.0
+        swept.tick(now)
+    assert swept.due() == pytest.approx(now + LATEST)
+
+
+@pytest.mark.parametrize("how", ["no watch", "no inotify"])
+def test_without_watches_it_looks_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    def refuse(result: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    made = Watches()
+    try:
+        monkeypatch.setattr(inotify, "_checked", refuse)
+        swept = Sweeper(lambda session: tmp_path / session, KEEP, made if how == "no watch" else Watches())
+        for name in ("a", "b"):
+            write(tmp_path / name, b"")
+            swept.add(name, now=5.0)
+        assert swept.due() == 5.0 + UNWATCHED
+        write(tmp_path / "b", b"x" * 10 * KEEP)
+        swept.tick(5.0 + UNWATCHED)
+        assert used(tmp_path / "b") <= KEEP + 4096
+        assert caplog.text.count("cannot look after") == 1
+    finally:
+        made.close()

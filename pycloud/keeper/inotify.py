@@ -1,0 +1,74 @@
+"""Tells when files are written to, at no cost while nobody writes: the kernel's inotify, with one shot per file.
+
+May touch: its own descriptor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from pathlib import Path
+
+_MODIFY, _OVERFLOW, _ONE_SHOT = 0x2, 0x4000, 0x80000000
+_EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name that follows
+_CHUNK = 64 * 1024
+
+#: Among the watches that ``fired``: the kernel could not keep up, so any may have.
+ANY = -1
+
+
+class Watches:
+    """``descriptor`` is readable when a file was written to; None where this user has too many of its kind already."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self.descriptor: int | None = None
+        try:
+            self.descriptor = _checked(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        except OSError as error:
+            self._why_not = error
+
+    def add(self, path: Path) -> int:
+        """Watch for the next write; the watch's number. Raises OSError, ENOSPC where the user has too many."""
+        if self.descriptor is None:
+            raise self._why_not
+        name, mask = os.fsencode(path), ctypes.c_uint32(_MODIFY | _ONE_SHOT)
+        return _checked(self._libc.inotify_add_watch(self.descriptor, name, mask))
+
+    def remove(self, watch: int) -> None:
+        """Watch no more. One that has fired, or whose file is gone, has removed itself."""
+        self._libc.inotify_rm_watch(self.descriptor, watch)
+
+    def fired(self) -> list[int]:
+        """The watches whose files were written to; ANY may be among them."""
+        found = []
+        while data := self._read():
+            at = 0
+            while at < len(data):
+                watch, mask, _cookie, length = _EVENT.unpack_from(data, at)
+                at += _EVENT.size + length
+                if mask & (_MODIFY | _OVERFLOW):
+                    found.append(ANY if mask & _OVERFLOW else watch)
+        return found
+
+    def close(self) -> None:
+        """Forget all."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+    def _read(self) -> bytes:
+        if self.descriptor is None:
+            return b""
+        try:
+            return os.read(self.descriptor, _CHUNK)
+        except BlockingIOError:
+            return b""
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
