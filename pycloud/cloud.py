@@ -251,7 +251,9 @@ class Cloud:
         self._living.discard(session.id)
         self._tell("session.exited", session)
         self._forget_later(session)
-        self.registry.announce([session])
+        # One that nobody was told of yet is recorded with its answer: a record proves that the answer was given.
+        if session.answered:
+            self.registry.announce([session])
 
     def _forget_later(self, session: Session) -> None:
         """An ended session is remembered for a while."""

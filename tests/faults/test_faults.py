@@ -59,7 +59,7 @@ def test_kills_with_every_request_published_once() -> None:
 
 
 def test_a_seed_that_nobody_chose() -> None:
-    clean(play(secrets.randbelow(1 << 31), 10, EVERY, GENTLE))
+    clean(play(secrets.randbelow(1 << 31), 5, EVERY, GENTLE))
 
 
 def test_without_faults_all_are_made_once_and_spread_evenly() -> None:

@@ -27,7 +27,7 @@ def subscribed(client: redis.Redis) -> bool:
 def test_more_reconnects_than_a_pool_has_connections(own_redis: RedisServer, daemon_on: DaemonOn) -> None:
     daemon = daemon_on(own_redis).start()
     with redis.Redis.from_url(own_redis.url) as client:
-        for _ in range(120):
+        for _ in range(105):
             client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
             wait_until(lambda: subscribed(client), 20, daemon.log)
 
