@@ -120,11 +120,7 @@ def test_an_idle_cloud_with_a_thousand_sessions(
         requester.publish("create", {"id": f"idle{number}", "script": SLEEP})
     for number in range(1000):
         assert requester.answers("create", f"idle{number}", timeout=60)
-    processes = {"daemon": psutil.Process(daemon.pid), "keeper": psutil.Process(daemon.keeper_pid)}
-    # The quietest of a few windows: a busy machine adds to what a process is charged, and never takes away from it.
-    windows = (busy_shares(processes) for _ in range(4))
-    shares = next((each for each in windows if each["daemon"] < 0.01 and each["keeper"] < 0.005), None)
-    shares = shares or busy_shares(processes)
+    shares = busy_shares({"daemon": psutil.Process(daemon.pid), "keeper": psutil.Process(daemon.keeper_pid)})
     print(", ".join(f"{name} {share:.3%} of a core" for name, share in shares.items()))
     assert shares["daemon"] < 0.01
     assert shares["keeper"] < 0.005
@@ -134,7 +130,7 @@ def test_an_idle_cloud_with_a_thousand_sessions(
     daemon.stop()
 
 
-def busy_shares(processes: dict[str, psutil.Process], seconds: float = 5.0) -> dict[str, float]:
+def busy_shares(processes: dict[str, psutil.Process], seconds: float = 8.0) -> dict[str, float]:
     """The share of one core that each process uses over some time."""
 
     def used(process: psutil.Process) -> float:
