@@ -11,6 +11,7 @@ from time import monotonic, time
 
 from pycloud.claiming import Claiming
 from pycloud.errors import OwnerAway
+from pycloud.keeper import faults
 from pycloud.ledger import Claim, Ledger
 from pycloud.messages import Event, RemoveRequest, RemoveResponse, StatusRequest, StatusResponse
 from pycloud.names import owner_of
@@ -40,6 +41,7 @@ class Absent:
         claim = self._claiming.claim(request, payload, replay=replay)
         if claim is None:
             return
+        faults.point("absent.claimed")
         # Our own are all in memory: what is not there is not.
         ours = owner_of(request.session) == self._cloud
         record = {} if ours else self._registry.session(request.session)

@@ -1,6 +1,7 @@
 """Who may answer a request: claimed in Redis first, by everybody but an owner who is sure of itself.
 
 Also what follows where there is nothing to carry out: a stored answer is published again, a conflict or another refusal
+from pycloud.names import owner_of
 is answered.
 """
 
@@ -13,6 +14,7 @@ from pycloud.decoding import Refused
 from pycloud.errors import Abandoned, IdConflict, RequestError
 from pycloud.ledger import Claim, Ledger, Verdict
 from pycloud.messages import CreateRequest, ErrorBody, Request, StatusRequest, refusal
+from pycloud.names import owner_of
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class Claiming:
         self, kind: type[Request], id_: str, session: str, digest: str, payload: bytes, replay: float | None
     ) -> Claim | None:
         claim = Claim(kind.op, id_, digest)
-        verdict, age = self._ledger.claim(claim, payload)
+        verdict, age = self._ledger.claim(claim, payload, ours=owner_of(session) == self._cloud)
         if verdict is Verdict.CLAIMED:
             return claim
         if verdict is Verdict.ABANDONED:

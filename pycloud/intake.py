@@ -42,9 +42,9 @@ class Intake:
         """A request that was published for this cloud alone."""
         self._take(decode_direct, payload, Heard.DIRECTLY)
 
-    def take_lapsed(self, op: str, payload: bytes) -> None:
-        """A request that was claimed by a cloud which fell silent."""
-        self._take(partial(decode_request, op), payload, Heard.LAPSED)
+    def take_lapsed(self, op: str, payload: bytes, *, ours: bool) -> None:
+        """A request that was claimed by a cloud which fell silent; ``ours``: by an earlier daemon of this cloud."""
+        self._take(partial(decode_request, op), payload, Heard.LAPSED_OURS if ours else Heard.LAPSED)
 
     def take_unclaimed(self, kept: Kept) -> None:
         """A request that nobody claimed who was expected to."""

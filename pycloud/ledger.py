@@ -83,6 +83,19 @@ class Given:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """A request whose claim ran out unanswered. ``payload`` is None where it has expired.
+
+    ``ours``: this very cloud had claimed it.
+    """
+
+    op: str
+    id: str
+    payload: bytes | None
+    ours: bool
+
+
 class Ledger:
     """Claims and answers, as made by cloud ``cloud``. ``remember`` is how long (s) ended sessions are kept."""
 
@@ -97,13 +110,13 @@ class Ledger:
         self._replay = load_script("replay")
         self._grant = load_script("grant")
 
-    def claim(self, claim: Claim, payload: bytes) -> tuple[Verdict, float]:
-        """Try to claim a request; ``payload`` is kept for whoever has to take over.
+    def claim(self, claim: Claim, payload: bytes, *, ours: bool = False) -> tuple[Verdict, float]:
+        """Try to claim a request; ``payload`` is kept for whoever has to take over. ``ours``: its session is ours.
 
         Where it is answered also how long ago (s) that was.
         """
         who = (claim.member, claim.token, self._cloud, claim.digest)
-        args = (*who, payload, LEASE, ANSWER_LIFE, MOST_TAKE_OVERS, self._bus.run_id)
+        args = (*who, payload, LEASE, ANSWER_LIFE, MOST_TAKE_OVERS, self._bus.run_id, int(ours))
         verdict, age = self._bus.run(self._claim, self._claim_keys(claim), args)
         return Verdict(verdict.decode()), age / 1000
 
@@ -121,14 +134,16 @@ class Ledger:
         """Whether each request (op and id) is claimed or answered."""
         return [bool(found) for found in self._bus.call_many([("EXISTS", self._request_key(*r)) for r in requests])]
 
-    def lapsed(self) -> list[tuple[str, str, bytes | None]]:
-        """Requests that nobody finished: op, id and payload (None where it has expired)."""
+    def lapsed(self) -> list[Lapsed]:
+        """Requests that nobody finished."""
         members = [
             bytes(member).decode() for member in self._bus.run(self._lapsed, [self._names.claims_key], [MOST_LAPSED])
         ]
         requests = [member.partition(":")[::2] for member in members]
-        payloads = self._bus.call_many([("HGET", self._request_key(*request), "payload") for request in requests])
-        return [(op, id_, payload) for (op, id_), payload in zip(requests, payloads, strict=True)]
+        keys = [self._request_key(*request) for request in requests]
+        found = self._bus.call_many([("HMGET", key, "payload", "cloud") for key in keys])
+        own = self._cloud.encode()
+        return [Lapsed(*request, payload, who == own) for request, (payload, who) in zip(requests, found, strict=True)]
 
     def forget_claim(self, op: str, request_id: str) -> None:
         """A claim whose request has expired: nobody can carry it out any more."""

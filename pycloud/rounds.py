@@ -49,11 +49,11 @@ class Rounds:
         if monotonic() < self._pause_until:
             return
         ledger, claims = self._cloud.ledger, self._cloud.claiming.claims
-        for op, request_id, payload in ledger.lapsed():
-            if payload is None:
-                ledger.forget_claim(op, request_id)
-            elif not claims.holds(op, request_id):
-                self._intake.take_lapsed(op, payload)
+        for lapsed in ledger.lapsed():
+            if lapsed.payload is None:
+                ledger.forget_claim(lapsed.op, lapsed.id)
+            elif not claims.holds(lapsed.op, lapsed.id):
+                self._intake.take_lapsed(lapsed.op, lapsed.payload, ours=lapsed.ours)
 
     def _repeat(self, seconds: float, duty: Callable[[], None]) -> None:
         while True:

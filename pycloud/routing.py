@@ -38,6 +38,7 @@ class Heard(Enum):
     REPEATED = "a request channel, again"
     DIRECTLY = "the direct channel"
     LAPSED = "the lapsed claims"  # its claimant fell silent; all clouds look at these
+    LAPSED_OURS = "our lapsed claims"  # its claimant was this cloud: after a restart of Redis nobody else may finish it
     LEFT = "standby"  # nobody had claimed it in time
     LEFT_TO_US = "standby, as the next"  # the same, and we are the next to try
     REPEAT_LEFT_TO_US = "standby, as the next, again"  # a repeat that the first one may not have answered
@@ -46,6 +47,9 @@ class Heard(Enum):
     def replay(self) -> float | None:
         """For how long (s) a stored answer must not have been published again for us to do so; None: we do not."""
         return {Heard.REPEATED: 0.0, Heard.DIRECTLY: 0.0, Heard.REPEAT_LEFT_TO_US: 1.0}.get(self)
+
+
+LAPSED = (Heard.LAPSED, Heard.LAPSED_OURS)
 
 
 class Router:
@@ -60,7 +64,7 @@ class Router:
 
     def route(self, item: Request | Refused, payload: bytes, heard: Heard, round_: int = 0) -> None:
         """Do what there is to do. Never waits."""
-        known = heard in (Heard.PUBLISHED, Heard.LAPSED) and self._repeats.heard(_op(item), item.id)
+        known = heard in (Heard.PUBLISHED, *LAPSED) and self._repeats.heard(_op(item), item.id)
         if heard is Heard.PUBLISHED and known:
             heard = Heard.REPEATED
         if isinstance(item, LogsRequest):
@@ -92,7 +96,7 @@ class Router:
             self._standby.keep(place, item, payload, repeat=True, patient=True)
             return
         first = place == 0 and self._view.sure(now)
-        if first or heard in (Heard.DIRECTLY, Heard.LEFT_TO_US, Heard.REPEAT_LEFT_TO_US):
+        if first or heard in (Heard.DIRECTLY, Heard.LAPSED_OURS, Heard.LEFT_TO_US, Heard.REPEAT_LEFT_TO_US):
             self.spawn(act)
         elif heard is not Heard.LAPSED:
             self._standby.keep(place, item, payload, round_, repeat=heard is Heard.REPEATED)
@@ -124,7 +128,7 @@ class Router:
         return place, partial(self._create, request, payload, heard)
 
     def _create(self, request: CreateRequest, payload: bytes, heard: Heard) -> None:
-        if heard is Heard.LAPSED:
+        if heard in LAPSED:
             log.warning("taking over create %.80r: the cloud that claimed it fell silent", request.id)
         if not self._cloud.create(request, payload, replay=heard.replay):
             # We are full after all, and so may the others be who come next: whoever comes first then answers that.

@@ -10,13 +10,15 @@
 --                               response once it is answered, and
 --                               answered ms of Redis' clock at which it was
 -- KEYS[2]  claims         sorted set: OP:ID of what is claimed and not answered, by lease
--- ARGV     member (OP:ID), token, cloud, digest, payload, lease (ms), life of the key (ms), most take-overs, run
+-- ARGV     member (OP:ID), token, cloud, digest, payload, lease (ms), life of the key (ms), most take-overs, run,
+--          whether the request is about a session of this very cloud (1 or 0)
 --
 -- Returns {verdict, age}: claimed, abandoned (claimed too, but only to say so), held (by a living claim), conflict (the
 -- id was used with another payload), or answered: then how many ms ago that was.
 --
 -- A claim from an earlier run of Redis may be one that was answered since and came back with an old snapshot: it is
--- finished by the cloud that made it, or by nobody.
+-- finished by the cloud that made it, or by the owner of the session that it is about (who knows what became of that),
+-- or by nobody.
 local member, token, cloud, digest, payload, run = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[9]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -27,7 +29,7 @@ if was[1] and was[1] ~= digest then return {'conflict', 0} end
 if was[5] then return {'answered', now - (was[8] or 0)} end
 if was[1] and was[2] ~= token then
   if tonumber(was[3]) > now then return {'held', 0} end
-  if was[7] ~= run and was[6] ~= cloud then return {'held', 0} end
+  if was[7] ~= run and was[6] ~= cloud and ARGV[10] ~= '1' then return {'held', 0} end
   taken = taken + 1
 end
 

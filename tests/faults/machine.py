@@ -5,6 +5,7 @@ Reads only. Nothing here asks a cloud.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Machine:
     """Everything by session id. ``records`` are the hashes, ``listed`` the sorted set of all sessions.
 
     ``owned``: the set of each cloud's sessions, by cloud. ``claims``: requests claimed and never answered.
-    ``committed``: the session that Redis holds as the answer to a create, for the requests of living processes.
+    ``committed``: the answer to a create that Redis holds, for the requests of living processes and of records.
     """
 
     processes: Mapping[str, list[Process]]
@@ -46,24 +47,32 @@ class Machine:
     committed: Mapping[str, str]
 
 
+    @property
+    def answered(self) -> frozenset[str]:
+        """The sessions that Redis holds as the answer to their create, whether or not anybody heard it."""
+        answers = (json.loads(answer) for answer in self.committed.values() if answer)
+        return frozenset(answer["id"] for answer in answers if answer["id"])
+
+
 def look(data: Mapping[str, Path], client: redis.Redis) -> Machine:
     """The state of things now. ``data``: the data directory of each cloud, by cloud id."""
     found = processes(data.keys())
-    requests = sorted({process.request for group in found.values() for process in group})
-    answers = [client.hget(f"{NAMESPACE}:request:create:{request}", "response") for request in requests]
     keys = sorted(_text(key) for key in client.scan_iter(f"{NAMESPACE}:session:*", count=1000))
     with client.pipeline(transaction=False) as pipe:
         for key in keys:
             pipe.hgetall(key)
-        hashes = pipe.execute() if keys else []
+        hashes = [_texts(fields) for fields in pipe.execute()] if keys else []
+    requests = {process.request for group in found.values() for process in group}
+    requests |= {fields["request"] for fields in hashes if "request" in fields}
+    answers = {request: client.hget(f"{NAMESPACE}:request:create:{request}", "response") for request in requests}
     return Machine(
         processes=found,
         paths=paths(data.values()),
-        records={key.rpartition(":")[2]: _texts(fields) for key, fields in zip(keys, hashes, strict=True)},
+        records={key.rpartition(":")[2]: fields for key, fields in zip(keys, hashes, strict=True)},
         listed=frozenset(map(_text, client.zrange(f"{NAMESPACE}:sessions", 0, -1))),
         owned={cloud: frozenset(map(_text, client.smembers(f"{NAMESPACE}:sessions:{cloud}"))) for cloud in data},
         claims=tuple(map(_text, client.zrange(f"{NAMESPACE}:claims", 0, -1))),
-        committed={request: _text(answer or b"") for request, answer in zip(requests, answers, strict=True)},
+        committed={request: _text(answer or b"") for request, answer in answers.items()},
     )
 
 

@@ -174,11 +174,11 @@ def _orphans(record: Record, machine: Machine) -> Violations:
         if session in record.told:
             continue
         request = group[0].request
-        if f'"{session}"' in machine.committed.get(request, ""):
+        if session in machine.answered:
             record.notes["sessions whose answer was published while we could not hear"] += 1
             continue
         yield Violation("orphan", session, f"pid {group[0].pid} lives, made for {request}, and nobody was told of it")
-    strangers = machine.paths.keys() - machine.processes.keys() - record.told.keys()
+    strangers = machine.paths.keys() - machine.processes.keys() - record.told.keys() - machine.answered
     for session in sorted(strangers):
         yield Violation("left behind", session, f"nobody was told of it, and there is {machine.paths[session][0]}")
 
@@ -204,6 +204,7 @@ def _list(record: Record, machine: Machine) -> Violations:
     there = machine.processes.keys() | {
         session for session in record.told if session in machine.paths and record.fate(session) != "removed"
     }
+    there |= machine.answered & machine.paths.keys() - record.told.keys()
     places = {"list of all": machine.listed, "records": machine.records.keys()}
     places["lists of the clouds"] = frozenset().union(*machine.owned.values())
     for place, named in places.items():

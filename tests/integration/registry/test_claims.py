@@ -9,7 +9,7 @@ import redis
 
 from pycloud import ledger as ledger_module
 from pycloud.answers import create_response
-from pycloud.ledger import Claim, Outcome, Verdict
+from pycloud.ledger import Claim, Lapsed, Outcome, Verdict
 from tests.support.shared import NAMES, A, B, C, D, Shared, again, claim_of, lapse, response, session_for
 from tests.support.waiting import wait_until
 
@@ -62,7 +62,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_its_first_holder_answers_nothing
     clouds[A].ledger.claim(claim, b"the payload")
     assert clouds[B].ledger.lapsed() == []
     lapse(client, claim)
-    assert clouds[B].ledger.lapsed() == [("create", claim.id, b"the payload")]
+    assert clouds[B].ledger.lapsed() == [Lapsed("create", claim.id, b"the payload", ours=False)]
     taken = again(claim)
     assert clouds[B].ledger.claim(taken, b"the payload") == (Verdict.CLAIMED, 0)
     clouds[A].ledger.renew([claim])
@@ -103,7 +103,7 @@ def test_a_lease_runs_out_by_itself(
     monkeypatch.setattr(ledger_module, "LEASE", 50)
     claim = claim_of()
     clouds[A].ledger.claim(claim, b"p")
-    wait_until(lambda: clouds[B].ledger.lapsed() == [("create", claim.id, b"p")])
+    wait_until(lambda: clouds[B].ledger.lapsed() == [Lapsed("create", claim.id, b"p", ours=False)])
     assert clouds[B].ledger.claim(again(claim), b"p")[0] is Verdict.CLAIMED
 
 
@@ -153,6 +153,17 @@ def test_a_claim_from_an_earlier_run_is_finished_by_its_holder_only(
         shared.bus.run_id = "run2"
     assert clouds[B].ledger.claim(again(claim), b"p")[0] is Verdict.HELD
     assert clouds[A].ledger.claim(again(claim), b"p")[0] is Verdict.CLAIMED, "its cloud, started again"
+
+
+def test_a_claim_from_an_earlier_run_is_finished_by_the_owner_of_what_it_is_about(
+    clouds: dict[str, Shared], client: redis.Redis
+) -> None:
+    claim = claim_of()
+    clouds[A].ledger.claim(claim, b"p")
+    lapse(client, claim)
+    assert [lapsed.ours for cloud in (A, B) for lapsed in clouds[cloud].ledger.lapsed()] == [True, False]
+    clouds[B].bus.run_id = "run2"
+    assert clouds[B].ledger.claim(again(claim), b"p", ours=True)[0] is Verdict.CLAIMED
 
 
 def test_a_claim_given_back_is_for_the_next(clouds: dict[str, Shared], client: redis.Redis) -> None:
