@@ -7,6 +7,8 @@ DATA := .pycloud
 # How long "make chaos" goes on, and more of its flags, e.g. FLAGS="--seed 7 --faults kills".
 SECONDS := 600
 FLAGS :=
+# How many processes share the tests that "make test" runs.
+WORKERS := 4
 
 .DEFAULT_GOAL := help
 .PHONY: help run test chaos check clean system-packages
@@ -29,8 +31,13 @@ run: $(VENV)/.for-run
 	@echo
 	@exec $(BIN)/python -m pycloud.app --data-dir $(DATA)
 
+# Most of them wait most of the time, so there are more workers than processors. Each takes a file at a time, in order:
+# those of tests/unit, which are quick, come last and fill the gaps. What measures runs alone after that.
 test: system-packages $(VENV)/.for-work
-	$(BIN)/python -m pytest
+	@failed=0; \
+	$(BIN)/python -m pytest -m "not alone" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder || failed=1; \
+	$(BIN)/python -m pytest -m alone || failed=1; \
+	exit $$failed
 
 chaos: system-packages $(VENV)/.for-work
 	$(BIN)/python -m tests.faults.chaos --seconds $(SECONDS) $(FLAGS)

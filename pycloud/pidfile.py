@@ -7,7 +7,6 @@ whoever waits for the lock of an unlinked file would get it while another one cr
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from dataclasses import dataclass
@@ -15,13 +14,11 @@ from pathlib import Path
 from types import TracebackType
 
 from pycloud.errors import AlreadyRunning, PyCloudError
-from pycloud.keeper.lock import has_open
+from pycloud.keeper import lock
 
 #: How long a lock may be held by a process that has not yet written its pid, or by one that is only looking.
 _MOMENT = 0.5
 _PAUSE = 0.01
-#: Nobody else's to open: whoever can open a file can lock it, and so keep every daemon from starting.
-_MODE = 0o600
 
 
 class MayNotLook(PyCloudError):
@@ -52,32 +49,26 @@ class PidFile:
         Raises AlreadyRunning, naming the holder; PyCloudError where the file cannot be written.
         """
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+            # For a moment: somebody who asks for the holder locks the file for an instant too.
+            self._fd = lock.take(self.path, _MOMENT)
+            if self._fd is not None:
+                lock.write(self._fd, str(os.getpid()))
         except OSError as error:
+            self._close()
             raise PyCloudError(f"cannot write {self.path}: {error.strerror}") from error
-        try:
-            self._take(fd)
-        except OSError as error:
-            os.close(fd)
-            raise PyCloudError(f"cannot write {self.path}: {error.strerror}") from error
-        except BaseException:
-            os.close(fd)
-            raise
-        self._fd = fd
-
-    def _take(self, fd: int) -> None:
-        os.fchmod(fd, _MODE)
-        if not _locked_in_a_moment(fd):
+        if self._fd is None:
             taken = holder(self.path)
             who = f"pid {taken.pid}" if taken and taken.pid else "its pid is not known here"
             raise AlreadyRunning(f"another pycloud ({who}) {self._purpose}")
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Empty the file and give up the lock. Does nothing when it is not held."""
         if self._fd is not None:
             os.ftruncate(self._fd, 0)
+            self._close()
+
+    def _close(self) -> None:
+        if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
@@ -107,37 +98,13 @@ def holder(path: Path) -> Holder | None:
     return None
 
 
-def _locked_in_a_moment(fd: int) -> bool:
-    """Lock it, trying for a moment: somebody who asks for the holder locks it for an instant too."""
-    deadline = time.monotonic() + _MOMENT
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_PAUSE)
-        else:
-            return True
-
-
 def _is_locked(path: Path) -> bool:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+        return lock.is_locked(path)
     except PermissionError as error:
         raise MayNotLook(f"may not look at {path}: it belongs to another user (try sudo)") from error
     except OSError as error:
         raise PyCloudError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(fd)
 
 
 def _pid_in(path: Path) -> int | None:
@@ -154,6 +121,6 @@ def _has_open(pid: int, path: Path) -> bool:
     Another user's process cannot be looked into; it cannot be signalled by us either, so that its pid is believed.
     """
     try:
-        return has_open(pid, path)
+        return lock.has_open(pid, path)
     except PermissionError:
         return True

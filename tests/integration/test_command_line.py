@@ -20,6 +20,7 @@ import pycloud
 from pycloud.errors import ConfigError
 from pycloud.identity import cloud_id
 from tests.support.command_line import ROOT, CommandLine, command_line, is_alive
+from tests.support.folders import let_others_pass
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
@@ -114,7 +115,7 @@ def test_the_descriptor_limit_is_raised_and_the_old_one_handed_on(cli: CommandLi
     assert (report["nofile"], report["limits"]) == (200, [700, 700])
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root is warned")
+@pytest.mark.usefixtures("root")
 def test_root_is_warned_once(cli: CommandLine) -> None:
     assert cli.run(STAND_IN="refuse").stderr.count("running as root") == 1
     assert "running as root" not in cli.run("--run-as", "nobody", STAND_IN="refuse").stderr
@@ -167,10 +168,9 @@ def test_closed_standard_streams(cli: CommandLine, closed: str) -> None:
     assert subprocess.run(command, env=environ, timeout=60, check=False).returncode == 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.usefixtures("root")
 def test_another_user_is_told_that_he_may_not_look(cli: CommandLine, tmp_path: Path) -> None:
-    for path in (tmp_path, *list(tmp_path.parents)[:2]):
-        path.chmod(path.stat().st_mode | 0o011)
+    let_others_pass(tmp_path)
     cli.start()
     # Once as root, which loads all that it needs: the other user may not even be able to read this Python.
     program = (

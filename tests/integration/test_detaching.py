@@ -146,11 +146,15 @@ def test_a_foreground_daemon_is_stopped_too(cli: CommandLine) -> None:
         assert process.wait(20) == 0
 
 
-def test_stop_waits_and_says_so(cli: CommandLine) -> None:
-    cli.start(STAND_IN="slow stop")
-    done = cli.run("--stop")
-    assert done.returncode == 0
-    assert "to stop..." in done.stderr
+def test_stop_waits_and_says_so(cli: CommandLine, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    pid = cli.start(STAND_IN="slow stop", GO=str(go))
+    with subprocess.Popen(cli.command("--stop"), env=cli.environ, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == f"waiting for pid {pid} to stop...\n"
+        assert is_alive(pid)
+        go.touch()
+        assert process.wait(20) == 0
 
 
 def test_stop_does_not_wait_for_ever(cli: CommandLine) -> None:

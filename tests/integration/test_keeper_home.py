@@ -16,7 +16,7 @@ from pycloud.errors import KeeperError
 from pycloud.keeper import lock, protocol
 from pycloud.runtimes.keeper_home import KeeperHome, KeeperSettings, why_not
 from tests.support.daemon import ROOT, Daemon
-from tests.support.keeper import keeper
+from tests.support.keeper import keeper, wait_for_output
 from tests.support.redis_server import RedisServer
 from tests.support.requester import Requester
 from tests.support.waiting import wait_until
@@ -227,7 +227,8 @@ def test_a_keeper_whose_directory_is_gone_stays_for_its_sessions_only(tmp_path: 
     go = tmp_path / "go"
     with keeper(tmp_path / "data") as k:
         with k.client() as c:
-            session = c.start(f"until [ -e {go} ]; do sleep 0.05; done\n")
+            session = c.start(f"echo up; until [ -e {go} ]; do sleep 0.05; done\n")
+            wait_for_output(k, session, "up")  # what its shell reads it from goes too
             pid = c.list()[session]["pid"]
         shutil.rmtree(k.data)
         k.data.mkdir()  # as if somebody began anew there

@@ -18,9 +18,7 @@ from pathlib import Path
 import pytest
 
 import pycloud
-
-ROOT = Path(pycloud.__file__).parent.parent
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".pycloud", "build", "dist", "*.egg-info", "__pycache__", ".*_cache")
+from tests.support.folders import ROOT, copy_of_tree
 
 pytestmark = pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="an installed package has no setup.py")
 
@@ -73,7 +71,7 @@ class Environment:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(shutil.copytree(ROOT, tmp_path_factory.mktemp("tree") / "pycloud", ignore=LEFT_OUT))
+    return copy_of_tree(tmp_path_factory.mktemp("tree") / "pycloud")
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from pycloud.keeper import protocol
 from pycloud.runtimes.environment import session_environment
 from tests.support.daemon import ROOT
 from tests.support.keeper import keeper, new_session
+from tests.support.needs import mount
 
 #: Does what its standard input says, a list of method, arguments; prints a list of what came of each.
 PROBE = """
@@ -97,14 +98,14 @@ def _without_tz(daemon: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in daemon.items() if name != "TZ"}
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+@pytest.mark.usefixtures("root")
 def test_what_cannot_be_removed_is_said_with_its_reason(tmp_path: Path) -> None:
     with keeper(tmp_path / "data") as k:
         with k.client() as c:
             session = c.start("exec sleep 1000\n")
         mounted = k.data / "work" / session / "mounted"
         mounted.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "none", mounted], check=True)
+        mount(mounted, "2m")
         try:
             ((kind, code, passing, message),) = probe(k.data, ["stop", session, 1.0, {}])  # type: ignore[misc]
         finally:

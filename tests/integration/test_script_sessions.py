@@ -17,6 +17,8 @@ import psutil
 import pytest
 
 from tests.support.daemon import Daemon
+from tests.support.folders import let_others_pass
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.requester import Requester
 from tests.support.waiting import wait_until
@@ -86,15 +88,14 @@ def test_the_descriptor_limit_is_raised_for_the_daemon_and_restored_in_sessions(
     assert psutil.Process(daemon.pid).rlimit(resource.RLIMIT_NOFILE)[0] == hard
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can run scripts as somebody else")
+@pytest.mark.usefixtures("root")
 def test_run_as(shared_redis: RedisServer, daemon_on: DaemonOn, requester_on: RequesterOn, tmp_path: Path) -> None:
     daemon = daemon_on(shared_redis, run_as="nobody").launch()
     assert daemon.process is not None
     assert daemon.process.wait(20) == 2, "pytest's own directories are closed to others"
     assert "nobody cannot pass through" in daemon.log()
     daemon.home.chmod(0o755)
-    for parent in tmp_path, tmp_path.parent, tmp_path.parent.parent:
-        parent.chmod(0o755)
+    let_others_pass(tmp_path)
     shutil.rmtree(daemon.data)
     old = os.umask(0o077)
     try:
@@ -121,7 +122,7 @@ def test_run_as(shared_redis: RedisServer, daemon_on: DaemonOn, requester_on: Re
 def test_ports_are_free_and_given_once(
     shared_redis: RedisServer, daemon_on: DaemonOn, requester_on: RequesterOn
 ) -> None:
-    low = 21000  # below what the system gives to connections of its own choice
+    low = free_port()
     daemons = [daemon_on(shared_redis, port_range=f"{low}-{low + 9}").start() for _ in range(2)]
     requester = requester_on(shared_redis)
     with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:

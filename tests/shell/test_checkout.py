@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -14,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import ROOT, sessions_of
+from tests.support.folders import copy_of_tree
+from tests.support.needs import missing, program
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".pycloud", "build", "dist", "*.egg-info", "__pycache__", ".*_cache")
 #: Setting up installs everything from the package index.
 SET_UP = 300.0
 
@@ -26,7 +28,7 @@ pytestmark = pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="an ins
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(ROOT, tmp_path / "a checkout", ignore=LEFT_OUT))
+    return copy_of_tree(tmp_path / "a checkout")
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def environ(own_redis: RedisServer, tmp_path: Path) -> dict[str, str]:
 def running(checkout: Path, environ: dict[str, str]) -> Iterator[Path]:
     """``make run`` goes on; the file that it writes to."""
     said = checkout.parent / "said"
-    command = ["make", "run", f"PYTHON={sys.executable}"]
+    command = [program("make"), "run", f"PYTHON={sys.executable}"]
     with said.open("wb") as out:
         process = subprocess.Popen(command, cwd=checkout, env=environ, stdout=out, stderr=out, start_new_session=True)
     try:
@@ -54,7 +56,6 @@ def running(checkout: Path, environ: dict[str, str]) -> Iterator[Path]:
         process.wait(60)
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_run_and_what_it_says_to_type(checkout: Path, environ: dict[str, str], running: Path) -> None:
     def typed(line: str) -> str:
         done = subprocess.run(
@@ -78,7 +79,8 @@ def test_the_formatter_leaves_pages_alone(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("```python\nx   =  1          # laid out by hand\n```\n")
     (tmp_path / "fine.py").write_text("x = 1\n")
     command = [sys.executable, "-m", "ruff", "format", "--check", "--no-cache"]
-    pytest.importorskip("ruff", reason="ruff is for development")
+    if importlib.util.find_spec("ruff") is None:
+        missing("ruff is not installed")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 0, done.stdout

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
-import pytest
-
 from tests.shell.conftest import ROOT, TIMEOUT, Shell
-from tests.support.redis_server import free_port
+from tests.support.needs import program
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 EXAMPLES = ROOT / "examples"
 
 
-@pytest.mark.skipif(shutil.which("redis-cli") is None, reason="redis-cli is not installed")
 def test_a_session_by_redis_cli_alone(shell: Shell) -> None:
+    program("redis-cli")
     script = 'echo "a\\b"\n\techo done\n'
     env = {**os.environ, "REDIS_URL": shell.url, "NAMESPACE": shell.cloud.names.namespace}
     result = subprocess.run(

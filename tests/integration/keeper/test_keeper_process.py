@@ -22,7 +22,7 @@ from tests.support.keeper import (
 )
 from tests.support.waiting import wait_until
 
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="changes users")
+root_only = pytest.mark.usefixtures("root")
 
 
 def test_one_keeper_per_data_directory(k: KeeperProcess, c: Client) -> None:
@@ -157,6 +157,7 @@ def test_a_fast_writers_log_is_bounded(tmp_path: Path) -> None:
         assert log.stat().st_size > 6 * keep
 
 
+@pytest.mark.alone
 def test_a_log_that_was_quiet_for_long_has_no_head_start(tmp_path: Path) -> None:
     keep = 1 << 20
     with keeper(tmp_path / "data", log_bytes=keep) as k, k.client() as c:

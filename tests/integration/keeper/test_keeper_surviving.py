@@ -25,9 +25,10 @@ from tests.support.keeper import (
     wait_gone,
     write_journal,
 )
+from tests.support.needs import mount
 from tests.support.waiting import wait_until
 
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="changes users")
+root_only = pytest.mark.usefixtures("root")
 
 
 def test_a_new_keeper_adopts_and_learns_the_end(k: KeeperProcess) -> None:
@@ -202,6 +203,7 @@ def test_torn_and_unreadable_journals(off: KeeperProcess) -> None:
     assert "set aside" in off.log.read_text()
 
 
+@pytest.mark.alone
 def test_a_thousand_journals_are_read_quickly(off: KeeperProcess) -> None:
     for _ in range(1000):
         running = {"running": 1.0, "pid": 1, "start_time": 1, "boot_id": "another boot", "port": 1}
@@ -217,10 +219,7 @@ def test_a_thousand_journals_are_read_quickly(off: KeeperProcess) -> None:
 def test_a_full_disk(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", disk]
-    mounted = subprocess.run(mount, check=False, capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("may not mount")
+    mount(disk, "256k")
     try:
         with keeper(disk / "data", tmp_path / "s", ports_dir=tmp_path / "ports") as k, k.client() as c:
             session = c.start("sleep 600\n")

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pycloud.keeper import inotify, logs
 from pycloud.keeper.inotify import Watches
 from pycloud.keeper.sweeper import LATEST, SOONEST, UNWATCHED, Sweeper, next_delay
+from tests.support.needs import missing
 
 KEEP = 64 * 1024
 
@@ -29,7 +30,7 @@ def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         return
     shared = Path("/dev/shm")
     if not shared.is_dir():
-        pytest.skip("this host has no /dev/shm")
+        missing("this host has no /dev/shm")
     path = Path(tempfile.mkdtemp(dir=shared))
     yield path
     shutil.rmtree(path)

@@ -11,6 +11,7 @@ import pytest
 
 from pycloud.keeper import workdir
 from pycloud.keeper.remover import Remover
+from tests.support.folders import let_others_pass
 from tests.support.waiting import wait_until
 
 
@@ -79,7 +80,7 @@ def _as_nobody_remove(tree: Path) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="changes users")
+@pytest.mark.usefixtures("root")
 def test_rights_given_away_are_taken_back(tmp_path: Path) -> None:
     home = tmp_path / "home"
     tree = home / "tree"
@@ -89,8 +90,7 @@ def test_rights_given_away_are_taken_back(tmp_path: Path) -> None:
         os.chown(path, 65534, 65534)
     for path in (tree / "a" / "b", tree / "a", tree):
         path.chmod(0)
-    for path in (tmp_path, *list(tmp_path.parents)[:2]):
-        path.chmod(0o755)
+    let_others_pass(tmp_path)
     assert _as_nobody_remove(tree) == 0
     assert not tree.exists()
 
