@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from time import monotonic, time
 
-from pycloud.claiming import Claiming
+from pycloud.claiming import Claiming, Reception
 from pycloud.errors import OwnerAway
 from pycloud.keeper import faults
 from pycloud.ledger import Claim, Ledger
@@ -32,13 +32,14 @@ class Absent:
         self._cloud, self._ledger, self._registry = view.own, ledger, registry
         self._view, self._claiming = view, claiming
         self._lost_after = lost_after
-        self._told_lost: set[str] = set()
+        #: The clouds that were said to be lost, by when they had last been heard: who is heard again may be lost again.
+        self._told_lost: dict[str, float | None] = {}
 
-    def answer(self, request: StatusRequest | RemoveRequest, payload: bytes, *, replay: float | None) -> None:
+    def answer(self, request: StatusRequest | RemoveRequest, payload: bytes, came: Reception) -> None:
         """Answer for a session whose owner is away, or which nobody knows."""
         if not self._view.sure(monotonic()):
             return
-        claim = self._claiming.claim(request, payload, replay=replay)
+        claim = self._claiming.claim(request, payload, came)
         if claim is None:
             return
         faults.point("absent.claimed")
@@ -47,7 +48,7 @@ class Absent:
         record = {} if ours else self._registry.session(request.session)
         if isinstance(request, StatusRequest):
             self._answer_status(claim, request, record)
-        elif not record:
+        elif not record and not self._is_wished(request):
             self._ledger.commit(claim, RemoveResponse(self._cloud, request.session, status=False))
         else:
             self._keep_wish(claim, request)
@@ -60,11 +61,10 @@ class Absent:
         for cloud in self._registry.clouds():
             if self._view.lost(cloud, self._lost_after, now):
                 self._say_lost(cloud)
-            elif self._view.lives(cloud, now):
-                self._told_lost.discard(cloud)
 
     def sweep(self) -> None:
         """Take out of the indexes what has expired. Done by one cloud, too."""
+        self._told_lost.clear()  # one that came back only to die at once was not heard: now and then all are looked at
         if self._view.speaker(monotonic()) == 0:
             self._registry.sweep(time())
 
@@ -77,19 +77,30 @@ class Absent:
             response = StatusResponse(self._cloud, request.session, status=False)
         self._ledger.commit(claim, response, passing=True)
 
+    def _is_wished(self, request: RemoveRequest) -> bool:
+        """Whether the owner has yet to answer this very request, though the session may be gone by now."""
+        owner = owner_of(request.session)
+        return owner is not None and self._registry.is_wished(owner, _wish(request))
+
     def _keep_wish(self, claim: Claim, request: RemoveRequest) -> None:
         owner = str(owner_of(request.session))
-        self._registry.wish(owner, Wish(request.session, request.id, request.digest))
+        self._registry.wish(owner, _wish(request))
         error = OwnerAway(f"cloud {owner} is away; the session is removed as soon as it is back")
         self._claiming.answer_refusal(claim, request, error)
 
     def _say_lost(self, cloud: str) -> None:
-        if cloud in self._told_lost:
+        peer = self._view.peers.get(cloud)
+        heard = None if peer is None else peer.heard
+        if cloud in self._told_lost and self._told_lost[cloud] == heard:
             return
-        self._told_lost.add(cloud)
         sessions = self._registry.mark_lost(cloud)
+        self._told_lost[cloud] = heard
         if sessions:
             after = self._lost_after
             log.warning("cloud %s was not heard for %g s: its %d sessions are lost", cloud, after, len(sessions))
         for session in sessions:
             self._registry.tell(Event("session.lost", cloud, time(), session=session))
+
+
+def _wish(request: RemoveRequest) -> Wish:
+    return Wish(request.session, request.id, request.digest)

@@ -12,7 +12,14 @@ from pycloud.sessions import Session, State
 
 def create_response(session: Session) -> CreateResponse:
     """The answer to the create that made ``session``: the same whenever it is asked for."""
-    return CreateResponse(session.cloud, session.id, host=session.host, port=session.port, state=State.RUNNING.value)
+    return CreateResponse(
+        session.cloud,
+        session.id,
+        host=session.host,
+        port=session.port,
+        ports=dict(session.ports) or UNSET,
+        state=State.RUNNING.value,
+    )
 
 
 def status_response(session: Session) -> StatusResponse:
@@ -25,6 +32,7 @@ def status_response(session: Session) -> StatusResponse:
         state=session.state.value,
         host=session.host,
         port=session.port,
+        ports=dict(session.ports) or UNSET,
         created=session.created,
         started=session.started,
         ended=session.ended if over else UNSET,

@@ -12,19 +12,17 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pycloud
-from pycloud import directories, renewal, service
-from pycloud.config import Config, runtime_kind
+from pycloud import directories, renewal, service, surroundings
+from pycloud.config import Config
 from pycloud.config.sources import Host, add_flags, load, suggestion
 from pycloud.detach import Outcome, Readiness, complete_stdio, detach
 from pycloud.errors import ConfigError, PyCloudError
 from pycloud.pidfile import PidFile, holder
 from pycloud.redis_url import hide_password
 
-ENGINE_SOCKET = Path("/var/run/docker.sock")
-CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+NO_REDIS = "no Redis is set: start this container with -e PYCLOUD_REDIS_URL=redis://HOST:6379/0"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -103,7 +101,10 @@ def _run(arguments: argparse.Namespace) -> int:
         return service.stop(config)
     if action == "new-id":
         return renewal.new_id(config)
-    _refuse_docker(config)
+    config = surroundings.settled(config)
+    if missing := surroundings.shut_out(config):
+        raise ConfigError(missing)
+    _need_redis(config)
     if action == "check-config":
         read = ", ".join(map(str, config.files)) or "no file"
         print(f"configuration is ok (read: {read})")
@@ -115,6 +116,12 @@ def _run(arguments: argparse.Namespace) -> int:
         directories.prepare(config)
         return serve(config, _nobody_waits, foreground=True)
     return _start_daemon(config)
+
+
+def _need_redis(config: Config) -> None:
+    """On the loopback of a container nobody would ever reach a private Redis."""
+    if surroundings.drives_engine(config) and not config.was_set("redis") and not config.embedded_redis:
+        raise ConfigError(NO_REDIS)
 
 
 def _nobody_waits() -> None:
@@ -165,22 +172,11 @@ def _serve_patched(config: Config, ready: Callable[[], None], foreground: bool) 
     from pycloud.embedded import private_redis
 
     logs.set_up(config.log_level, config.log_file)
-    if os.geteuid() == 0 and config.run_as is None:
+    if os.geteuid() == 0 and config.run_as is None and "script" in config.runtime:
         logging.getLogger(__name__).warning("running as root, so scripts run as root too: --run-as USER changes that")
     nofile = raise_descriptor_limit()
-    with private_redis(config, foreground=foreground, in_container=_drives_engine()):
+    with private_redis(config, foreground=foreground, in_container=surroundings.drives_engine(config)):
         return run(config, nofile=nofile, ready=ready)
-
-
-def _drives_engine() -> bool:
-    """Whether this is a container that was given the host's engine."""
-    return any(mark.exists() for mark in CONTAINER_MARKS) and ENGINE_SOCKET.exists()
-
-
-def _refuse_docker(config: Config) -> None:
-    in_container = any(mark.exists() for mark in CONTAINER_MARKS)
-    if runtime_kind(config, in_container, ENGINE_SOCKET.exists()) == "docker":
-        raise ConfigError("runtime: this version has no docker runtime yet: use --runtime script")
 
 
 if __name__ == "__main__":

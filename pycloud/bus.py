@@ -51,6 +51,10 @@ class Call:
     telling: bool = False
 
 
+class TooLate(Exception):
+    """A call could not be sent in time, and was not sent at all (or to a server that did not answer)."""
+
+
 class Script:
     """A Lua script, known to the server by the SHA-1 of its source."""
 
@@ -84,6 +88,7 @@ class Bus:
         #: Called after each connect.
         self.on_connect: Callable[[], None] = lambda: None
         self.run_id = ""
+        self._told = ""
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -117,14 +122,23 @@ class Bus:
             self._first.append(Call(command, None, expires))
             self._wanted.set()
 
-    def run(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Any:
-        """Run a Lua script, loading it where the server does not know it (any more)."""
-        return self.run_many(script, [(keys, args)])[0]
+    def run(self, script: Script, keys: Sequence[str], args: Sequence[Argument], *, until: float = float("inf")) -> Any:
+        """Run a Lua script, loading it where the server does not know it (any more).
 
-    def run_many(self, script: Script, runs: Sequence[tuple[Sequence[str], Sequence[Argument]]]) -> list[Any]:
+        Raises TooLate where it could not be sent by ``until`` (monotonic seconds).
+        """
+        return self.run_many(script, [(keys, args)], until=until)[0]
+
+    def run_many(
+        self,
+        script: Script,
+        runs: Sequence[tuple[Sequence[str], Sequence[Argument]]],
+        *,
+        until: float = float("inf"),
+    ) -> list[Any]:
         """Run one script with many keys and arguments."""
         commands = [("EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in runs]
-        results = self._hand_in(commands)
+        results = self._hand_in(commands, until)
         return [self._reply_of(script, result, command) for result, command in zip(results, commands, strict=True)]
 
     def flush(self, timeout: float) -> None:
@@ -132,9 +146,9 @@ class Bus:
         with gevent.Timeout(timeout, False):
             self.call("PING")
 
-    def _hand_in(self, commands: Sequence[Command]) -> list[AsyncResult]:
+    def _hand_in(self, commands: Sequence[Command], until: float = float("inf")) -> list[AsyncResult]:
         telling = gevent.getcurrent() is self._teller
-        calls = [Call(command, AsyncResult(), telling=telling) for command in commands]
+        calls = [Call(command, AsyncResult(), until, telling) for command in commands]
         (self._first if telling else self._waiting).extend(calls)
         self._wanted.set()
         return [call.result for call in calls if call.result is not None]
@@ -168,18 +182,18 @@ class Bus:
     def _connect(self) -> Connection:
         connection = connect(self._pool)
         connection.send_command("INFO", "server")
-        run_id = _run_id(connection.read_response())
-        other, self.run_id = run_id != self.run_id, run_id
+        self.run_id = _run_id(connection.read_response())
         self._connection = connection
         self.connected.set()
         if self._teller is not None:
             self._teller.kill(block=False)
-        self._teller = gevent.spawn(self._tell, other)
+        self._teller = gevent.spawn(self._tell, self.run_id)
         return connection
 
-    def _tell(self, other_server: bool) -> None:
-        if other_server:
+    def _tell(self, run_id: str) -> None:
+        if run_id != self._told:
             self.on_new_server()
+        self._told = run_id  # only now: a connection that breaks while it is told is followed by another telling
         self._teller = None
         self._wanted.set()
         self.on_connect()
@@ -192,6 +206,9 @@ class Bus:
         now, batch = monotonic(), list[Call]()
         for queue in self._served():
             batch += [queue.popleft() for _ in range(min(BATCH - len(batch), len(queue)))]
+        for call in batch:
+            if call.expires <= now and call.result is not None:
+                call.result.set_exception(TooLate())
         return [call for call in batch if call.expires > now]
 
     def _exchange(self, connection: Connection, batch: list[Call]) -> redis.ResponseError | None:

@@ -8,6 +8,7 @@ is answered.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 from pycloud.claims import Claims
 from pycloud.decoding import Refused
@@ -22,6 +23,19 @@ log = logging.getLogger(__name__)
 FRESH = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """How a request came to us.
+
+    ``replay``: it is known to be a repeat, so that even an answer just given is published again, unless somebody has
+    done so within that many seconds; None: it is not known to be one. After ``fresh_until`` (monotonic seconds) it was
+    held up: what was refused meanwhile is not begun anew for it, as nobody may wait for it any more.
+    """
+
+    replay: float | None = None
+    fresh_until: float = float("inf")
+
+
 class Claiming:
     """Claims requests for cloud ``cloud``."""
 
@@ -29,23 +43,19 @@ class Claiming:
         self._cloud, self._ledger = cloud, ledger
         self.claims = Claims(ledger)
 
-    def claim(self, request: Request, payload: bytes, *, replay: float | None) -> Claim | None:
-        """The claim to carry a request out; None where that is done: replayed, refused, or somebody else's.
-
-        ``replay``: the request is known to be a repeat, so that even an answer just given is published again, unless
-        somebody has done so within that many seconds. None: it is not known to be one.
-        """
+    def claim(self, request: Request, payload: bytes, came: Reception) -> Claim | None:
+        """The claim to carry a request out; None where that is done: replayed, refused, or somebody else's."""
         session = "" if isinstance(request, CreateRequest) else request.session
-        return self._claim(type(request), request.id, session, request.digest, payload, replay)
+        return self._claim(type(request), request.id, session, request.digest, payload, came)
 
-    def refuse(self, request: Request, payload: bytes, error: RequestError, *, replay: float | None) -> None:
+    def refuse(self, request: Request, payload: bytes, error: RequestError, came: Reception) -> None:
         """Answer that a request cannot be carried out, once."""
-        if claim := self.claim(request, payload, replay=replay):
+        if claim := self.claim(request, payload, came):
             self.answer_refusal(claim, request, error)
 
-    def refuse_undecoded(self, refused: Refused, payload: bytes, *, replay: float | None) -> None:
+    def refuse_undecoded(self, refused: Refused, payload: bytes, came: Reception) -> None:
         """Answer what was wrong with a request that could be decoded no further."""
-        if claim := self._claim(refused.request, refused.id, refused.session, refused.digest, payload, replay):
+        if claim := self._claim(refused.request, refused.id, refused.session, refused.digest, payload, came):
             self._answer(claim, refused.request, refused.session, refused.error)
 
     def answer_refusal(self, claim: Claim, request: Request, error: RequestError) -> None:
@@ -53,29 +63,29 @@ class Claiming:
         self._answer(claim, type(request), "" if isinstance(request, CreateRequest) else request.session, error)
 
     def _claim(
-        self, kind: type[Request], id_: str, session: str, digest: str, payload: bytes, replay: float | None
+        self, kind: type[Request], id_: str, session: str, digest: str, payload: bytes, came: Reception
     ) -> Claim | None:
-        claim = Claim(kind.op, id_, digest)
-        verdict, age = self._ledger.claim(claim, payload, ours=owner_of(session) == self._cloud)
+        claim, ours = Claim(kind.op, id_, digest), owner_of(session) == self._cloud
+        verdict, age = self._ledger.claim(claim, payload, ours=ours, fresh_until=came.fresh_until)
         if verdict is Verdict.CLAIMED:
             return claim
         if verdict is Verdict.ABANDONED:
             self._answer(claim, kind, session, Abandoned("the clouds that tried to carry this out died over it"))
-        elif verdict is Verdict.ANSWERED and (replay is not None or age > FRESH):
-            self._ledger.replay(claim, replay or 0.0)
+        elif verdict is Verdict.ANSWERED and (came.replay is not None or age > FRESH):
+            self._ledger.replay(claim, came.replay or 0.0)
         elif verdict is Verdict.CONFLICT:
-            self._refuse_conflict(claim, kind, session, replay)
+            self._refuse_conflict(claim, kind, session, came)
         return None
 
-    def _refuse_conflict(self, claim: Claim, kind: type[Request], session: str, replay: float | None) -> None:
+    def _refuse_conflict(self, claim: Claim, kind: type[Request], session: str, came: Reception) -> None:
         """Its answer is claimed and remembered apart: that of the first request under this id stays what it was."""
         apart = Claim(claim.op, claim.id, claim.digest, variant=claim.digest)
         verdict, age = self._ledger.claim(apart, b"")
         if verdict is Verdict.CLAIMED:
             reason = "this id was used before, with another payload; a new request needs a new id"
             self._answer(apart, kind, session, IdConflict(reason))
-        elif verdict is Verdict.ANSWERED and (replay is not None or age > FRESH):
-            self._ledger.replay(apart, replay or 0.0)
+        elif verdict is Verdict.ANSWERED and (came.replay is not None or age > FRESH):
+            self._ledger.replay(apart, came.replay or 0.0)
 
     def _answer(self, claim: Claim, kind: type[Request], session: str, error: RequestError) -> None:
         response = refusal(kind, self._cloud, session, ErrorBody(error.code, error.message))

@@ -11,16 +11,16 @@ from collections.abc import Callable
 from time import time
 
 import gevent
-import msgspec
 
 from pycloud.answers import create_response, logs_response, status_response
-from pycloud.claiming import Claiming
-from pycloud.errors import RequestError, StartFailed
+from pycloud.claiming import Claiming, Reception
+from pycloud.errors import EngineUnavailable, NoCapacity, RequestError
 from pycloud.identity import Identity
 from pycloud.keeper import faults
 from pycloud.ledger import MOST_REMEMBERED, Claim, Given, Ledger, Outcome
 from pycloud.messages import (
     CreateRequest,
+    ErrorBody,
     Event,
     LogsRequest,
     LogsResponse,
@@ -29,8 +29,11 @@ from pycloud.messages import (
     StatusRequest,
 )
 from pycloud.registry import Registry
-from pycloud.runtimes import Exit, Order, Runtime
-from pycloud.sessions import Session, State, new_session_id
+from pycloud.runtimes import Exit
+from pycloud.runtimes.several import Runtimes
+from pycloud.sessions import Session, State
+from pycloud.starting import Starter
+from pycloud.telling import Teller
 from pycloud.watcher import Watchers
 
 log = logging.getLogger(__name__)
@@ -45,7 +48,7 @@ class Cloud:
     def __init__(
         self,
         identity: Identity,
-        runtime: Runtime,
+        runtime: Runtimes,
         ledger: Ledger,
         registry: Registry,
         *,
@@ -58,10 +61,15 @@ class Cloud:
         self.sessions: dict[str, Session] = {}
         self.claiming = Claiming(identity.id, ledger)
         self.watchers = Watchers(runtime, self._ended)
+        self.teller = Teller(identity.id, registry, clock)
+        self._starter = Starter(identity, runtime, self.teller, self.sessions, clock)
         self.capacity = capacity
         #: Creates that are ours to carry out and have not become sessions yet.
         self.underway = 0
+        self._admitted = 0
         self._living: set[str] = set()
+        #: Found removed: whether that was told is not known.
+        self._found_removed: set[str] = set()
         #: The newest removes that were answered: for a Redis that forgets them before their requesters have heard.
         self.removals: deque[Given] = deque(maxlen=MOST_REMEMBERED)
         self._stop_grace, self._remember, self.now = stop_grace, remember, clock
@@ -78,33 +86,42 @@ class Cloud:
 
     @property
     def full(self) -> bool:
-        """Whether one more session would be too many."""
-        return self.capacity is not None and self.load > self.capacity
+        """Whether one more session would be too many. Tries to claim do not count: they may come to nothing."""
+        return self.capacity is not None and len(self._living) + self._admitted >= self.capacity
 
-    def create(self, request: CreateRequest, payload: bytes, *, replay: float | None) -> bool:
+    def why_not(self, request: CreateRequest) -> RequestError | None:
+        """Why a create that nobody else was asked for cannot be carried out here; None: it can be."""
+        kind = self.runtime.choose(request.kinds)
+        if kind is None:
+            return self._starter.wrong_runtime(request)
+        if trouble := self.runtime.trouble(kind):
+            return EngineUnavailable(trouble)
+        if self.capacity is not None and self.load >= self.capacity:
+            return NoCapacity("this cloud is full")
+        return None
+
+    def create(self, request: CreateRequest, payload: bytes, came: Reception) -> RequestError | None:
         """Claim, start, answer; what was started for a claim that was lost is removed again.
 
-        False where this cloud turned out to be full: the claim is given back, somebody else may take it.
+        Why not, where this cloud turned out to be full, or without what it needs: the claim is given back, and somebody
+        else may take it.
         """
         self.underway += 1
         try:
-            claim = self.claiming.claim(request, payload, replay=replay)
+            claim = self.claiming.claim(request, payload, came)
             if claim is None:
-                return True
+                return None
             if self.full:
                 self.ledger.release(claim)
-                return False
-            faults.point("create.claimed")
-            with self.claiming.claims.working(claim):
-                self._carry_out(request, claim)
-            return True
+                return NoCapacity("this cloud is full")
+            return self._carry_out(request, claim)
         finally:
             self.underway -= 1
 
     def answer_create(self, session: Session) -> None:
         """Tell the requester of a session that runs, and everybody else; or remove it, where others have answered."""
         claim = Claim.of(session)
-        event = self._event("session.running", session)
+        event = self.teller.event("session.running", session)
         faults.point("create.started")
         outcome = self.ledger.commit(claim, create_response(session), record=session, event=event)
         if outcome is Outcome.LOST:
@@ -129,12 +146,12 @@ class Cloud:
 
     def status_with_claim(self, session: Session, request: StatusRequest, payload: bytes) -> None:
         """The same while others may speak for us: whoever claims the answer gives it."""
-        if claim := self.claiming.claim(request, payload, replay=None):
+        if claim := self.claiming.claim(request, payload, Reception()):
             self.ledger.commit(claim, status_response(session), passing=True)
 
-    def remove(self, session: Session, request: RemoveRequest, payload: bytes, *, replay: float | None) -> None:
+    def remove(self, session: Session, request: RemoveRequest, payload: bytes, came: Reception) -> None:
         """End one of our sessions, and answer once it is gone."""
-        if claim := self.claiming.claim(request, payload, replay=replay):
+        if claim := self.claiming.claim(request, payload, came):
             self.carry_out_removal(session, claim)
 
     def carry_out_removal(self, session: Session, claim: Claim) -> None:
@@ -152,15 +169,14 @@ class Cloud:
 
     def answer_removal(self, session: Session, claim: Claim) -> None:
         """Say that a session is gone, and forget it."""
-        if session.state is not State.REMOVED:
-            session.move(State.REMOVED)
-        response = RemoveResponse(self.identity.id, session.id, status=True)
-        event = self._event("session.removed", session)
+        response, event = RemoveResponse(self.identity.id, session.id, status=True), self._gone(session)
         outcome = self.ledger.commit(claim, response, erase=session, event=event)
         faults.point("remove.committed")
         if outcome is not Outcome.COMMITTED:
             self.registry.erase(session.id)
-        if outcome is not Outcome.LOST:
+        if outcome is Outcome.LOST:
+            self.teller.tell_event(event)
+        else:
             self.removals.append(Given(claim, response, self.now()))
         self._drop(session)
 
@@ -174,73 +190,63 @@ class Cloud:
         if session.alive:
             self._living.add(session.id)
             self.watchers.watch(session.id)
-        elif session.state is not State.REMOVED:
+        elif session.state is State.REMOVED:
+            self._found_removed.add(session.id)
+        else:
             self._forget_later(session)
 
-    def discard(self, session: Session, grace: float = 0) -> None:
-        """Remove a session without being asked to; one that nobody was told of needs no grace."""
-        self.runtime.stop(session.id, grace, {})
-        self.finish_discarding(session)
+    def discard(self, session: Session, grace: float = 0, gone: Callable[[], None] = lambda: None) -> None:
+        """Remove a session without being asked to; one that nobody was told of needs no grace.
 
-    def remove_unasked(self, session: Session) -> None:
-        """Remove a session in order, though nobody waits for an answer."""
-        self.discard(session, self._stop_grace)
-
-    def finish_discarding(self, session: Session) -> None:
-        """What is left to do for a session that was discarded: nobody waits for an answer."""
-        if session.state is not State.REMOVED:
-            session.move(State.REMOVED)
+        ``gone`` is called when nothing of it runs any more, and before anybody forgets it.
+        """
+        try:
+            self.runtime.stop(session.id, grace, {})
+        except EngineUnavailable:
+            if session.answered:
+                raise
+            # Nobody knows of it, so nobody waits either: it is removed as soon as that can be done.
+        gone()
+        event = self._gone(session)
         self.registry.erase(session.id)
-        self._tell("session.removed", session)
+        self.teller.tell_event(event)
         self._drop(session)
+
+    def remove_unasked(self, session: Session, gone: Callable[[], None] = lambda: None) -> None:
+        """Remove a session in order, though nobody waits for an answer; ``gone`` as above."""
+        self.discard(session, self._stop_grace, gone)
 
     def remove_all(self, timeout: float) -> None:
         """End every session (setting ``on_stop``), side by side; waits at most ``timeout`` seconds."""
         sessions = list(self.sessions.values())
-        gevent.joinall([gevent.spawn(self.remove_unasked, session) for session in sessions], timeout)
+        gevent.joinall([gevent.spawn(self._try_to_remove, session) for session in sessions], timeout)
 
-    def _carry_out(self, request: CreateRequest, claim: Claim) -> None:
+    def _try_to_remove(self, session: Session) -> None:
         try:
-            session = self._start(request, claim)
+            self.remove_unasked(session)
+        except RequestError as error:
+            log.error("session %s could not be removed: %s", session.id, error)
+
+    def _carry_out(self, request: CreateRequest, claim: Claim) -> RequestError | None:
+        self._admitted += 1
+        try:
+            faults.point("create.claimed")
+            with self.claiming.claims.working(claim):
+                return self._start(request, claim)
+        finally:
+            self._admitted -= 1
+
+    def _start(self, request: CreateRequest, claim: Claim) -> RequestError | None:
+        try:
+            session = self._starter.start(request, claim, self.load)
+        except EngineUnavailable as error:
+            self.ledger.release(claim)
+            return error
         except RequestError as error:
             self.claiming.answer_refusal(claim, request, error)
         else:
             self.answer_create(session)
-
-    def _start(self, request: CreateRequest, claim: Claim) -> Session:
-        """Start the session of a claimed create. Raises RequestError, and then nothing of it is left."""
-        session = Session(
-            id=new_session_id(self.identity.id),
-            request=request.id,
-            digest=request.digest,
-            token=claim.token,
-            host=self.identity.host,
-            created=self.now(),
-            runtime=self.runtime.kind,
-        )
-        record = {
-            "request": session.request,
-            "digest": session.digest,
-            "token": session.token,
-            "host": session.host,
-            "created": session.created,
-            "runtime": session.runtime,
-        }
-        self.sessions[session.id] = session
-        self._tell("session.starting", session)
-        try:
-            started = self.runtime.start(Order(session.id, request.script, request.env, self.load, record))
-        except Exception as error:
-            del self.sessions[session.id]
-            session.move(State.FAILED)
-            session.reason = str(error)
-            self._tell("session.failed", session)
-            if isinstance(error, RequestError):
-                raise
-            log.exception("session %s could not be started", session.id)
-            raise StartFailed(f"it could not be started: {error}") from error
-        session.run(started.port, started.started)
-        return session
+        return None
 
     def _ended(self, session_id: str, exit_: Exit) -> None:
         """A watcher's report."""
@@ -249,7 +255,7 @@ class Cloud:
             return
         session.exit(exit_.exit_code, exit_.reason, exit_.ended)
         self._living.discard(session.id)
-        self._tell("session.exited", session)
+        self.teller.tell("session.exited", session)
         self._forget_later(session)
         # One that nobody was told of yet is recorded with its answer: a record proves that the answer was given.
         if session.answered:
@@ -262,8 +268,17 @@ class Cloud:
 
     def _forget(self, session: Session) -> None:
         if session.id in self.sessions and session.state is not State.REMOVED:
-            self.registry.erase(session.id)
+            self.teller.tell_news(session, self.registry.erase(session.id), session.state)
             self._drop(session)
+
+    def _gone(self, session: Session) -> Event | None:
+        """Its removal, to be told by the first of those who had it removed; None: by another."""
+        if session.state is not State.REMOVED:
+            session.move(State.REMOVED)
+        elif session.id not in self._found_removed:
+            return None
+        self._found_removed.discard(session.id)
+        return self.teller.event("session.removed", session)
 
     def _drop(self, session: Session) -> None:
         self.watchers.unwatch(session.id)
@@ -278,17 +293,6 @@ class Cloud:
             return logs_response(self.identity.id, request.session, *self.runtime.tail(request.session, request.bytes))
         except FileNotFoundError:  # it is being removed
             return LogsResponse(self.identity.id, request.session, status=False)
-
-    def tell_adopted(self) -> None:
-        """Say which sessions were there before this daemon."""
-        for session_id in list(self._living):
-            self._tell("session.adopted", self.sessions[session_id])
-
-    def _event(self, name: str, session: Session) -> Event:
-        event = Event(name, self.identity.id, self.now(), session=session.id)
-        if session.state in (State.EXITED, State.FAILED):
-            return msgspec.structs.replace(event, exit_code=session.exit_code, reason=session.reason)
-        return event
-
-    def _tell(self, name: str, session: Session) -> None:
-        self.registry.tell(self._event(name, session))
+        except RequestError as error:
+            body = ErrorBody(error.code, error.message)
+            return LogsResponse(self.identity.id, request.session, status=False, error=body)

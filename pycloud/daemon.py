@@ -15,7 +15,7 @@ import redis
 from gevent.event import Event as Flag
 
 import pycloud
-from pycloud import adoption, messages
+from pycloud import adoption, double, messages
 from pycloud.absent import Absent
 from pycloud.answers import create_response
 from pycloud.bus import Bus
@@ -24,7 +24,7 @@ from pycloud.config import Config
 from pycloud.connections import Outage
 from pycloud.errors import PyCloudError
 from pycloud.heartbeat import Heartbeat
-from pycloud.identity import Identity, cloud_id
+from pycloud.identity import identify, leave_mark, predecessor
 from pycloud.intake import Intake
 from pycloud.ledger import ANSWER_LIFE, Claim, Ledger
 from pycloud.names import Names
@@ -33,11 +33,11 @@ from pycloud.registry import Registry
 from pycloud.rounds import Rounds
 from pycloud.routing import Router
 from pycloud.runtimes import Found
-from pycloud.runtimes.script import ScriptRuntime
 from pycloud.sessions import State
 from pycloud.standby import Standby
 from pycloud.subscriber import Subscriber
 from pycloud.view import View
+from pycloud.wishes import Wishes
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +54,8 @@ class Daemon:
 
     def __init__(self, config: Config, nofile: int) -> None:
         self._config = config
-        self.identity = Identity(cloud_id(config.data_dir), config.hostname)
+        self.identity, self.runtime = identify(config, nofile)
         names, outage = Names(config.namespace), Outage()
-        self.runtime = ScriptRuntime(config, self.identity.id, nofile)
         self.bus = Bus(config.redis, outage)
         shared = (self.bus, names, self.identity.id, config.remember)
         self.ledger, self.registry = Ledger(*shared), Registry(*shared)
@@ -78,7 +77,8 @@ class Daemon:
         self.standby.on_unclaimed = self.intake.take_unclaimed
         self.heartbeat = Heartbeat(self.cloud, self.view, self.router, self.intake, config)
         self.heartbeat.on_deaf, self.heartbeat.on_regained = self._deaf, self._regained
-        self.rounds = Rounds(self.cloud, self.intake, absent, config.heartbeat)
+        self.wishes = Wishes(self.cloud)
+        self.rounds = Rounds(self.cloud, self.intake, absent, self.wishes, config.heartbeat)
         handlers = {**self.intake.handlers(self.identity.id), names.rank_channel: self._hear_rank}
         self.subscriber = Subscriber(config.redis, handlers, outage)
         self.subscriber.on_gap = self._on_gap
@@ -88,20 +88,25 @@ class Daemon:
         self._stop_wanted = Flag()
         self._hurry = Flag()
         self._fatal: PyCloudError | None = None
+        self._predecessor = ""
+        self._unfinished: list[Found] = []
+        self._started = False
         self._refresher: gevent.Greenlet | None = None
 
     def start(self) -> None:
         """Adopt, connect, announce, and only then subscribe. Waits for Redis as long as that takes, or a stop."""
+        self._predecessor = predecessor(self._config.data_dir)
+        leave_mark(self._config.data_dir, self.identity.instance)
+        self.runtime.on_found(self._on_found)
         self.runtime.open()
-        found = self.runtime.recover()
-        adoption.adopt(self.cloud, found)
+        self._on_found(self.runtime.recover())
         log.info("pycloud %s, %s", pycloud.__version__, self._introduction())
         self.bus.start()
         self.cloud.claiming.claims.start()
         self._until(self._announced)
         if self._stop_wanted.is_set():
             return
-        self._finish_old_work(found)
+        self._finish_old_work()
         self.subscriber.start()
         self._until(self.subscriber.subscribed)
         if self._stop_wanted.is_set():
@@ -114,7 +119,9 @@ class Daemon:
         self.rounds.start()
         self._refresher = gevent.spawn(self._refresh_for_ever)
         self._tell("cloud.draining" if self.router.draining else "cloud.up")
-        self.cloud.tell_adopted()
+        adoption.tell_adopted(self.cloud)
+        self._started = True
+        self._settle_late()
 
     def serve(self) -> None:
         """Run until a signal says stop. Raises PyCloudError where Redis turned out to be of no use."""
@@ -136,7 +143,7 @@ class Daemon:
             self._unless_hurried(lambda: self.cloud.remove_all(self._config.stop_grace + REMOVE_PATIENCE))
         if self._refresher is not None:
             self._refresher.kill()
-        self._tell("cloud.down")
+            self._tell("cloud.down")
         if self.bus.connected.is_set():
             self.bus.flush(FAREWELL)
         self.cloud.claiming.claims.stop()
@@ -150,7 +157,8 @@ class Daemon:
 
     def _introduction(self) -> str:
         address = hide_password(self._config.redis)
-        return f"cloud {self.identity.id}, Redis {address}, runtime {self.runtime.kind}, {self.cloud.alive} sessions"
+        kinds = ", ".join(self.runtime.kinds)
+        return f"cloud {self.identity.id}, Redis {address}, runtime {kinds}, {self.cloud.alive} sessions"
 
     def _hear_rank(self, payload: bytes) -> None:
         self.heartbeat.hear(payload)
@@ -171,6 +179,8 @@ class Daemon:
     def _on_connect(self) -> None:
         self.heartbeat.rest()
         try:
+            if not self._announced.is_set():
+                double.wait_until_alone(self.registry, self.identity, self._predecessor)
             self._announce()
         except redis.RedisError as error:
             self._complain(error)
@@ -193,7 +203,7 @@ class Daemon:
         """This cloud hears again after it did not: others may have spoken for it meanwhile, or wished for something."""
         try:
             self._announce()
-            adoption.fulfil_wishes(self.cloud)
+            self.wishes.fulfil()
             self.rounds.take_over()
         except redis.RedisError as error:
             log.warning("what was missed could not be looked up: %s", error)
@@ -208,18 +218,34 @@ class Daemon:
         # Looked at only when their turn comes: what was removed meanwhile must not be written again. What nobody was
         # told of yet is written with its answer.
         there = (s for s in list(cloud.sessions.values()) if s.answered and s.state is not State.REMOVED)
-        self.registry.announce(there)
+        adoption.announce(cloud, there, back=self._announced.is_set())
         self._restore()
 
     def _restore(self) -> None:
-        living = (s for s in list(self.cloud.sessions.values()) if s.answered and s.alive)
-        self.ledger.restore((Claim.of(session), create_response(session)) for session in living)
         since = self.cloud.now() - ANSWER_LIFE / 1000
+        asked_for = (s for s in list(self.cloud.sessions.values()) if s.answered and (s.alive or s.created > since))
+        self.ledger.restore((Claim.of(session), create_response(session)) for session in asked_for)
         self.ledger.restore((each.claim, each.response) for each in list(self.cloud.removals) if each.at > since)
 
-    def _finish_old_work(self, found: list[Found]) -> None:
-        adoption.fulfil_wishes(self.cloud)
+    def _on_found(self, found: list[Found]) -> None:
+        """Sessions that outlived the last daemon; those of an engine that was away may be found long after that."""
+        adoption.adopt(self.cloud, found)
+        self._unfinished += found
+        if self._started:
+            self._settle_late()
+
+    def _settle_late(self) -> None:
+        found = list(self._unfinished)
+        self._finish_old_work()
+        sessions = [session for each in found if (session := self.cloud.sessions.get(each.session))]
+        adoption.announce(self.cloud, [session for session in sessions if session.answered], back=True)
+        for session in sessions:
+            self.cloud.teller.tell("session.adopted", session)
+
+    def _finish_old_work(self) -> None:
+        found, self._unfinished = self._unfinished, []
         adoption.finish(self.cloud, found, self.router.spawn)
+        self.wishes.fulfil()
         for session in self.cloud.sessions.values():
             self.router.know(session)
         if found:

@@ -15,6 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from pycloud.errors import BadRequest, RequestError, ScriptTooLarge
+from pycloud.image_script import KINDS, kinds_of
 from pycloud.messages import MAX_TAIL, REQUESTS, CreateRequest, LogsRequest, Rank, Request, StatusRequest
 
 MAX_ID_LENGTH = 256
@@ -194,6 +195,8 @@ def _decode(kind: type[Request], payload: bytes, keys: Raw, max_script_bytes: in
         digest = _status_digest(session) if kind is StatusRequest else digest_of(keys)
         request = _decoders[kind](payload)
         _check_values(request, max_script_bytes)
+        if isinstance(request, CreateRequest):
+            return msgspec.structs.replace(request, digest=digest, kinds=_kinds(request))
         return msgspec.structs.replace(request, digest=digest)
     except RequestError as error:
         raise Refused(kind, request_id, session, digest, error) from error
@@ -238,6 +241,15 @@ def _check_create(request: CreateRequest, max_script_bytes: int) -> None:
             raise BadRequest(f"create: `env` has an unusable entry, {name[:64]!r}: no '=' in names, no NUL anywhere")
         if name in RESERVED_ENV:
             raise BadRequest(f"create: `env` cannot set {name}: PyCloud sets it")
+
+
+def _kinds(request: CreateRequest) -> tuple[str, ...]:
+    """What its session may be, the best first."""
+    if request.runtime is None:
+        return kinds_of(request.script)
+    if request.runtime not in KINDS:
+        raise BadRequest(f"create: `runtime` is {request.runtime[:64]!r}; it is one of {', '.join(KINDS)}")
+    return (request.runtime,)
 
 
 def _oversized(kind: type[Request], payload: bytes, max_script_bytes: int) -> Exception:

@@ -96,6 +96,40 @@ class NoMatch(RequestError):
     passing = True
 
 
+class WrongRuntime(RequestError):
+    """No living cloud that fits runs sessions of the kind that the request needs; the message says which there are."""
+
+    code = "wrong_runtime"
+    passing = True
+
+
+class NotAllowed(RequestError):
+    """The cloud's operator does not allow what the request asks for; the message names it and the setting."""
+
+    code = "not_allowed"
+
+
+class ImageNotFound(RequestError):
+    """There is no such image, here or where it was looked for."""
+
+    code = "image_not_found"
+    passing = True
+
+
+class ImageDenied(RequestError):
+    """The registry did not let this cloud have the image."""
+
+    code = "image_denied"
+    passing = True
+
+
+class EngineUnavailable(RequestError):
+    """The container engine does not answer."""
+
+    code = "engine_unavailable"
+    passing = True
+
+
 class OwnerAway(RequestError):
     """The session's cloud is away; a remove is carried out as soon as it is back."""
 

@@ -15,6 +15,7 @@ from pycloud import placement
 from pycloud.cloud import Cloud
 from pycloud.config import Config
 from pycloud.decoding import DecodeError, decode_rank
+from pycloud.double import ADVICE
 from pycloud.intake import Intake
 from pycloud.messages import Rank
 from pycloud.routing import Router
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 #: How much of the newest reading of the CPU goes into the one that is told: single readings jump.
 SMOOTHING = 0.3
+#: Seconds after which a silent cloud is forgotten, at the earliest.
+FORGET = 3600.0
 #: Seconds between two lines about the same trouble.
 SAY_AGAIN = 60.0
 
@@ -101,7 +104,9 @@ class Heartbeat:
             instance=identity.instance,
             version=pycloud.__version__,
             host=identity.host,
-            runtime=self._cloud.runtime.kind,
+            runtime=self._cloud.runtime.kinds[0],
+            runtimes=self._cloud.runtime.kinds,
+            unavailable=self._cloud.runtime.unavailable(),
             heartbeat=self._interval,
             dropped=self._intake.dropped.total,
             capacity=config.capacity,
@@ -118,14 +123,12 @@ class Heartbeat:
         doubled = self._view.doubled(now, self._config.lost_after)
         if doubled and now - self._said_double > SAY_AGAIN:
             self._said_double = now
-            log.error(
-                "another daemon uses this cloud's id %s (a copied data directory?): no requests are taken; "
-                "stop one of the two, run `pycloud --new-id` there, and start it again",
-                self._view.own,
-            )
-        if self._intake.closed and not doubled:
+            log.error(ADVICE, self._view.own)
+        was_closed, self._intake.closed = self._intake.closed, doubled
+        if was_closed and not doubled:
             log.warning("the other daemon that used this cloud's id is gone: requests are taken again")
-        self._intake.closed = doubled
+            self.beat()  # our last rank said that we take nothing
+            gevent.spawn(self.on_regained)  # it may have written over what is ours
 
     def _beat_for_ever(self) -> None:
         while True:
@@ -133,6 +136,7 @@ class Heartbeat:
             self.beat()
             now = monotonic()
             self._mind_double(now)
+            self._view.prune(max(self._config.lost_after, FORGET), now)
             if self._view.deaf(now) and now - self._renewed > placement.HEARTBEATS_MISSED * self._interval:
                 self._renewed = now
                 self.on_deaf("did not hear the own heartbeat")

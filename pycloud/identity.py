@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pycloud import surroundings
+from pycloud.config import Config
 from pycloud.errors import ConfigError
+from pycloud.runtimes.chosen import chosen_runtimes
+from pycloud.runtimes.several import Runtimes
 from pycloud.sessions import new_id
 
-FILE = "cloud-id"
+FILE, MARK = "cloud-id", "instance"
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 _FORM = re.compile(r"[0-9a-f]{10}")
 
 
 @dataclass(frozen=True)
 class Identity:
-    """``id`` is the cloud's; ``host`` is where requesters find its sessions; ``instance`` is new at each start."""
+    """``id`` is the cloud's; ``instance`` is new at each start.
+
+    ``name`` is where requesters find its sessions, unless ``find_name`` knows better by the time it is asked.
+    """
 
     id: str
-    host: str
+    name: str
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
+    find_name: Callable[[], str | None] = lambda: None
+
+    @property
+    def host(self) -> str:
+        """Where requesters find its sessions."""
+        return self.find_name() or self.name
 
 
 def cloud_id(data_dir: Path) -> str:
@@ -34,6 +50,46 @@ def cloud_id(data_dir: Path) -> str:
     if not _FORM.fullmatch(kept):
         raise ConfigError(f"{path} does not hold a cloud's id (10 hex digits); put it back, or remove it for a new one")
     return kept
+
+
+def identify(config: Config, nofile: int) -> tuple[Identity, Runtimes]:
+    """Who we are, and what runs our sessions: a container engine may know our name better than we do.
+
+    ``nofile``: the soft limit on descriptors that script sessions get. Raises ConfigError.
+    """
+    own_id = cloud_id(config.data_dir)
+    runtime = chosen_runtimes(config, own_id, nofile)
+    if surroundings.nameless(config):
+        return Identity(own_id, config.hostname, find_name=runtime.host_name), runtime
+    return Identity(own_id, config.hostname), runtime
+
+
+def predecessor(data_dir: Path) -> str:
+    """The instance of the daemon that ran on this very data directory before, since the host was started.
+
+    Empty where there was none, or where the directory is a copy.
+    """
+    try:
+        kept = json.loads((data_dir / MARK).read_text(encoding="utf-8"))
+        return str(kept["instance"]) if kept["place"] == _place(data_dir) else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def leave_mark(data_dir: Path, instance: str) -> None:
+    """Let the next daemon know which instance ran here. Raises ConfigError."""
+    beside = data_dir / f"{MARK}.new"
+    try:
+        beside.write_text(json.dumps({"instance": instance, "place": _place(data_dir)}), encoding="utf-8")
+        beside.rename(data_dir / MARK)
+    except OSError as error:
+        raise ConfigError(f"{data_dir / MARK} cannot be written: {error.strerror}") from error
+
+
+def _place(data_dir: Path) -> str:
+    """What a copy does not share with its original: the directory itself, and the host since its start."""
+    found = data_dir.stat()
+    return f"{found.st_dev}:{found.st_ino}:{BOOT.read_text().strip()}"
 
 
 def renew(data_dir: Path) -> str:

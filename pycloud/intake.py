@@ -50,9 +50,11 @@ class Intake:
         """A request that nobody claimed who was expected to."""
         ours = Heard.REPEAT_LEFT_TO_US if kept.repeat else Heard.LEFT_TO_US
         heard = ours if kept.ours else Heard.LEFT
-        self._take(partial(decode_request, kept.op), kept.payload, heard, kept.round + 1)
+        self._take(partial(decode_request, kept.op), kept.payload, heard, kept)
 
-    def _take(self, decode: Callable[[bytes, int], Request], payload: bytes, heard: Heard, round_: int = 0) -> None:
+    def _take(
+        self, decode: Callable[[bytes, int], Request], payload: bytes, heard: Heard, kept: Kept | None = None
+    ) -> None:
         if self.closed:
             return
         try:
@@ -62,4 +64,7 @@ class Intake:
             return
         except Refused as refused:
             item = refused
-        self._router.route(item, payload, heard, round_)
+        if kept is None:
+            self._router.route(item, payload, heard)
+        else:
+            self._router.route(item, payload, heard, kept.round + 1, kept.fresh_until)

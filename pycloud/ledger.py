@@ -12,9 +12,10 @@ from enum import StrEnum
 
 import msgspec
 
-from pycloud.bus import Argument, Bus, load_script, pages
-from pycloud.messages import Event, encode
+from pycloud.bus import Argument, Bus, Command, TooLate, load_script, pages
+from pycloud.messages import CreateRequest, Event, StatusRequest, encode
 from pycloud.names import Names
+from pycloud.paging import START, limits, page_of
 from pycloud.records import record_life, record_of
 from pycloud.sessions import Session
 
@@ -109,15 +110,23 @@ class Ledger:
         self._lapsed = load_script("lapsed")
         self._replay = load_script("replay")
         self._grant = load_script("grant")
+        self._looked_at = START
 
-    def claim(self, claim: Claim, payload: bytes, *, ours: bool = False) -> tuple[Verdict, float]:
+    def claim(
+        self, claim: Claim, payload: bytes, *, ours: bool = False, fresh_until: float = float("inf")
+    ) -> tuple[Verdict, float]:
         """Try to claim a request; ``payload`` is kept for whoever has to take over. ``ours``: its session is ours.
 
-        Where it is answered also how long ago (s) that was.
+        Where it is answered also how long ago (s) that was. After ``fresh_until`` (monotonic seconds) it counts as held
+        up: what was refused meanwhile is not begun anew for it.
         """
         who = (claim.member, claim.token, self._cloud, claim.digest)
         args = (*who, payload, LEASE, ANSWER_LIFE, MOST_TAKE_OVERS, self._bus.run_id, int(ours))
-        verdict, age = self._bus.run(self._claim, self._claim_keys(claim), args)
+        keys = self._claim_keys(claim)
+        try:
+            verdict, age = self._bus.run(self._claim, keys, (*args, 0), until=fresh_until)
+        except TooLate:
+            verdict, age = self._bus.run(self._claim, keys, (*args, 1))
         return Verdict(verdict.decode()), age / 1000
 
     def renew(self, claims: Iterable[Claim]) -> None:
@@ -131,19 +140,29 @@ class Ledger:
         self._bus.run(self._release, self._claim_keys(claim), (claim.member, claim.token))
 
     def claimed(self, requests: Sequence[tuple[str, str]]) -> list[bool]:
-        """Whether each request (op and id) is claimed or answered."""
-        return [bool(found) for found in self._bus.call_many([("EXISTS", self._request_key(*r)) for r in requests])]
+        """Whether each request (op and id) is claimed or answered, for longer than a passing refusal lasts."""
+        reads: list[Command] = [("HMGET", self._request_key(*request), "token", "until") for request in requests]
+        (seconds, micros), *found = self._bus.call_many([("TIME",), *reads])
+        now = int(seconds) * 1000 + int(micros) // 1000
+        return [token is not None and (until is None or int(until) > now) for token, until in found]
 
     def lapsed(self) -> list[Lapsed]:
-        """Requests that nobody finished."""
-        members = [
-            bytes(member).decode() for member in self._bus.run(self._lapsed, [self._names.claims_key], [MOST_LAPSED])
-        ]
+        """Requests that nobody finished: a page of them, the next one the next time, and all over again."""
+        before = self._looked_at
+        reply = self._bus.run(self._lapsed, [self._names.claims_key], limits(before, MOST_LAPSED))
+        members, after = page_of(reply, before, MOST_LAPSED)
+        self._looked_at = after or START
         requests = [member.partition(":")[::2] for member in members]
-        keys = [self._request_key(*request) for request in requests]
-        found = self._bus.call_many([("HMGET", key, "payload", "cloud") for key in keys])
-        own = self._cloud.encode()
-        return [Lapsed(*request, payload, who == own) for request, (payload, who) in zip(requests, found, strict=True)]
+        held = self._bus.call_many([("HMGET", self._request_key(*request), "cloud", "run") for request in requests])
+        own, run = self._cloud.encode(), self._bus.run_id.encode()
+        # A create that another cloud claimed in an earlier run of Redis is not for us (lua/claim.lua).
+        found = [
+            (request, by == own)
+            for request, (by, in_) in zip(requests, held, strict=True)
+            if by in (None, own) or in_ == run or request[0] != CreateRequest.op
+        ]
+        payloads = self._bus.call_many([("HGET", self._request_key(*request), "payload") for request, _ours in found])
+        return [Lapsed(*r, payload, ours) for (r, ours), payload in zip(found, payloads, strict=True)]
 
     def forget_claim(self, op: str, request_id: str) -> None:
         """A claim whose request has expired: nobody can carry it out any more."""
@@ -160,13 +179,15 @@ class Ledger:
         event: Event | None = None,
     ) -> Outcome:
         """Answer a claimed request, and record or erase a session with it: all of it, or nothing."""
+        afresh = passing and claim.op == StatusRequest.op  # it changes nothing, so it may be asked again
         session, change = (record, "record") if record else (erase, "erase") if erase else (None, "none")
         args: list[Argument] = [
             *(claim.member, claim.token, claim.digest, encode(response)),
-            *(PASSING_LIFE if passing else ANSWER_LIFE, self._names.response_channel(claim.op, claim.id)),
+            *(PASSING_LIFE if afresh else ANSWER_LIFE, self._names.response_channel(claim.op, claim.id)),
             *(change, session.id if session else "", session.created if session else 0),
             record_life(session, self._remember) if session else 0,
             *(encode(event) if event else b"", self._names.events_channel, MOST_EVENTS),
+            PASSING_LIFE if passing and not afresh else 0,
         ]
         keys = [
             *self._claim_keys(claim),

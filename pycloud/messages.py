@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 
 #: A field that does not travel: whatever a payload holds under this name is overwritten.
 COMPUTED: str = msgspec.field(name="(computed)", default="")
+COMPUTED_KINDS: tuple[str, ...] = msgspec.field(name="(computed kinds)", default=("script",))
 DEFAULT_TAIL = 64 * 1024
 MAX_TAIL = 1 << 20
 
@@ -19,7 +20,10 @@ MAX_TAIL = 1 << 20
 class CreateRequest(msgspec.Struct, frozen=True):
     """Start ``script`` as a session. ``env`` is added to the session's environment.
 
-    ``where``: labels that its cloud must have. ``cloud``: the one that must take it.
+    ``where``: labels that its cloud must have. ``cloud``: the one that must take it. ``runtime``: what it shall be, a
+    ``script`` or a ``docker`` container; null: what the script looks like.
+
+    ``kinds`` is computed from these: what the session may be, the best first.
 
     ``digest`` (here and below) is computed from the payload, to tell a repeat from another request.
     """
@@ -30,7 +34,9 @@ class CreateRequest(msgspec.Struct, frozen=True):
     env: dict[str, str] = {}
     where: dict[str, str] = {}
     cloud: str | None = None
+    runtime: str | None = None
     digest: str = COMPUTED
+    kinds: tuple[str, ...] = COMPUTED_KINDS
 
 
 class StatusRequest(msgspec.Struct, frozen=True):
@@ -75,12 +81,17 @@ class ErrorBody(msgspec.Struct, frozen=True):
 
 
 class CreateResponse(msgspec.Struct, frozen=True):
-    """``id`` is the session's; null where none was made, and then ``error`` says why."""
+    """``id`` is the session's; null where none was made, and then ``error`` says why.
+
+    ``ports``, of a container that has any: those of the host by its own, as in ``{"80/tcp": 32768}``; ``port`` is the
+    first of them.
+    """
 
     cloud: str
     id: str | None
     host: str | UnsetType = UNSET
     port: int | UnsetType | None = UNSET
+    ports: dict[str, int] | UnsetType = UNSET
     state: str | UnsetType = UNSET
     error: ErrorBody | UnsetType = UNSET
 
@@ -97,6 +108,7 @@ class StatusResponse(msgspec.Struct, frozen=True):
     state: str | UnsetType = UNSET
     host: str | UnsetType = UNSET
     port: int | UnsetType | None = UNSET
+    ports: dict[str, int] | UnsetType = UNSET
     created: float | UnsetType = UNSET
     started: float | UnsetType | None = UNSET
     ended: float | UnsetType | None = UNSET
@@ -137,6 +149,9 @@ Response = CreateResponse | StatusResponse | RemoveResponse | LogsResponse
 class Rank(msgspec.Struct, frozen=True):
     """What a cloud tells the others each heartbeat.
 
+    ``runtimes``: what sessions may be there; empty: just ``runtime``, which is the first of them. ``unavailable``:
+    those of which none can be started at present.
+
     ``score``: lower is less loaded. ``sessions``: how many live, start or are about to. ``instance``: random, new at
     each start of the daemon. ``heartbeat``: seconds between two ranks. ``dropped``: requests that could not be
     answered since its start. ``capacity``: most sessions; null: no limit. ``draining``: takes nothing new. ``deaf``: it
@@ -153,6 +168,8 @@ class Rank(msgspec.Struct, frozen=True):
     host: str
     runtime: str
     heartbeat: float
+    runtimes: tuple[str, ...] = ()
+    unavailable: tuple[str, ...] = ()
     dropped: int = 0
     capacity: int | None = None
     labels: dict[str, str] = {}
@@ -164,12 +181,20 @@ class Rank(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What happened: ``cloud.up``, ``session.running``, ...; ``time`` in Unix seconds."""
+    """What happened: ``cloud.up``, ``session.running``, ...; ``time`` in Unix seconds.
+
+    ``request``, ``image``, ``progress`` (words for people) and ``done`` (from 0 to 1, null where that is unknown) come
+    with ``session.pulling``.
+    """
 
     event: str
     cloud: str
     time: float
     session: str | UnsetType = UNSET
+    request: str | UnsetType = UNSET
+    image: str | UnsetType = UNSET
+    progress: str | UnsetType = UNSET
+    done: float | UnsetType | None = UNSET
     exit_code: int | UnsetType | None = UNSET
     reason: str | UnsetType | None = UNSET
 

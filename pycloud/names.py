@@ -37,6 +37,10 @@ class Names:
         """Where every cloud says what happened."""
         return f"{self.namespace}.events"
 
+    def progress_channel(self, request_id: str) -> str:
+        """Where the cloud that carries out a create says how far it has come, while that takes long."""
+        return f"{self.namespace}.progress.{request_id}"
+
     def cloud_channel(self, cloud: str) -> str:
         """The direct channel of one cloud: any request, with its ``op``."""
         return f"{self.namespace}.cloud.{cloud}"
@@ -72,7 +76,7 @@ class Names:
         return [self.session_key(session), self.sessions_key, self.cloud_sessions_key(cloud)]
 
     def wishes_key(self, cloud: str) -> str:
-        """Set: ids of sessions that somebody wanted removed while their cloud was away."""
+        """Set: removes, as JSON, that were asked for while the cloud that is to carry them out was away."""
         return self.key("wishes", cloud)
 
     def cloud_key(self, cloud: str) -> str:

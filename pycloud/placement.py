@@ -6,11 +6,11 @@ order by themselves, and each knows its own place in it. ``view.py`` keeps what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 
-from pycloud.errors import NoCapacity, NoMatch, RequestError
+from pycloud.errors import EngineUnavailable, NoCapacity, NoMatch, RequestError, WrongRuntime
 from pycloud.messages import CreateRequest, Rank
 
 #: A cloud counts as away when it was not heard for so many of its heartbeats.
@@ -79,6 +79,29 @@ def matches(peer: Peer, request: CreateRequest) -> bool:
     return named and all(labels.get(key) == value for key, value in request.where.items())
 
 
+def kinds(peer: Peer) -> tuple[str, ...]:
+    """What sessions may be there."""
+    return peer.rank.runtimes or (peer.rank.runtime,)
+
+
+def starts(peer: Peer, kind: str | None) -> bool:
+    """Whether it can start sessions of this kind at present."""
+    return kind in kinds(peer) and kind not in peer.rank.unavailable
+
+
+def fitting(peers: Mapping[str, Peer], request: CreateRequest, now: float) -> list[Peer]:
+    """The living clouds that are what the request asks for, whatever they run and whether or not they have room."""
+    return [peer for peer in peers.values() if lives(peer, now) and matches(peer, request)]
+
+
+def kind_for(fit: Sequence[Peer], request: CreateRequest) -> str | None:
+    """What its session will be: the best kind that any of the fitting clouds runs, whether that one has room or not.
+
+    All clouds come to the same, so that it does not depend on who takes it.
+    """
+    return next((kind for kind in request.kinds if any(kind in kinds(peer) for peer in fit)), None)
+
+
 def has_room(peer: Peer) -> bool:
     """Whether it takes anything new."""
     rank = peer.rank
@@ -87,8 +110,10 @@ def has_room(peer: Peer) -> bool:
 
 def candidates(peers: Mapping[str, Peer], request: CreateRequest, now: float) -> list[str]:
     """The clouds that may take a create, the least loaded first; no more than are needed."""
-    fit = [peer for peer in peers.values() if lives(peer, now) and matches(peer, request) and has_room(peer)]
-    return [peer.rank.id for peer in nsmallest(CARING, fit, key=load)]
+    fit = fitting(peers, request, now)
+    kind = kind_for(fit, request)
+    free = [peer for peer in fit if starts(peer, kind) and has_room(peer)]
+    return [peer.rank.id for peer in nsmallest(CARING, free, key=load)]
 
 
 def speakers(peers: Mapping[str, Peer], now: float) -> list[str]:
@@ -99,7 +124,14 @@ def speakers(peers: Mapping[str, Peer], now: float) -> list[str]:
 
 def why_nobody(peers: Mapping[str, Peer], request: CreateRequest, now: float) -> RequestError:
     """What to answer where there is no candidate."""
-    if any(lives(peer, now) and matches(peer, request) for peer in peers.values()):
+    fit = fitting(peers, request, now)
+    kind = kind_for(fit, request)
+    if fit and kind is None:
+        there = sorted({each for peer in fit for each in kinds(peer)})
+        return WrongRuntime(f"this is for runtime {request.kinds[0]}, and the clouds that fit have {', '.join(there)}")
+    if fit and not any(starts(peer, kind) for peer in fit):
+        return EngineUnavailable("the container engine of every cloud that could take this does not answer")
+    if fit:
         return NoCapacity("every cloud that could take this is full or draining")
     asked = [f"{key}={value}" for key, value in request.where.items()]
     asked += [f"cloud {request.cloud}"] if request.cloud is not None else []

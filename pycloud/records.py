@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, json
 
 from pycloud.messages import StatusResponse
 from pycloud.sessions import LIVE, Session, State
@@ -25,6 +25,7 @@ def record_of(session: Session) -> list[str]:
         "state": session.state.value,
         "host": session.host,
         "port": session.port,
+        "ports": json.encode(session.ports).decode() if session.ports else None,
         "created": session.created,
         "started": session.started,
         "ended": session.ended,
@@ -42,7 +43,7 @@ def stale_response(cloud: str, session: str, record: Mapping[str, str], *, lost:
     if lost and state in LIVE:
         state = State.LOST.value
     over = state in (State.EXITED, State.FAILED)
-    port, code = record.get("port"), record.get("exit_code")
+    port, ports, code = record.get("port"), record.get("ports"), record.get("exit_code")
     return StatusResponse(
         cloud,
         session,
@@ -50,6 +51,7 @@ def stale_response(cloud: str, session: str, record: Mapping[str, str], *, lost:
         state=state,
         host=record.get("host", UNSET),
         port=int(port) if port else None,
+        ports=json.decode(ports, type=dict[str, int]) if ports else UNSET,
         created=_number(record.get("created")),
         started=_number(record.get("started")),
         ended=_number(record.get("ended")) if over else UNSET,

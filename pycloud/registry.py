@@ -7,13 +7,16 @@ cloud's part again. Everything here may be repeated without harm.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
 from pycloud.bus import Bus, Command, load_script, pages
+from pycloud.decoding import DecodeError, decode_rank
 from pycloud.ledger import MOST_EVENTS
 from pycloud.messages import Event, Rank, encode
 from pycloud.names import Names, owner_of
+from pycloud.paging import START, Place, limits, page_of
 from pycloud.placement import HEARTBEATS_MISSED
 from pycloud.records import RECORD_LIFE, record_life, record_of
 from pycloud.sessions import LIVE, Session, State
@@ -30,6 +33,14 @@ class Wish(msgspec.Struct, frozen=True):
     digest: str
 
 
+class Change(NamedTuple):
+    """What writing a session's record changed: the state that stood there (a word of some version), and the new one."""
+
+    session: Session
+    before: str
+    after: State
+
+
 class Registry:
     """The shared records, as seen by cloud ``cloud``. ``remember`` is how long (s) ended sessions are kept."""
 
@@ -37,15 +48,32 @@ class Registry:
         self._bus, self._names, self._cloud, self._remember = bus, names, cloud, remember
         self._lose = load_script("lose")
 
-    def announce(self, sessions: Iterable[Session]) -> None:
-        """Write what is known of these sessions, whatever Redis knows."""
+    def announce(self, sessions: Iterable[Session]) -> list[Change]:
+        """Write what is known of these sessions, whatever Redis knows; where it had known another state."""
+        changes: list[Change] = []
         for page in pages(sessions):
-            self._bus.call_many([command for session in page for command in self._announcement(session)])
+            states = [session.state for session in page]
+            commands = [command for session in page for command in self._announcement(session)]
+            replies = self._bus.call_many(commands)[:: len(commands) // len(page)]
+            before = [None if state is None else state.decode() for state in replies]
+            found = zip(page, before, states, strict=True)
+            changes += [Change(session, was, now) for session, was, now in found if was not in (None, now)]
+        return changes
 
-    def erase(self, session: str) -> None:
-        """Delete what Redis knows of one of this cloud's sessions."""
+    def erase(self, session: str) -> str | None:
+        """Delete what Redis knows of one of this cloud's sessions; the state that stood there, None where none did."""
         record, sessions, own = self._names.session_keys(session, self._cloud)
-        self._bus.call_many([("DEL", record), ("ZREM", sessions, session), ("SREM", own, session)])
+        commands = [("HGET", record, "state"), ("DEL", record), ("ZREM", sessions, session), ("SREM", own, session)]
+        state = self._bus.call_many(commands)[0]
+        return None if state is None else str(state.decode())
+
+    def counted_lost(self, sessions: Iterable[str]) -> set[str]:
+        """Those of these sessions that are recorded as lost."""
+        lost: set[str] = set()
+        for page in pages(sessions):
+            states = self._bus.call_many([("HGET", self._names.session_key(session), "state") for session in page])
+            lost |= {session for session, state in zip(page, states, strict=True) if state == State.LOST.encode()}
+        return lost
 
     def recorded(self) -> set[str]:
         """The sessions that Redis thinks this cloud has."""
@@ -56,6 +84,19 @@ class Registry:
         flat = self._bus.call("HGETALL", self._names.session_key(session))
         return {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
+    def holds_request(self, request: str) -> bool:
+        """Whether any session on record was made by this create. Reads all records."""
+        for page in self._all_sessions():
+            found = self._bus.call_many([("HGET", self._names.session_key(session), "request") for session in page])
+            if request.encode() in found:
+                return True
+        return False
+
+    def last_beat(self) -> float | None:
+        """When this cloud was last heard of (Unix seconds), as far as Redis knows."""
+        score = self._bus.call("ZSCORE", self._names.clouds_key, self._cloud)
+        return None if score is None else float(score)
+
     def clouds(self) -> list[str]:
         """The ids of all clouds that were heard of in the last days."""
         return [member.decode() for member in self._bus.call("ZRANGE", self._names.clouds_key, 0, -1)]
@@ -65,6 +106,20 @@ class Registry:
         clouds = self.clouds()
         found = self._bus.call("MGET", *map(self._names.cloud_key, clouds)) if clouds else []
         return [rank for rank in found if rank is not None]
+
+    def own_rank(self) -> Rank | None:
+        """What somebody last said under our own id, while that has not expired; None also where it makes no sense."""
+        found = self._bus.call("GET", self._names.cloud_key(self._cloud))
+        try:
+            return None if found is None else decode_rank(found)
+        except DecodeError:
+            return None
+
+    def hand_over(self, op: str, payload: bytes, cloud: str) -> None:
+        """Ask another cloud directly for what was published for all."""
+        keys = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+        direct = msgspec.json.encode({**keys, "op": op})
+        self._bus.post("PUBLISH", self._names.cloud_channel(cloud), direct)
 
     def beat(self, rank: Rank) -> None:
         """Say that this cloud lives, and how loaded it is."""
@@ -86,6 +141,12 @@ class Registry:
         self._bus.post("XADD", self._names.events_key, "MAXLEN", "~", MOST_EVENTS, "*", "event", payload)
         self._bus.post("PUBLISH", self._names.events_channel, payload)
 
+    def tell_progress(self, event: Event, request_id: str) -> None:
+        """Say how far a create has come, to all and to its requester; the stream does not keep it."""
+        payload = encode(event)
+        self._bus.post("PUBLISH", self._names.events_channel, payload)
+        self._bus.post("PUBLISH", self._names.progress_channel(request_id), payload)
+
     def wish(self, cloud: str, wish: Wish) -> None:
         """Have a session removed by its cloud, as soon as that is back."""
         key = self._names.wishes_key(cloud)
@@ -95,6 +156,10 @@ class Registry:
         """What this cloud was to remove while it was away."""
         members = self._bus.call("SMEMBERS", self._names.wishes_key(self._cloud))
         return [msgspec.json.decode(member, type=Wish) for member in members]
+
+    def is_wished(self, cloud: str, wish: Wish) -> bool:
+        """Whether a wish waits for its cloud."""
+        return bool(self._bus.call("SISMEMBER", self._names.wishes_key(cloud), encode(wish)))
 
     def fulfilled(self, wish: Wish) -> None:
         """A wish has been carried out."""
@@ -125,6 +190,7 @@ class Registry:
     def _announcement(self, session: Session) -> list[Command]:
         record, sessions, own = self._names.session_keys(session.id, self._cloud)
         return [
+            ("HGET", record, "state"),
             ("HSET", record, *record_of(session)),
             ("PEXPIRE", record, record_life(session, self._remember)),
             ("ZADD", sessions, session.created, session.id),
@@ -138,7 +204,11 @@ class Registry:
 
     def _all_sessions(self) -> Iterator[list[str]]:
         """The index of all sessions, page by page."""
-        first = 0
-        while page := self._bus.call("ZRANGE", self._names.sessions_key, first, first + PAGE - 1):
-            yield [member.decode() for member in page]
-            first += PAGE
+        place: Place | None = START
+        while place is not None:
+            lowest, most = limits(place, PAGE)
+            reply = self._bus.call(
+                "ZRANGEBYSCORE", self._names.sessions_key, lowest, "+inf", "WITHSCORES", "LIMIT", 0, most
+            )
+            page, place = page_of(reply, place, PAGE)
+            yield page

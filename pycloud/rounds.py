@@ -9,10 +9,10 @@ from time import monotonic
 import gevent
 import redis
 
-from pycloud import adoption
 from pycloud.absent import LOOK, SWEEP, Absent
 from pycloud.cloud import Cloud
 from pycloud.intake import Intake
+from pycloud.wishes import Wishes
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +20,9 @@ log = logging.getLogger(__name__)
 class Rounds:
     """What a cloud does now and then for others; apart from the beats, because it waits for Redis."""
 
-    def __init__(self, cloud: Cloud, intake: Intake, absent: Absent, heartbeat: float) -> None:
+    def __init__(self, cloud: Cloud, intake: Intake, absent: Absent, wishes: Wishes, heartbeat: float) -> None:
         self._cloud, self._intake, self._absent, self._heartbeat = cloud, intake, absent, heartbeat
+        self._wishes = wishes
         self._greenlets: list[gevent.Greenlet] = []
         self._pause_until = 0.0
 
@@ -30,7 +31,7 @@ class Rounds:
         duties: tuple[tuple[float, Callable[[], None]], ...] = (
             (self._heartbeat, self.take_over),
             # Somebody may still count us as away after we have looked for wishes, and write down another one.
-            (2 * self._heartbeat, lambda: adoption.fulfil_wishes(self._cloud)),
+            (2 * self._heartbeat, self._wishes.fulfil),
             (LOOK, self._absent.look),
             (SWEEP, self._absent.sweep),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from time import monotonic
@@ -13,20 +14,24 @@ import gevent
 from gevent.pool import Group
 
 from pycloud.absent import Absent
+from pycloud.claiming import Reception
 from pycloud.cloud import Cloud
 from pycloud.decoding import Refused
-from pycloud.errors import NoCapacity, RequestError
+from pycloud.errors import NoCapacity, NoMatch, RequestError
 from pycloud.messages import CreateRequest, LogsRequest, RemoveRequest, Request, StatusRequest
 from pycloud.names import owner_of
 from pycloud.repeats import Repeats
 from pycloud.sessions import Session
-from pycloud.standby import Standby
+from pycloud.standby import ROUNDS, Standby
 from pycloud.view import View
 
 log = logging.getLogger(__name__)
 
 #: Seconds after which all clouds that live have told a Redis that was started again what it may have forgotten.
 TELLING = 3.0
+
+#: Seconds for which a request counts as just received: a requester repeats it, or gives it up, within about that time.
+FRESHNESS = 4.0
 
 Act = Callable[[], Any]
 
@@ -50,6 +55,36 @@ class Heard(Enum):
 
 
 LAPSED = (Heard.LAPSED, Heard.LAPSED_OURS)
+NEWS = (Heard.PUBLISHED, Heard.DIRECTLY, *LAPSED)
+LEFT = (Heard.LEFT_TO_US, Heard.REPEAT_LEFT_TO_US)
+#: What is done at once, whoever comes first by now.
+OURS = (Heard.DIRECTLY, Heard.LAPSED_OURS, *LEFT)
+REPEATS = (Heard.REPEATED, Heard.REPEAT_LEFT_TO_US)
+#: What may have been answered before Redis was started again.
+OLD = (Heard.REPEATED, Heard.LEFT, *LEFT)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request and how it came; ``round``: how often it was kept and looked at again before."""
+
+    item: Request | Refused
+    payload: bytes
+    heard: Heard
+    round: int
+    came: Reception
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Our place among those who care for a request (None: it is others' business), and what the one does who takes it.
+
+    ``early``: it is too early to act on what we know.
+    """
+
+    place: int | None
+    act: Act
+    early: bool = False
 
 
 class Router:
@@ -62,18 +97,23 @@ class Router:
         self.draining = False
         self._forgetful_until = 0.0
 
-    def route(self, item: Request | Refused, payload: bytes, heard: Heard, round_: int = 0) -> None:
-        """Do what there is to do. Never waits."""
-        known = heard in (Heard.PUBLISHED, *LAPSED) and self._repeats.heard(_op(item), item.id)
-        if heard is Heard.PUBLISHED and known:
+    def route(
+        self, item: Request | Refused, payload: bytes, heard: Heard, round_: int = 0, fresh_until: float | None = None
+    ) -> None:
+        """Do what there is to do. Never waits. ``fresh_until``: of a request that was kept, as in Reception."""
+        if heard in NEWS and self._repeats.heard(_op(item), item.id) and heard is Heard.PUBLISHED:
             heard = Heard.REPEATED
+        if fresh_until is None:
+            now = monotonic()
+            # What a cloud hears before it is sure again may have waited for it while it was frozen.
+            fresh_until = now + FRESHNESS if heard in LAPSED or self._view.sure(now) else now
+        arrival = Arrival(item, payload, heard, round_, Reception(heard.replay, fresh_until))
         if isinstance(item, LogsRequest):
             self.spawn(self._cloud.logs, item)
         elif isinstance(item, StatusRequest | RemoveRequest) and item.session in self._cloud.sessions:
-            self._answer_as_owner(item, payload, heard)
+            self._answer_as_owner(item, arrival)
         else:
-            place, act = self._place(item, payload, heard)
-            self._settle(item, payload, heard, round_, place, act)
+            self._settle(arrival, self._plan(arrival, monotonic()))
 
     def mind_new_server(self) -> None:
         """Redis was started again: until all clouds have told it what they answered, a repeated create may look new."""
@@ -87,61 +127,87 @@ class Router:
         """Wait for what is being worked on, at most ``timeout`` seconds."""
         self._work.join(timeout)
 
-    def _settle(
-        self, item: Request | Refused, payload: bytes, heard: Heard, round_: int, place: int | None, act: Act
-    ) -> None:
+    def _settle(self, arrival: Arrival, plan: Plan) -> None:
         """Act at once where we come first, and are sure of what we know; otherwise later, or never."""
-        now = monotonic()
-        if heard is Heard.REPEATED and isinstance(item, CreateRequest) and now < self._forgetful_until:
-            self._standby.keep(place, item, payload, repeat=True, patient=True)
-            return
-        first = place == 0 and self._view.sure(now)
-        if first or heard in (Heard.DIRECTLY, Heard.LAPSED_OURS, Heard.LEFT_TO_US, Heard.REPEAT_LEFT_TO_US):
-            self.spawn(act)
+        now, heard = monotonic(), arrival.heard
+        if plan.early or (heard in OLD and isinstance(arrival.item, CreateRequest) and now < self._forgetful_until):
+            self._keep(arrival, plan.place, patient=True)
+        elif heard in OURS or (plan.place == 0 and self._view.sure(now)):
+            self.spawn(plan.act)
         elif heard is not Heard.LAPSED:
-            self._standby.keep(place, item, payload, round_, repeat=heard is Heard.REPEATED)
+            self._keep(arrival, plan.place)
 
-    def _place(self, item: Request | Refused, payload: bytes, heard: Heard) -> tuple[int | None, Act]:
-        """Our place among those who care for a request, and what the one does who takes it."""
-        now = monotonic()
+    def _keep(self, arrival: Arrival, place: int | None, *, patient: bool = False) -> None:
+        self._standby.keep(
+            place,
+            arrival.item,
+            arrival.payload,
+            arrival.round,
+            repeat=arrival.heard in REPEATS,
+            patient=patient,
+            fresh_until=arrival.came.fresh_until,
+        )
+
+    def _plan(self, arrival: Arrival, now: float) -> Plan:
+        item, payload, came = arrival.item, arrival.payload, arrival.came
         if isinstance(item, Refused):
-            refuse = self._cloud.claiming.refuse_undecoded
-            return self._view.speaker(now), partial(refuse, item, payload, replay=heard.replay)
+            act = partial(self._cloud.claiming.refuse_undecoded, item, payload, came)
+            return Plan(self._view.speaker(now), act)
         if isinstance(item, CreateRequest):
-            return self._place_create(item, payload, heard, now)
+            return self._plan_create(item, arrival, now)
         assert isinstance(item, StatusRequest | RemoveRequest)
-        owner = owner_of(item.session)
-        if owner is not None and owner != self._view.own and self._view.lives(owner, now):
-            return None, _nothing
-        place = 0 if owner == self._view.own else self._view.speaker(now)
-        return place, partial(self._absent.answer, item, payload, replay=heard.replay)
+        owner, own = owner_of(item.session), self._view.own
+        if owner is not None and owner != own and self._view.lives(owner, now):
+            return Plan(None, _nothing)
+        place = 0 if owner == own else self._view.speaker(now)
+        early = owner not in (None, own) and self._view.too_early_to_miss(str(owner), now)
+        return Plan(place, partial(self._absent.answer, item, payload, came), early)
 
-    def _place_create(self, request: CreateRequest, payload: bytes, heard: Heard, now: float) -> tuple[int | None, Act]:
+    def _plan_create(self, request: CreateRequest, arrival: Arrival, now: float) -> Plan:
+        heard = arrival.heard
+        place: int | None
+        error: RequestError | None
         if heard is Heard.DIRECTLY:
-            full = self.draining or (self._cloud.capacity is not None and self._cloud.load >= self._cloud.capacity)
-            error: RequestError | None = NoCapacity("this cloud is full or draining") if full else None
-            place: int | None = 0
+            place, error = 0, self._why_not(request)
         else:
             place, error = self._view.place(request, now, count=heard in (Heard.PUBLISHED, Heard.REPEATED))
+            if error is None and heard in OURS and not self._view.fits(request):
+                error = NoMatch("no cloud that fits heard this create; ask again")
         if error is not None:
-            return place, partial(self._cloud.claiming.refuse, request, payload, error, replay=heard.replay)
-        return place, partial(self._create, request, payload, heard)
+            return Plan(place, partial(self._refuse, request, arrival, error))
+        return Plan(place, partial(self._create, request, arrival))
 
-    def _create(self, request: CreateRequest, payload: bytes, heard: Heard) -> None:
-        if heard in LAPSED:
+    def _why_not(self, request: CreateRequest) -> RequestError | None:
+        """Why this cloud does not carry out a create that nobody else was asked for; None: it does."""
+        if not self._view.fits(request):
+            return NoMatch("this cloud is not what the request asks for")
+        return NoCapacity("this cloud is draining") if self.draining else self._cloud.why_not(request)
+
+    def _refuse(self, request: CreateRequest, arrival: Arrival, error: RequestError) -> None:
+        self._cloud.claiming.refuse(request, arrival.payload, error, arrival.came)
+
+    def _create(self, request: CreateRequest, arrival: Arrival) -> None:
+        if arrival.heard in LAPSED:
             log.warning("taking over create %.80r: the cloud that claimed it fell silent", request.id)
-        if not self._cloud.create(request, payload, replay=heard.replay):
-            # We are full after all, and so may the others be who come next: whoever comes first then answers that.
-            self._standby.keep(self._view.speaker(monotonic()), request, payload)
+        error = self._cloud.create(request, arrival.payload, arrival.came)
+        if error is None:
+            return
+        # The others may have seen it claimed, and forgotten it: so the next best one is asked, and we see that it acts.
+        other = self._view.next_best(request, monotonic())
+        if other is None or arrival.heard is Heard.DIRECTLY or arrival.round >= ROUNDS:
+            self._refuse(request, arrival, error)
+        else:
+            self._cloud.registry.hand_over(request.op, arrival.payload, other)
+            self._keep(arrival, 0, patient=True)
 
-    def _answer_as_owner(self, request: StatusRequest | RemoveRequest, payload: bytes, heard: Heard) -> None:
+    def _answer_as_owner(self, request: StatusRequest | RemoveRequest, arrival: Arrival) -> None:
         session, now = self._cloud.sessions[request.session], monotonic()
         if isinstance(request, RemoveRequest):
-            self.spawn(partial(self._cloud.remove, session, request, payload, replay=heard.replay))
+            self.spawn(self._cloud.remove, session, request, arrival.payload, arrival.came)
         elif self._view.sure(now):
             self._cloud.status(session, request, valid=self._view.sure_until() - now)
         else:
-            self.spawn(self._cloud.status_with_claim, session, request, payload)
+            self.spawn(self._cloud.status_with_claim, session, request, arrival.payload)
 
     def spawn(self, work: Callable[..., Any], *args: Any) -> None:
         """Carry something out in a greenlet of its own, which a stop waits for."""

@@ -6,8 +6,8 @@ Pure: no I/O, no clock (times are handed in). Whatever changes a session's state
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pycloud.names import CLOUD_ID_LENGTH, SESSION_ID_LENGTH
@@ -47,8 +47,8 @@ class Session:
 
     ``id`` is 10 random hex digits followed by its cloud's 10. ``request`` and ``digest`` are those of the create
     that made it, ``token`` the claim under which that is answered, ``answered`` whether it was. Times are Unix
-    seconds. ``exit_code`` is valid in EXITED (128+n for signal n; None where nobody can know it any more, and then
-    ``reason`` says why); ``reason`` also in FAILED.
+    seconds. ``ports``: the host's by the container's, where it has any. ``exit_code`` is valid in EXITED (128+n for
+    signal n; None where nobody can know it any more, and then ``reason`` says why); ``reason`` also in FAILED.
     """
 
     id: str
@@ -60,6 +60,7 @@ class Session:
     runtime: str = "script"
     state: State = State.STARTING
     port: int | None = None
+    ports: Mapping[str, int] = field(default_factory=dict)
     started: float | None = None
     ended: float | None = None
     exit_code: int | None = None
@@ -82,10 +83,10 @@ class Session:
             raise IllegalTransition(f"session {self.id} cannot go from {self.state} to {to}")
         self.state = to
 
-    def run(self, port: int | None, started: float) -> None:
+    def run(self, port: int | None, started: float, ports: Mapping[str, int] | None = None) -> None:
         """It runs now."""
         self.move(State.RUNNING)
-        self.port, self.started = port, started
+        self.port, self.started, self.ports = port, started, ports or {}
 
     def exit(self, exit_code: int | None, reason: str | None, ended: float) -> None:
         """Its first process ended."""

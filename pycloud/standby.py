@@ -41,6 +41,8 @@ class Kept:
     ours: bool
     #: It was asked for before: where it is answered, somebody has to publish that answer again.
     repeat: bool
+    #: Until when it counts as just received (monotonic seconds).
+    fresh_until: float
 
 
 class Standby:
@@ -71,6 +73,7 @@ class Standby:
         *,
         repeat: bool = False,
         patient: bool = False,
+        fresh_until: float,
     ) -> None:
         """Keep a request according to our place among those who care for it; None: forget it.
 
@@ -82,7 +85,8 @@ class Standby:
         op = item.request.op if isinstance(item, Refused) else item.op
         delay = LATER if patient else {0: SECOND, 1: SECOND, 2: THIRD}.get(place, LATER)
         # Who looks for the second time acts: those who come first now may have been away when it was published.
-        kept = Kept(op, item.id, payload, round_, ours=place in (0, 1, 2) or round_ > 0 or patient, repeat=repeat)
+        ours = place in (0, 1, 2) or round_ > 0 or patient
+        kept = Kept(op, item.id, payload, round_, ours, repeat, fresh_until)
         self._queues[delay].append((monotonic() + delay, kept))
         self._wanted.set()
 

@@ -14,6 +14,8 @@ from pycloud.placement import HEARTBEATS_MISSED, Peer
 
 #: For so many heartbeats after it was sent, hearing our own rank proves that nobody speaks for us.
 HEARTBEATS_SURE = 2
+#: Seconds within which clouds connect to a Redis that is back.
+RECONNECTING = 3.0
 
 
 class View:
@@ -22,7 +24,7 @@ class View:
     def __init__(self, own: str, instance: str, heartbeat: float) -> None:
         self.own, self._instance, self._heartbeat = own, instance, heartbeat
         self.peers: dict[str, Peer] = {}
-        self._own_sent = float("-inf")
+        self._own_sent = self._own_heard = float("-inf")
         self._sure_since: float | None = None
         self._double_since: float | None = None
         self._double_heard = float("-inf")
@@ -32,15 +34,14 @@ class View:
         if rank.id == self.own and rank.instance != self._instance:
             self._hear_double(now)
             return
-        if rank.id == self.own and rank.deaf:
+        if rank.id == self.own:
+            self._hear_own(rank, now)
             rank = msgspec.structs.replace(rank, deaf=False)  # we hear it
         self.peers[rank.id] = placement.hear(self.peers.get(rank.id), rank, now)
-        if rank.id == self.own:
-            if not self.sure(now):
-                self._sure_since = None
-            self._own_sent = max(self._own_sent, rank.sent)
-            if self._sure_since is None and self.sure(now):
-                self._sure_since = now
+
+    def prune(self, silent: float, now: float) -> None:
+        """Forget the clouds that were not heard for ``silent`` seconds: each costs memory, and time per create."""
+        self.peers = {cloud: peer for cloud, peer in self.peers.items() if now - peer.heard < silent}
 
     def sure(self, now: float) -> bool:
         """Whether we have heard ourselves so lately that nobody can have spoken for us."""
@@ -52,7 +53,7 @@ class View:
 
     def deaf(self, now: float) -> bool:
         """Whether we have not heard ourselves for so long that the subscription must be dead."""
-        return now - self._own_sent > HEARTBEATS_MISSED * self._heartbeat
+        return now - self._own_heard > HEARTBEATS_MISSED * self._heartbeat
 
     def sure_for(self, now: float) -> float:
         """For how many seconds we have been hearing ourselves without a gap."""
@@ -88,6 +89,28 @@ class View:
             return self._index(order), None
         return self.speaker(now), placement.why_nobody(self.peers, request, now)
 
+    def fits(self, request: CreateRequest) -> bool:
+        """Whether we ourselves are what a create asks for, be there room or not."""
+        own = self.peers.get(self.own)
+        return own is not None and placement.matches(own, request)
+
+    def next_best(self, request: CreateRequest, now: float) -> str | None:
+        """The cloud that takes a create where we cannot; None: there is none."""
+        order = placement.candidates(self._seen(now), request, now)
+        return next((cloud for cloud in order if cloud != self.own), None)
+
+    def too_early_to_miss(self, cloud: str, now: float) -> bool:
+        """Whether a cloud that is not heard may yet be there: we have not been listening for long enough to say.
+
+        We, or Redis, may just have started, or our subscription may have been renewed a moment ago.
+        """
+        peer = self.peers.get(cloud)
+        if peer is None:
+            return self.sure_for(now) < max(HEARTBEATS_MISSED * self._heartbeat, RECONNECTING)
+        patience = HEARTBEATS_MISSED * peer.rank.heartbeat
+        # Heard within that time, it is away by its own words.
+        return now - peer.heard > patience and self.sure_for(now) < patience
+
     def speaker(self, now: float) -> int | None:
         """Our place among those who answer for a cloud that is away; None: others do.
 
@@ -110,6 +133,15 @@ class View:
         if self.own in self.peers:
             self.peers[self.own].heard = now
         return self.peers
+
+    def _hear_own(self, rank: Rank, now: float) -> None:
+        if not self.sure(now):
+            self._sure_since = None
+        self._own_heard = max(self._own_heard, rank.sent)
+        if not rank.deaf:  # after one that says we are deaf, the others go on speaking for us until the next
+            self._own_sent = max(self._own_sent, rank.sent)
+        if self._sure_since is None and self.sure(now):
+            self._sure_since = now
 
     def _hear_double(self, now: float) -> None:
         if self._double_since is None or now - self._double_heard > 2 * HEARTBEATS_MISSED * self._heartbeat:

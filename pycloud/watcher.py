@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import gevent
 
-from pycloud.runtimes import Exit, Runtime
+from pycloud.runtimes import Exit
+from pycloud.runtimes.several import Runtimes
 
 OnEnd = Callable[[str, Exit], None]
 
@@ -14,7 +15,7 @@ OnEnd = Callable[[str, Exit], None]
 class Watchers:
     """The watching greenlets by session. ``on_end`` is called once for each session that ends while watched."""
 
-    def __init__(self, runtime: Runtime, on_end: OnEnd) -> None:
+    def __init__(self, runtime: Runtimes, on_end: OnEnd) -> None:
         self._runtime, self._on_end = runtime, on_end
         self._greenlets: dict[str, gevent.Greenlet] = {}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import secrets
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -29,13 +28,14 @@ from pycloud.client.errors import (
 )
 from pycloud.client.line import Lines
 from pycloud.client.records import Records, SessionRecord
-from pycloud.client.request import Exchange
+from pycloud.client.request import Exchange, OnProgress
 from pycloud.config import DEFAULT_REDIS
 from pycloud.errors import PyCloudError, RedisUnavailable
 from pycloud.messages import (
     DEFAULT_TAIL,
     CreateRequest,
     CreateResponse,
+    Event,
     LogsRequest,
     LogsResponse,
     Rank,
@@ -78,6 +78,10 @@ RESPONSES: dict[str, type[Response]] = {
     RemoveRequest.op: RemoveResponse,
     LogsRequest.op: LogsResponse,
 }
+
+
+def _ignore(_event: Event) -> None:
+    """Nobody wants to hear of progress."""
 
 
 class Created(CreateResponse, frozen=True, kw_only=True):
@@ -131,16 +135,26 @@ class Client:
         *,
         where: Mapping[str, str] | None = None,
         cloud: str | None = None,
+        runtime: str | None = None,
+        on_progress: OnProgress = _ignore,
     ) -> Created:
         """Start ``script`` as a session; returns when it runs: ``id``, ``cloud``, ``host``, ``port``, ``state``.
 
         ``env`` is added to its environment. ``where`` names labels that its cloud must have, ``cloud`` the one cloud
-        (10 hex digits) that shall take it. ``id`` names the request: the same id with the same arguments again is the
-        same request, and starts nothing new. A script over 16 MiB is refused without asking anybody.
+        (10 hex digits) that shall take it, ``runtime`` what it shall be (``script`` or ``docker``; None: what it looks
+        like). While its image is pulled, ``on_progress`` is called with an event ``session.pulling`` about once a
+        second, and ``timeout`` counts from the last of them. ``id`` names the request: the same id with the same
+        arguments again is the same request, and starts nothing new. A script over 16 MiB is refused without asking
+        anybody.
         """
-        wishes = {"env": dict(env or {}) or None, "where": dict(where or {}) or None, "cloud": cloud}
+        wishes = {
+            "env": dict(env or {}) or None,
+            "where": dict(where or {}) or None,
+            "cloud": cloud,
+            "runtime": runtime,
+        }
         fields: dict[str, Any] = {"script": script, **{name: wish for name, wish in wishes.items() if wish is not None}}
-        answer = self.request(CreateRequest.op, fields, id=id, timeout=timeout).accepted()
+        answer = self.request(CreateRequest.op, fields, id=id, timeout=timeout, on_progress=on_progress).accepted()
         return _decode(answer.raw, Created)
 
     def status(self, session: str, *, timeout: float | None = None) -> StatusResponse:
@@ -178,7 +192,13 @@ class Client:
         return self._records.clouds()
 
     def request(
-        self, op: str, fields: Mapping[str, Any], *, id: str | None = None, timeout: float | None = None
+        self,
+        op: str,
+        fields: Mapping[str, Any],
+        *,
+        id: str | None = None,
+        timeout: float | None = None,
+        on_progress: OnProgress = _ignore,
     ) -> Answer:
         """Send any request and wait for its answer, which may be a refusal.
 
@@ -187,8 +207,8 @@ class Client:
         could use.
         """
         ask = make_ask(op, fields, secrets.token_hex(ID_BYTES) if id is None else id)
-        until = time.monotonic() + self._seconds(op, timeout)
-        raw = Exchange(self._ears, self._mouths, self._names, ask, until).run()
+        timeout = self._seconds(op, timeout)
+        raw = Exchange(self._ears, self._mouths, self._names, ask, timeout, on_progress).run()
         return Answer(raw, _decode(raw, RESPONSES[op]))
 
     def _seconds(self, op: str, timeout: float | None) -> float:

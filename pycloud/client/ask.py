@@ -20,7 +20,7 @@ from pycloud.names import CLOUD_ID_LENGTH, owner_of
 #: The highest value that a cloud's ``max_script_bytes`` can have.
 LARGEST_SCRIPT = 16 << 20
 #: JSON has no bytes: an encoder would make base64 of them, and a script of that kind would be started as it is.
-TEXTS = ("script", "session", "cloud")
+TEXTS = ("script", "session", "cloud", "runtime")
 TEXT_MAPPINGS = ("env", "where")
 
 

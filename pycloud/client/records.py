@@ -17,6 +17,7 @@ from pycloud.client.line import Command, Line, LineLost, Lines
 from pycloud.decoding import DecodeError, decode_rank
 from pycloud.messages import Rank
 from pycloud.names import Names
+from pycloud.paging import START, Place, limits, page_of
 from pycloud.sessions import LIVE
 
 PAGE = 500
@@ -37,6 +38,7 @@ class SessionRecord(msgspec.Struct, frozen=True):
     state: str
     host: str | UnsetType = UNSET
     port: int | UnsetType = UNSET
+    ports: dict[str, int] | UnsetType = UNSET
     created: float | UnsetType = UNSET
     started: float | UnsetType = UNSET
     ended: float | UnsetType = UNSET
@@ -53,10 +55,12 @@ def record_of(session: str, fields: Mapping[str, str]) -> SessionRecord:
     """
     known = {name: value for name, value in fields.items() if value}
     state = known.get("state", "")
-    row = {"cloud": "", **known, "id": session, "status": state in LIVE, "state": state}
+    row: dict[str, Any] = {"cloud": "", **known, "id": session, "status": state in LIVE, "state": state}
     try:
+        if "ports" in row:
+            row["ports"] = msgspec.json.decode(known["ports"])
         return msgspec.convert(row, SessionRecord, strict=False)
-    except msgspec.ValidationError as error:
+    except msgspec.DecodeError as error:
         raise UnusableAnswer(f"what Redis holds of session {session} cannot be read: {error}") from error
 
 
@@ -74,7 +78,7 @@ class Records:
     def sessions(self) -> Iterator[SessionRecord]:
         """The records of all sessions known, oldest first, read page by page while you iterate.
 
-        Sessions that come or go meanwhile may or may not be among them.
+        Sessions that come or go meanwhile may or may not be among them; all others are, once.
         """
         for page in self._pages():
             replies = self._read(*(("HGETALL", self._names.session_key(session)) for session in page))
@@ -93,13 +97,12 @@ class Records:
             raise UnusableAnswer(f"what Redis holds of a cloud cannot be read: {error}") from error
 
     def _pages(self) -> Iterator[list[str]]:
-        first = 0
-        while True:
-            page = self._read(("ZRANGE", self._names.sessions_key, first, first + PAGE - 1))[0]
-            yield [session.decode() for session in page]
-            if len(page) < PAGE:
-                return
-            first += PAGE
+        place: Place | None = START
+        while place is not None:
+            lowest, most = limits(place, PAGE)
+            command = ("ZRANGEBYSCORE", self._names.sessions_key, lowest, "+inf", "WITHSCORES", "LIMIT", 0, most)
+            page, place = page_of(self._read(command)[0], place, PAGE)
+            yield page
 
     def _read(self, *commands: Command) -> list[Any]:
         """The replies to ``commands``. Reading twice does no harm, so a line that proves broken is tried anew once."""

@@ -7,13 +7,16 @@ Repeating is safe because clouds treat the same id as the same request, however 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+
+import msgspec
 
 from pycloud.client.ask import Ask
 from pycloud.client.errors import NoAnswer, NoCloud, RedisLost
 from pycloud.client.line import Line, LineLost, Lines, NotReachable
 from pycloud.client.records import any_cloud_lives, cloud_lives
 from pycloud.errors import RedisUnavailable
-from pycloud.messages import RemoveRequest
+from pycloud.messages import CreateRequest, Event, RemoveRequest
 from pycloud.names import Names
 
 #: Seconds without an answer until a request is published again: 1, 2, 4, and then always the longest.
@@ -24,6 +27,8 @@ REDIS_PATIENCE = 3.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
 #: Seconds before the end in which nothing new is begun: what Redis could not answer in them would look like its fault.
 LAST_MOMENT = 0.05
+
+OnProgress = Callable[[Event], None]
 
 NO_CLOUD = (
     "no cloud is listening. Is pycloud running? Does it use this Redis (--redis, PYCLOUD_REDIS_URL) "
@@ -42,15 +47,23 @@ def pause(losses: int) -> float:
 
 
 class Exchange:
-    """Carries one request through. ``until`` is the monotonic second at which waiting ends.
+    """Carries one request through, for ``timeout`` seconds after it began or was last said to get on.
+
+    ``on_progress`` gets each message that says so (``session.pulling``).
 
     Subscribes on a line of ``ears`` and publishes on one of ``mouths``: a line that was subscribed once is fit for
     nothing else, as news may still come in on it.
     """
 
-    def __init__(self, ears: Lines, mouths: Lines, names: Names, ask: Ask, until: float) -> None:
-        self._ears, self._mouths, self._names, self._ask, self._until = ears, mouths, names, ask, until
+    def __init__(
+        self, ears: Lines, mouths: Lines, names: Names, ask: Ask, timeout: float, on_progress: OnProgress
+    ) -> None:
+        self._ears, self._mouths, self._names, self._ask = ears, mouths, names, ask
+        self._timeout, self._until, self._on_progress = timeout, time.monotonic() + timeout, on_progress
         self._channel = names.response_channel(ask.op, ask.id)
+        # The one that answers comes last: when that is confirmed, all are.
+        progress = [names.progress_channel(ask.id)] if ask.op == CreateRequest.op else []
+        self._channels = [*progress, self._channel]
         self._published = 0
         self._losses = 0
 
@@ -115,7 +128,7 @@ class Exchange:
     def _subscribe(self, ear: Line) -> bytes | None:
         """Returns when the server has confirmed the subscription, or an answer that came before that."""
         until = self._soon()
-        ear.send(until, ("SUBSCRIBE", self._channel))
+        ear.send(until, ("SUBSCRIBE", *self._channels))
         while (message := ear.hear(until)) is not None:
             if message[:2] == [b"subscribe", self._channel.encode()]:
                 return None
@@ -128,7 +141,18 @@ class Exchange:
         while (message := ear.hear(until)) is not None:
             if self._is_answer(message):
                 return bytes(message[2])
+            if message[:2] == [b"message", self._channels[0].encode()]:
+                self._get_on(message[2])
         return None
+
+    def _get_on(self, payload: object) -> None:
+        """The request is being carried out: the time that it may take begins anew."""
+        try:
+            event = msgspec.json.decode(bytes(payload), type=Event)  # type: ignore[call-overload]
+        except (msgspec.DecodeError, RecursionError):
+            return  # somebody else than a cloud
+        self._until = max(self._until, time.monotonic() + self._timeout)
+        self._on_progress(event)
 
     def _is_answer(self, message: list[object]) -> bool:
         return message[:2] == [b"message", self._channel.encode()]
@@ -136,7 +160,7 @@ class Exchange:
     def _unsubscribe(self, ear: Line) -> None:
         try:
             # Nobody waits for the confirmation: the next request on this line skips what is not for it.
-            ear.send(self._soon(), ("UNSUBSCRIBE", self._channel))
+            ear.send(self._soon(), ("UNSUBSCRIBE", *self._channels))
         except RedisUnavailable:
             ear.close()  # the answer is here, and a closed line opens again when it is needed
 

@@ -11,12 +11,14 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pycloud.config import kinds as types
 from pycloud.names import DEFAULT_NAMESPACE
 
 DEFAULT_REDIS = "redis://localhost:6379/0"
+#: What sessions may be.
+KINDS = ("script", "docker")
 #: In ``Config.sources``: nobody set this.
 FROM_DEFAULT = "default"
 
@@ -43,6 +45,11 @@ class Setting:
     def flag(self) -> str:
         """Its flag on the command line."""
         return "--" + self.name.replace("_", "-")
+
+    @property
+    def key(self) -> str:
+        """Its key in a file; those of containers stand in a table of their own."""
+        return self.name.replace("docker_", "docker.", 1)
 
     @property
     def variable(self) -> str:
@@ -87,12 +94,14 @@ class Config:
     ] = "info"
     hostname: Annotated[str, About(types.text("NAME"), "what requesters are told to connect to", "this machine's name")]
     runtime: Annotated[
-        Literal["auto", "script", "docker"],
+        tuple[str, ...],
         About(
-            types.choice("auto", "script", "docker"),
-            "what a session is; auto: docker inside a container that has the engine's socket, script elsewhere",
+            types.runtimes(KINDS),
+            "what sessions may be, as in script,docker; auto: scripts, and containers where the engine's socket can be "
+            "used; only containers where PyCloud itself is in one that was given the socket",
+            "auto",
         ),
-    ] = "auto"
+    ] = ("auto",)
     max_script_bytes: Annotated[int, About(types.whole("BYTES", 1, 16 << 20), "refuse larger scripts")] = 1 << 20
     stop_grace: Annotated[
         float, About(types.seconds(0, 3600), "time that a session has between SIGTERM and SIGKILL")
@@ -139,6 +148,42 @@ class Config:
         Literal["keep", "remove"],
         About(types.choice("keep", "remove"), "what becomes of sessions when the daemon stops"),
     ] = "keep"
+    docker_host: Annotated[
+        str | None,
+        About(types.text("URL"), "the container engine", "DOCKER_HOST, or unix:///var/run/docker.sock"),
+    ] = None
+    docker_allow: Annotated[
+        tuple[str, ...],
+        About(types.words("OPTIONS"), "container options that requests may use though they are refused", "none"),
+    ] = ()
+    docker_volumes: Annotated[
+        tuple[str, ...],
+        About(
+            types.words("PATHS"),
+            "host paths and volumes that sessions may mount; with :ro only to read",
+            "none of them",
+        ),
+    ] = ()
+    docker_images: Annotated[
+        tuple[str, ...], About(types.words("PATTERNS"), "images that sessions may use, as in year4000/*", "any")
+    ] = ()
+    docker_defaults: Annotated[
+        Mapping[str, Any],
+        About(types.table("JSON"), "container options that every session gets unless it says otherwise", "none"),
+    ] = field(default_factory=dict)
+    docker_network: Annotated[
+        str | None, About(types.text("NAME"), "network that containers join", "the engine's default")
+    ] = None
+    docker_pull: Annotated[
+        Literal["missing", "always", "never"],
+        About(types.choice("missing", "always", "never"), "when images are pulled"),
+    ] = "missing"
+    docker_parallel: Annotated[
+        int, About(types.whole("COUNT", 1, 1000), "how many containers are started side by side")
+    ] = 8
+    docker_timeout: Annotated[
+        float, About(types.seconds(1, 3600), "how long the container engine may take for one call")
+    ] = 60.0
     start_timeout: Annotated[
         float, About(types.seconds(0.1, 3600), "how long --daemon waits until the cloud is ready")
     ] = 30.0
@@ -174,12 +219,14 @@ def settings() -> dict[str, Setting]:
     return found
 
 
-def runtime_kind(config: Config, in_container: bool, socket_present: bool) -> str:
-    """``script`` or ``docker``: what the setting ``runtime`` comes to here.
+def runtime_kinds(config: Config, in_container: bool, socket_usable: bool) -> tuple[str, ...]:
+    """Which of KINDS the setting ``runtime`` comes to here, the preferred one first.
 
-    ``socket_present`` tells whether the engine's socket exists. A container that was given it is meant to drive the
-    engine; a script session in there would end with the container.
+    ``socket_usable`` tells whether the engine's socket is there and may be used. A container that was given it is
+    meant to drive the engine; a script session in there would end with the container.
     """
-    if config.runtime != "auto":
+    if config.runtime != ("auto",):
         return config.runtime
-    return "docker" if in_container and socket_present else "script"
+    if not socket_usable:
+        return ("script",)
+    return ("docker",) if in_container else KINDS

@@ -7,6 +7,7 @@ the sentence "this setting ...". Pure, but for the working directory (relative p
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
@@ -119,7 +120,50 @@ def variable_names() -> Kind:
                 raise ValueError(f"must hold names of environment variables, and {name!r} is none")
         return tuple(value)
 
-    return Kind("NAMES", read, lambda names: [name.strip() for name in names.split(",") if name.strip()])
+    return Kind("NAMES", read, _split)
+
+
+def runtimes(known: tuple[str, ...]) -> Kind:
+    """``auto``, or some of ``known``: one of them as text, several as a list in TOML, separated by commas in text."""
+
+    def read(value: object) -> tuple[str, ...]:
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list) or not names:
+            raise ValueError(f"must be auto, or some of {', '.join(known)}, not {value!r}")
+        for name in names:
+            if name not in (known if names != ["auto"] else ("auto",)):
+                raise ValueError(f"must be auto, or some of {', '.join(known)}, not {name!r}")
+        return tuple(dict.fromkeys(names))
+
+    return Kind("|".join(("auto", *known)), read, _split)
+
+
+def words(placeholder: str) -> Kind:
+    """Any words: a list in TOML, separated by commas in text."""
+
+    def read(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(word, str) and word for word in value):
+            raise ValueError(f"must be a list of words, not {value!r}")
+        return tuple(value)
+
+    return Kind(placeholder, read, _split)
+
+
+def table(placeholder: str) -> Kind:
+    """Values of any kind by name: a table in TOML, a JSON object in text."""
+
+    def read(value: object) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValueError(f"must be a table, not {value!r}")
+        return dict(value)
+
+    def from_text(text: str) -> object:
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"must be a JSON object: {error}") from None
+
+    return Kind(placeholder, read, from_text)
 
 
 def labels() -> Kind:
@@ -165,6 +209,10 @@ def redis_url() -> Kind:
         return value
 
     return Kind("URL", read)
+
+
+def _split(text: str) -> object:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _string(value: object) -> str:

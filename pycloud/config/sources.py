@@ -156,17 +156,27 @@ def _all_given(
 ) -> Iterator[Given]:
     """Every value that was given, the strongest last."""
     known = settings()
+    known_keys = {item.key: item for item in known.values()}
     for file, content in files.items():
-        for key, value in content.items():
-            if key not in known:
-                raise ConfigError(f"file {file}: unknown key {key}{suggestion(key, list(known))}")
-            yield Given(known[key], f"file {file}", f"file {file}: {key}", value, is_text=False)
+        for key, value in _flat(file, content).items():
+            if key not in known_keys:
+                raise ConfigError(f"file {file}: unknown key {key}{suggestion(key, list(known_keys))}")
+            yield Given(known_keys[key], f"file {file}", f"file {file}: {key}", value, is_text=False)
     for item in known.values():
         if text := environ.get(item.variable):
             yield Given(item, f"variable {item.variable}", f"variable {item.variable}", text, is_text=True)
     for item in known.values():
         if (text := flags.get(item.name)) is not None:
             yield Given(item, f"flag {item.flag}", f"flag {item.flag}", text, is_text=True)
+
+
+def _flat(file: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """A file's keys, those of its table ``docker`` with that name in front, as in ``docker.allow``."""
+    inner = content.get("docker", {})
+    if not isinstance(inner, dict):
+        raise ConfigError(f"file {file}: docker: must be a table")
+    outer = {key: value for key, value in content.items() if key != "docker"}
+    return {**outer, **{f"docker.{key}": value for key, value in inner.items()}}
 
 
 def _add_defaults(values: dict[str, Any], host: Host, daemon: bool) -> None:

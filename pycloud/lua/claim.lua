@@ -9,9 +9,12 @@
 --                               payload  until it is answered, for whoever takes over
 --                               response once it is answered, and
 --                               answered ms of Redis' clock at which it was
+--                               until    of an answer that says that something cannot be done just now: ms of Redis'
+--                                        clock from which on a repeat is a new request
 -- KEYS[2]  claims         sorted set: OP:ID of what is claimed and not answered, by lease
 -- ARGV     member (OP:ID), token, cloud, digest, payload, lease (ms), life of the key (ms), most take-overs, run,
---          whether the request is about a session of this very cloud (1 or 0)
+--          whether the request is about a session of this very cloud (1 or 0),
+--          whether the request was held up on its way (1 or 0): nobody may wait for it any more
 --
 -- Returns {verdict, age}: claimed, abandoned (claimed too, but only to say so), held (by a living claim), conflict (the
 -- id was used with another payload), or answered: then how many ms ago that was.
@@ -22,7 +25,13 @@
 local member, token, cloud, digest, payload, run = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[9]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local was = redis.call('HMGET', KEYS[1], 'digest', 'token', 'lease', 'taken', 'response', 'cloud', 'run', 'answered')
+local fields = {'digest', 'token', 'lease', 'taken', 'response', 'cloud', 'run', 'answered', 'until'}
+local was = redis.call('HMGET', KEYS[1], unpack(fields))
+if was[9] and tonumber(was[9]) <= now then
+  if ARGV[11] == '1' then return {'held', 0} end
+  redis.call('DEL', KEYS[1])
+  was = {}
+end
 local taken = tonumber(was[4] or 0)
 
 if was[1] and was[1] ~= digest then return {'conflict', 0} end

@@ -8,7 +8,8 @@
 -- KEYS[6] events             stream, capped: field event holds the JSON
 -- ARGV    member (OP:ID), token, digest, response, life of the response (ms), response channel,
 --         change (record, erase or none), session, its creation (s), life of its record (ms),
---         event (JSON, may be empty), events channel, most events, then the fields and values of the record
+--         event (JSON, may be empty), events channel, most events, ms after which a repeat is a new request (0: it is
+--         one only when Redis has forgotten this one), then the fields and values of the record
 --
 -- Returns committed; already (this very token has answered before: nothing done); or lost (another has claimed or
 -- answered it: nothing done). A request that Redis has forgotten is claimed and committed at once.
@@ -19,12 +20,15 @@ if was[2] then return 'already' end
 local time = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'token', ARGV[2], 'digest', ARGV[3], 'response', ARGV[4],
   'answered', time[1] * 1000 + math.floor(time[2] / 1000))
-redis.call('HDEL', KEYS[1], 'payload', 'lease')
+redis.call('HDEL', KEYS[1], 'payload', 'lease', 'until')
+if tonumber(ARGV[14]) > 0 then
+  redis.call('HSET', KEYS[1], 'until', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[14])
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 redis.call('ZREM', KEYS[2], ARGV[1])
 if ARGV[7] == 'record' then
   redis.call('DEL', KEYS[3])
-  redis.call('HSET', KEYS[3], unpack(ARGV, 14))
+  redis.call('HSET', KEYS[3], unpack(ARGV, 15))
   redis.call('PEXPIRE', KEYS[3], ARGV[10])
   redis.call('ZADD', KEYS[4], ARGV[9], ARGV[8])
   redis.call('SADD', KEYS[5], ARGV[8])

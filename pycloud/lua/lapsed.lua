@@ -2,8 +2,9 @@
 -- The keys are described in claim.lua.
 --
 -- KEYS[1] claims
--- ARGV    the most to return
+-- ARGV    the lowest lease to begin with, the most to return
 --
--- Returns a list of members (OP:ID).
+-- Returns a list of members (OP:ID) and leases by turns, lowest lease first.
 local time = redis.call('TIME')
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', time[1] * 1000 + math.floor(time[2] / 1000), 'LIMIT', 0, ARGV[1])
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+return redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[1], now, 'WITHSCORES', 'LIMIT', 0, ARGV[2])

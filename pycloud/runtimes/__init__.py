@@ -6,29 +6,48 @@ the session again after a crash: what it hands back from ``recover`` is where th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far the image of a session that is being started has been pulled; ``done``: from 0 to 1, None: unknown."""
+
+    image: str
+    text: str
+    done: float | None
+
+
+@dataclass(frozen=True)
 class Order:
-    """What is to be started. ``record`` is kept with the session and handed back by ``recover``."""
+    """What is to be started. ``record`` is kept with the session and handed back by ``recover``.
+
+    ``kind`` is that of the runtime. ``progress`` is to be called about once a second while an image is pulled.
+    """
 
     session: str
     script: str
     env: Mapping[str, str]
     sessions: int
     record: Mapping[str, Any]
+    kind: str = "script"
+    progress: Callable[[Progress], None] = lambda _progress: None
 
 
 @dataclass(frozen=True)
 class Started:
-    """It runs since ``started`` (Unix seconds) and may be reached on ``port`` of the host."""
+    """It runs since ``started`` (Unix seconds) and may be reached on ``port`` of the host.
+
+    ``ports``: where there may be several, the host's by the container's, as in ``{"80/tcp": 32768}``; ``port`` is the
+    first of them.
+    """
 
     port: int | None
     started: float
+    ports: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,6 +87,14 @@ class Runtime(Protocol):
     """All of these wait for what they do; none of them holds up the other greenlets meanwhile."""
 
     kind: str
+    #: Called with sessions that were found only after ``recover``: what they live in could not be asked before.
+    on_found: Callable[[list[Found]], None]
+
+    def trouble(self) -> str | None:
+        """Why no session can be started at present, in words for a requester; None: they can. Never waits."""
+
+    def host_name(self) -> str | None:
+        """What the engine that runs the sessions calls its host; None where there is none, or it was not asked yet."""
 
     def open(self) -> None:
         """Get ready. Raises PyCloudError where that cannot be."""
@@ -79,7 +106,7 @@ class Runtime(Protocol):
         """Every session that is still there, or is remembered."""
 
     def start(self, order: Order) -> Started:
-        """Start a session. Raises StartFailed, and then nothing of it is left."""
+        """Start a session. Raises RequestError, and then nothing of it is left, or will be."""
 
     def note(self, session: str, note: Mapping[str, Any]) -> None:
         """Merge ``note`` into the session's record."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import time
 from typing import Any
@@ -33,10 +33,19 @@ class ScriptRuntime:
 
     def __init__(self, config: Config, cloud: str, nofile: int) -> None:
         self._config, self._cloud = config, cloud
+        self.on_found: Callable[[list[Found]], None] = lambda _found: None
         self._ends: dict[str, AsyncResult] = {}
         self._link = KeeperLink(KeeperSettings(config.data_dir, config.log_bytes, nofile))
         self._link.on_event = self._on_event
         self._link.on_new = self._catch_up
+
+    def trouble(self) -> str | None:
+        """None: where the keeper is gone, a new one is started."""
+        return None
+
+    def host_name(self) -> str | None:
+        """None: its sessions run where the daemon does."""
+        return None
 
     def open(self) -> None:
         """Find the keeper or start one. Raises KeeperError."""

@@ -19,7 +19,7 @@ from pycloud.client import Answer, output_of
 from pycloud.client.ask import LARGEST_SCRIPT, check_script
 from pycloud.client.errors import NoAnswer, NoCloud, NotFound, RequestRefused, Unsettled, UnusableAnswer
 from pycloud.errors import PyCloudError
-from pycloud.messages import CreateResponse, LogsResponse, RemoveResponse, StatusResponse
+from pycloud.messages import CreateResponse, Event, LogsResponse, RemoveResponse, StatusResponse
 from pycloud.shell.context import Context
 from pycloud.shell.exits import Exit, Interrupted, Leave, UsageProblem, code_of
 from pycloud.shell.lookup import find_session, find_sessions, not_found
@@ -39,7 +39,12 @@ def create(context: Context, args: Namespace) -> Exit:
             f"or `{context.prefix}create -` to give it on standard input"
         )
     script = _script(context, args.file)
-    wishes = {"env": args.env and dict(args.env), "where": args.where and dict(args.where), "cloud": args.cloud}
+    wishes = {
+        "env": args.env and dict(args.env),
+        "where": args.where and dict(args.where),
+        "cloud": args.cloud,
+        "runtime": args.runtime,
+    }
     fields = {"script": script, **{name: wish for name, wish in wishes.items() if wish is not None}}
     began = time.monotonic()
     answer = _ask(context, "create", fields, _request_id(args))
@@ -183,7 +188,9 @@ def _ask(context: Context, op: str, fields: dict[str, object], request: str | No
     """One request; Ctrl-C stops the waiting, never the session. ``request``: its id, where it is worth repeating."""
     again = f" To ask again without doing it twice: --id {shlex.quote(request)}" if request else ""
     try:
-        return context.client.request(op, fields, id=request, timeout=context.timeout)
+        return context.client.request(
+            op, fields, id=request, timeout=context.timeout, on_progress=lambda event: _say_progress(context, event)
+        )
     except ValueError as error:
         raise UsageProblem(str(error)) from error
     except KeyboardInterrupt:
@@ -191,6 +198,12 @@ def _ask(context: Context, op: str, fields: dict[str, object], request: str | No
     except Unsettled as error:
         error.message = f"{error.reason}.{again}" if again else error.reason
         raise
+
+
+def _say_progress(context: Context, event: Event) -> None:
+    """An image is being pulled: that may take minutes."""
+    done = f" ({event.done:.0%})" if event.done else ""
+    context.printer.hint(f"Pulling {event.image or 'an image'}: {event.progress or 'begun'}{done}")
 
 
 def _show(context: Context, answer: Answer, kind: type[T]) -> T:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pycloud.image_script import KINDS
 from pycloud.shell import actions
 from pycloud.shell.context import Context
 from pycloud.shell.exits import Exit
@@ -71,9 +72,11 @@ COMMANDS: tuple[Command, ...] = (
                 help="a label that its cloud must have; may be given several times",
             ),
             argument("--cloud", metavar="CLOUD", help="the id of the cloud that shall take it (10 hex digits)"),
+            argument("--runtime", choices=KINDS, help="what it shall be (default: what the script looks like)"),
             argument("--id", metavar="ID", help="name the request: the same again starts nothing new"),
         ),
-        "Returns when the session runs. A script without a #! line is run by /bin/sh.",
+        "Returns when the session runs. A script without a #! line is run by /bin/sh; one that is the name of an image "
+        "and a JSON object below it becomes a container.",
     ),
     Command(
         "status",

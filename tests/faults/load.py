@@ -139,6 +139,7 @@ class Load:
                 continue
             if not asked.done:
                 asked.done = True
+                asked.next_at = 0.0  # the repeat that was due next is not wanted any more
                 self._waiting -= op == "create"
                 if self._rng.random() < 0.1 and not asked.once and not self._plan.creates_only and op != "status":
                     self._push(asked, monotonic() + self._rng.uniform(0, 3))  # one repeat after its answer

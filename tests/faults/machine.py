@@ -46,7 +46,6 @@ class Machine:
     claims: tuple[str, ...]
     committed: Mapping[str, str]
 
-
     @property
     def answered(self) -> frozenset[str]:
         """The sessions that Redis holds as the answer to their create, whether or not anybody heard it."""

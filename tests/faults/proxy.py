@@ -71,13 +71,22 @@ class Proxy:
             self._cut, self._hold = directions, hold
             self._open.clear()
 
-    def heal(self) -> None:
-        """Let everything through again, and close the connections that lost bytes."""
+    @property
+    def spoiled(self) -> int:
+        """How many connections have lost bytes and are open all the same."""
+        with self._lock:
+            return sum(pair.spoiled for pair in self._pairs)
+
+    def heal(self, *, close: bool = True) -> None:
+        """Let everything through again, and close the connections that lost bytes.
+
+        ``close=False``: those stay open and carry nothing any more; only new ones work.
+        """
         with self._lock:
             self._cut, self._hold = frozenset(), False
             spoiled = [pair for pair in self._pairs if pair.spoiled]
             self._open.set()
-        for pair in spoiled:
+        for pair in spoiled if close else ():
             pair.close()
 
     def close(self) -> None:

@@ -103,7 +103,9 @@ def test_a_told_session_that_does_not_live() -> None:
     assert kinds(verdict.of_machine(History().record(), EMPTY)) == {"not one process"}
 
 
-@pytest.mark.parametrize("answer", [{"status": True}, {"status": False, "error": {"code": "owner_away"}}])
+@pytest.mark.parametrize(
+    "answer", [{"status": True}, {"status": False, "cloud": OTHER, "error": {"code": "owner_away"}}]
+)
 def test_what_is_left_of_a_removed_session(answer: dict[str, Any]) -> None:
     history = History().add(asked("remove", 2.0), heard(3.0, **answer))
     bare = replace(alive(), records={}, listed=frozenset(), owned={})
@@ -128,6 +130,61 @@ def test_a_remove_that_found_nothing() -> None:
     history = History().add(asked("remove", 2.0), heard(3.0, status=False, cloud=OTHER))
     assert kinds(verdict.of_answers(history.record())) == {"denied"}
     assert kinds(verdict.of_answers(history.record(losses=[(1.8, 2.2)]))) == set()
+
+
+def test_an_owner_that_finds_nothing_to_remove_after_redis_lost_its_data() -> None:
+    loss = [(2.5, 2.8)]
+    history = History().add(asked("remove", 2.0, 3.0), heard(3.5, status=False))
+    assert kinds(verdict.of_answers(history.record())) == {"denied"}
+    record = history.record(losses=loss)
+    assert kinds(verdict.of_answers(record)) == set(), "the first answer went with the data"
+    assert kinds(verdict.of_machine(record, EMPTY)) == set()
+    assert kinds(verdict.of_machine(record, alive())) == {"denied"}, "its processes live: an owner sees them"
+    kept = replace(EMPTY, paths=alive().paths)
+    assert "denied" in kinds(verdict.of_machine(record, kept)), "its directory is there"
+    history.requests[-1].published[:] = [2.0]
+    assert kinds(verdict.of_answers(history.record(losses=loss))) == {"denied"}, "asked once: there was no first answer"
+    history.requests[-1].copies = 2
+    assert kinds(verdict.of_answers(history.record(losses=loss))) == set()
+    history.requests[-1].published[:] = [3.2, 3.3]
+    assert kinds(verdict.of_answers(history.record(losses=loss))) == {"denied"}, "asked after the loss only"
+
+
+def test_another_cloud_may_not_know_of_a_session_that_lives() -> None:
+    history = History().add(asked("remove", 2.0, 3.0), heard(3.5, status=False, cloud=OTHER))
+    record = history.record(losses=[(2.5, 2.8)])
+    assert kinds(verdict.of_answers(record)) == kinds(verdict.of_machine(record, alive())) == set()
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_a_wish_is_kept(once: bool) -> None:
+    away = heard(3.0, status=False, cloud=OTHER, error={"code": "owner_away"})
+    history = History().add(asked("remove", 2.0, once=once), away)
+    assert kinds(verdict.of_answers(history.record())) == set()
+    assert "left behind" in kinds(verdict.of_machine(history.record(), alive()))
+
+
+def test_an_owner_is_not_away_when_it_answers() -> None:
+    history = History().add(asked("remove", 2.0), heard(3.0, status=False, error={"code": "owner_away"}))
+    assert kinds(verdict.of_answers(history.record())) == {"denied"}
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [("no_match", {"refused"}), ("no_capacity", {"refused"}), ("id_conflict", {"refused"}), ("abandoned", set())],
+)
+def test_a_create_that_was_refused_for_no_reason(code: str, expected: set[str]) -> None:
+    history = History()
+    history.answers["create", "create1"] = [heard(1.5, id=None, error={"code": code})]
+    assert kinds(verdict.of_answers(history.record())) == expected
+
+
+def test_where_nobody_repeats_there_is_one_answer() -> None:
+    answer = heard(2.5, status=True, stale=True, cloud=OTHER)
+    history = History().add(asked("status", 2.0, once=True), answer)
+    assert kinds(verdict.of_answers(history.record())) == set()
+    history.answers["status", "status1"].append(answer)
+    assert kinds(verdict.of_answers(history.record())) == {"two voices"}
 
 
 @pytest.mark.parametrize(
@@ -168,3 +225,5 @@ def test_the_audit_wants_a_fresh_answer_that_the_machine_confirms() -> None:
     assert kinds(verdict.of_audit(history.record(), EMPTY)) == {"wrong status"}
     history.answers["status", "status1"] = [heard(9.5, status=True, stale=True)]
     assert kinds(verdict.of_audit(history.record(), alive())) == {"wrong status"}
+    history.answers["status", "status1"] = [heard(9.5, status=True, cloud=OTHER)]
+    assert kinds(verdict.of_audit(history.record(), alive())) == {"wrong voice"}

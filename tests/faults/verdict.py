@@ -58,9 +58,14 @@ class Record:
         forgotten = any(known <= end and heard.at >= begin for begin, end in self.losses)
         return forgotten and "state" not in heard.fields and heard.fields["cloud"] != session[10:]
 
-    def lost_between(self, first: float, last: float) -> bool:
-        """Whether Redis lost its data between two moments."""
-        return any(first <= end and last >= begin for begin, end in self.losses)
+    def lost_between(self, asked: Asked, heard: Heard) -> bool:
+        """Whether an owner may say that nothing is there: a repeat, and Redis lost the first answer meanwhile.
+
+        Only of a session that is gone: ``of_machine`` looks whether it is.
+        """
+        before = [at for at in asked.published if at <= heard.at]
+        repeated = len(before) * asked.copies > 1
+        return repeated and any(before[0] <= end and heard.at >= begin for begin, end in self.losses)
 
     def removed_before(self, session: str, moment: float) -> bool:
         """Whether we had heard by then that the session is removed."""
@@ -77,9 +82,11 @@ class Record:
         answers = self.heard("remove", removal.id)
         if any(heard.fields["status"] for heard in answers):
             return "removed"
-        if removal.once or any(self.told[session].at <= end for _, end in self.losses):
+        if any(self.told[session].at <= end for _, end in self.losses):
             return "unknown"
-        return "removed" if any(heard.error == "owner_away" for heard in answers) else "kept"
+        if any(heard.error == "owner_away" for heard in answers):
+            return "removed"
+        return "unknown" if removal.once else "kept"
 
 
 def of_answers(record: Record) -> Violations:
@@ -92,6 +99,8 @@ def of_answers(record: Record) -> Violations:
             yield from _status(record, asked, heard)
         else:
             yield from _one_payload(record, asked, heard)
+        if asked.op == "create":
+            yield from _refusal(record, asked, heard)
         if asked.op == "remove":
             yield from _removal(record, asked, heard)
 
@@ -107,26 +116,42 @@ def _one_payload(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violat
         yield Violation("contradiction", asked.id, f"{asked.op} has {len(payloads)} answers: {_join(payloads)}")
 
 
+def _refusal(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violations:
+    """Every cloud can take what the load asks for: no reason to refuse it is a good one, but that it killed clouds."""
+    for each in heard[:1]:
+        if each.error == "abandoned":
+            record.notes["create answered abandoned"] += 1
+        elif each.error:
+            yield Violation("refused", asked.id, each.payload.decode())
+
+
 def _removal(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violations:
     """Nobody else removes what we remove: 'nothing there' is wrong, unless we heard before that it was removed."""
     for each in heard:
         if each.fields["status"]:
             return
-        if each.error in PASSING:
-            record.notes[f"remove answered {each.error}"] += 1
+        if each.error == "owner_away" and each.fields["cloud"] != asked.session[10:]:
+            record.notes["remove answered owner_away"] += 1
         elif record.excuses(asked.session, each):
             record.notes["remove answered false by another cloud, after Redis lost its data"] += 1
-        elif record.lost_between(asked.published[0], each.at):
+        elif record.lost_between(asked, each):
             # Of a session that is gone nobody keeps the answer but Redis, and the daemon that gave it.
             record.notes["remove answered false to a repeat, its first answer lost with Redis' data"] += 1
         else:
-            yield Violation("denied", asked.id, f"session {asked.session} is there, and yet: {each.payload.decode()}")
+            yield _denied(asked, each)
+
+
+def _denied(asked: Asked, heard: Heard) -> Violation:
+    return Violation("denied", asked.id, f"session {asked.session} is there, and yet: {heard.payload.decode()}")
 
 
 def _status(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violations:
     firm = sorted({each.payload for each in heard if not each.fields.get("stale")})
     if len(asked.published) == 1 and len(firm) > 1:
         yield Violation("two voices", asked.id, f"asked once about {asked.session}, answered {_join(firm)}")
+    elif asked.once and len(heard) > 1:  # with kills only nobody is late: not even the same answer comes twice
+        voices = _join([each.payload for each in heard])
+        yield Violation("two voices", asked.id, f"asked once about {asked.session}, answered {voices}")
     for each in heard:
         record.notes["stale statuses"] += bool(each.fields.get("stale"))
         if wrong := _wrong_status(record, asked, each):
@@ -163,6 +188,7 @@ def of_machine(record: Record, machine: Machine) -> Violations:
             yield from _left(session, machine)
         elif fate == "kept":
             yield from _missing(record, told, machine)
+        yield from _kept_after_all(record, told, machine)
     yield from _list(record, machine)
     for claim in machine.claims:
         yield Violation("unfinished", claim, "claimed, and never answered nor given up")
@@ -179,8 +205,24 @@ def _orphans(record: Record, machine: Machine) -> Violations:
             continue
         yield Violation("orphan", session, f"pid {group[0].pid} lives, made for {request}, and nobody was told of it")
     strangers = machine.paths.keys() - machine.processes.keys() - record.told.keys() - machine.answered
-    for session in sorted(strangers):
+    unheard = _unheard_twins(record, machine)
+    record.notes["ended second sessions, answered unheard before Redis lost its data"] += len(unheard)
+    for session in sorted(strangers - unheard):
         yield Violation("left behind", session, f"nobody was told of it, and there is {machine.paths[session][0]}")
+
+
+def _unheard_twins(record: Record, machine: Machine) -> frozenset[str]:
+    """Ended sessions of creates that were asked again after Redis had lost its data, the first answer unheard.
+
+    They are recorded, so that their answer was given; a living one is an orphan whatever happened to Redis.
+    """
+    creates = {asked.id: asked for asked in record.asked if asked.op == "create"}
+    twins = set()
+    for session in machine.records.keys() - machine.processes.keys() - record.told.keys() - machine.answered:
+        asked = creates.get(machine.records[session].get("request", ""))
+        if asked is not None and record.loss_between(asked, record.heard("create", asked.id)):
+            twins.add(session)
+    return frozenset(twins)
 
 
 def _left(session: str, machine: Machine) -> Violations:
@@ -189,6 +231,18 @@ def _left(session: str, machine: Machine) -> Violations:
         yield Violation("left behind", session, f"removed, and pid {process.pid} lives")
     for path in machine.paths.get(session, ()):
         yield Violation("left behind", session, f"removed, and there is {path}")
+
+
+def _kept_after_all(record: Record, told: Told, machine: Machine) -> Violations:
+    """An owner knows its sessions from its host: where it says that nothing is there, nothing of it may be left.
+
+    That holds after Redis lost its data, too.
+    """
+    if told.removal is None or (told.id not in machine.processes and told.id not in machine.paths):
+        return
+    for heard in record.heard("remove", told.removal.id):
+        if heard.fields["cloud"] == told.id[10:] and not heard.fields["status"]:
+            yield _denied(told.removal, heard)
 
 
 def _missing(record: Record, told: Told, machine: Machine) -> Violations:
@@ -204,7 +258,7 @@ def _list(record: Record, machine: Machine) -> Violations:
     there = machine.processes.keys() | {
         session for session in record.told if session in machine.paths and record.fate(session) != "removed"
     }
-    there |= machine.answered & machine.paths.keys() - record.told.keys()
+    there |= (machine.answered | _unheard_twins(record, machine)) & machine.paths.keys() - record.told.keys()
     places = {"list of all": machine.listed, "records": machine.records.keys()}
     places["lists of the clouds"] = frozenset().union(*machine.owned.values())
     for place, named in places.items():
@@ -228,7 +282,7 @@ def _wrong_record(record: Record, session: str, machine: Machine) -> Violations:
 
 
 def of_audit(record: Record, machine: Machine) -> Violations:
-    """The statuses asked once all was quiet: fresh, and what the machine says."""
+    """The statuses asked once all was quiet: fresh, what the machine says, and by the owner."""
     for asked in record.asked:
         heard = record.heard("status", asked.id) if asked.audit else []
         for each in heard[-1:]:
@@ -236,6 +290,8 @@ def of_audit(record: Record, machine: Machine) -> Violations:
             if says["status"] != runs or says.get("stale"):
                 truth = "runs" if runs else "does not run"
                 yield Violation("wrong status", asked.id, f"session {asked.session} {truth}: {each.payload.decode()}")
+            elif says["cloud"] != asked.session[10:]:
+                yield Violation("wrong voice", asked.id, f"its owner is there: {each.payload.decode()}")
 
 
 def _join(payloads: Sequence[bytes]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -198,24 +197,6 @@ def test_more_creates_at_once_than_there_is_room_for(
     answers = [json.loads(requester.answers("create", f"r{number}", timeout=30)[0]) for number in range(50)]
     assert Counter(answer.get("error", {}).get("code") for answer in answers) == {None: 20, "no_capacity": 30}
     assert [len(daemon.sessions()) for daemon in daemons] == [10, 10]
-
-
-def test_a_copied_data_directory(own_redis: RedisServer, daemon_on: DaemonOn, requester_on: RequesterOn) -> None:
-    original = daemon_on(own_redis).start()
-    original.stop()
-    copy = daemon_on(own_redis)
-    shutil.copytree(original.data, copy.data, ignore=shutil.ignore_patterns("*.sock", "run"))
-    original.start()
-    copy.start()
-    for daemon in (original, copy):
-        wait_until(lambda daemon=daemon: "another daemon uses this cloud's id" in daemon.log(), 30, daemon.log)
-    requester = requester_on(own_redis)
-    requester.publish("create", {"id": "r", "script": SLEEP})
-    assert requester.answers("create", "r", timeout=3) == []
-    copy.stop()
-    original.stop()
-    original.start()
-    assert requester.create(SLEEP)["state"] == "running"
 
 
 def test_a_cloud_that_stops_in_order_is_away_at_once(three: list[Daemon], requester: Requester) -> None:

@@ -68,8 +68,8 @@ def test_check_config(cli: CommandLine, tmp_path: Path) -> None:
         (["--hartbeat", "1"], "unknown argument --hartbeat, did you mean --heartbeat?"),
         (["--daemon", "--stop"], "not allowed with argument"),
         (["--config", "/nowhere.toml"], "flag --config: there is no file /nowhere.toml"),
-        (["--runtime", "docker"], "this version has no docker runtime"),
-        (["--daemon", "--runtime", "docker"], "this version has no docker runtime"),
+        (["--runtime", "swarm"], "flag --runtime: must be auto, or some of script, docker, not 'swarm'"),
+        (["--daemon", "--runtime", "auto,script"], "flag --runtime: must be auto, or some of script, docker"),
         (
             ["--redis", "redis://:secret@h?decode_responses=1"],
             "flag --redis: the option 'decode_responses' of the Redis",

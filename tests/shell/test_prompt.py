@@ -215,6 +215,7 @@ def test_a_history_that_cannot_be_written_any_more(shell: Shell, screen: Screen)
 def test_a_secret_is_not_kept(shell: Shell, screen: Screen) -> None:
     screen.type(f"create /no/such/file -e PASSWORD=sesame{ENTER}")
     screen.shows("No such file")
+    screen.asks()
     screen.type(CTRL_D)
     assert screen.ends() == 0
     assert "sesame" not in (shell.home / ".local/state/pycloud/pycloudctl_history").read_text()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
 import redis
 
-from pycloud.bus import Argument, Command, Script
+from pycloud.bus import Argument, Command, Script, TooLate
 
 
 class PlainBus:
@@ -35,8 +36,10 @@ class PlainBus:
         """One whose reply nobody wants."""
         self.call(*command)
 
-    def run(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Any:
-        """A script."""
+    def run(self, script: Script, keys: Sequence[str], args: Sequence[Argument], *, until: float = float("inf")) -> Any:
+        """A script; too late where that is over."""
+        if until <= monotonic():
+            raise TooLate
         return self._client.eval(script.source, len(keys), *keys, *args)
 
     def run_many(self, script: Script, runs: Sequence[tuple[Sequence[str], Sequence[Argument]]]) -> list[Any]:

@@ -7,7 +7,9 @@ import json
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pycloud import records
 from pycloud.answers import create_response, logs_response, status_response
+from pycloud.client.records import record_of as read_record
 from pycloud.messages import CreateRequest, ErrorBody, LogsRequest, RemoveRequest, StatusRequest, encode, refusal
 from pycloud.sessions import Session, State
 
@@ -27,6 +29,21 @@ def test_the_answer_to_a_create() -> None:
     assert json.loads(encode(create_response(session))) == expected
     session.exit(0, None, 3.0)
     assert json.loads(encode(create_response(session))) == expected, "a repeat hears what the first one heard"
+
+
+def test_a_container_tells_all_its_ports_wherever_it_is_asked_about() -> None:
+    session = Session(id="a" * 10 + CLOUD, request="r", digest="d", token="t", host="game7", created=1.5)
+    ports = {"80/tcp": 32768, "53/udp": 32769}
+    session.run(32768, 2.5, ports)
+    fields = records.record_of(session)
+    record = dict(zip(fields[::2], fields[1::2], strict=True))
+    away = records.stale_response("c" * 10, session.id, record, lost=False)
+    for response in (create_response(session), status_response(session), away):
+        answer = json.loads(encode(response))
+        assert (answer["host"], answer["port"], answer["ports"]) == ("game7", 32768, ports)
+    listed = read_record(session.id, record)
+    assert (listed.port, listed.ports) == (32768, ports)
+    assert "ports" not in json.loads(encode(status_response(running())))
 
 
 def test_the_answer_to_a_status_while_it_runs_says_nothing_of_an_end() -> None:

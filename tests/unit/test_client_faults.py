@@ -11,7 +11,8 @@ import pytest
 from pycloud.client import Client, Created, NoAnswer, RedisUnavailable
 from pycloud.client.line import Lines
 from tests.support.fake_cloud import FakeCloud, Fields, Heard, Obedient, silent
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
 SESSION = "0123456789cccccccccc"

@@ -8,45 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pycloud.config import Config, runtime_kind, settings
-from pycloud.config.sources import Host, add_flags, load, load_target
+from pycloud.config import settings
+from pycloud.config.sources import Host, add_flags, load_target
 from pycloud.errors import ConfigError
-
-
-class Machine:
-    """Somebody's machine: its files, its variables, and what ``load`` makes of them."""
-
-    def __init__(self, root: Path, uid: int = 1000) -> None:
-        self.uid = uid
-        self.home = root / "home"
-        self.system_file = root / "etc" / "pycloud.toml"
-        self.own_file = self.home / ".config" / "pycloud" / "pycloud.toml"
-        self.environ: dict[str, str] = {}
-
-    def write(self, file: Path, content: str) -> Path:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content)
-        return file
-
-    def load(self, *, config_file: str | None = None, daemon: bool = False, **flags: str) -> Config:
-        host = Host(self.uid, "box.example.net", self.environ, self.home, self.system_file)
-        return load(flags, host, config_file=config_file, daemon=daemon)
-
-    def refusal(self, **flags: str) -> str:
-        with pytest.raises(ConfigError) as caught:
-            self.load(**flags)
-        assert "\n" not in caught.value.message
-        return caught.value.message
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Machine:
-    return Machine(tmp_path, uid=0)
+from tests.support.settings import Machine
 
 
 def test_defaults(machine: Machine) -> None:
@@ -143,6 +108,15 @@ def test_every_setting_can_come_from_everywhere(root: Machine) -> None:
         "remember": ("60", "60"),
         "log_bytes": ("4096", "4096"),
         "on_stop": ("remove", '"remove"'),
+        "docker_host": ("unix:///run/engine.sock", '"unix:///run/engine.sock"'),
+        "docker_allow": ("cap_add, sysctls", '["cap_add", "sysctls"]'),
+        "docker_volumes": ("/srv/maps:ro", '["/srv/maps:ro"]'),
+        "docker_images": ("year4000/*", '["year4000/*"]'),
+        "docker_defaults": ('{"mem_limit": "1g"}', '{ mem_limit = "1g" }'),
+        "docker_network": ("games", '"games"'),
+        "docker_pull": ("never", '"never"'),
+        "docker_parallel": ("4", "4"),
+        "docker_timeout": ("5", "5.0"),
         "start_timeout": ("5", "5.0"),
     }
     assert list(examples) == list(settings())
@@ -150,7 +124,7 @@ def test_every_setting_can_come_from_everywhere(root: Machine) -> None:
     root.environ = {settings()[name].variable: text for name, (text, _) in examples.items()}
     by_variable = root.load()
     root.environ = {}
-    root.write(root.own_file, "".join(f"{name} = {toml}\n" for name, (_, toml) in examples.items()))
+    root.write(root.own_file, "".join(f"{settings()[name].key} = {toml}\n" for name, (_, toml) in examples.items()))
     by_file = root.load()
     for name in examples:
         value = getattr(by_flag, name)
@@ -184,7 +158,7 @@ def test_help_lists_every_setting_with_variable_and_default() -> None:
         ("log_bytes = 1.5", "log_bytes: must be a whole number, not 1.5"),
         ("log_bytes = 1", "log_bytes: must be between 4096 and 1099511627776, not 1"),
         ("embedded_redis = 1", "embedded_redis: must be true or false, not 1"),
-        ('runtime = "swarm"', "runtime: must be one of auto, script, docker, not 'swarm'"),
+        ('runtime = "swarm"', "runtime: must be auto, or some of script, docker, not 'swarm'"),
         ("namespace = 7", "namespace: must be text, not 7"),
         ('namespace = ""', "namespace: must not be empty"),
         ('namespace = "a b"', "namespace: must not contain ' '"),
@@ -268,21 +242,6 @@ def test_run_as(machine: Machine, root: Machine) -> None:
     assert machine.refusal(run_as="root") == "flag --run-as: only root can run scripts as another user"
     assert root.refusal(run_as="no-such-user") == "flag --run-as: there is no user no-such-user"
     assert root.load(run_as="nobody").run_as == "nobody"
-
-
-@pytest.mark.parametrize(
-    ("runtime", "in_container", "socket", "kind"),
-    [
-        ("auto", False, False, "script"),
-        ("auto", False, True, "script"),
-        ("auto", True, False, "script"),
-        ("auto", True, True, "docker"),
-        ("script", True, True, "script"),
-        ("docker", False, False, "docker"),
-    ],
-)
-def test_runtime_kind(machine: Machine, runtime: str, in_container: bool, socket: bool, kind: str) -> None:
-    assert runtime_kind(machine.load(runtime=runtime), in_container, socket) == kind
 
 
 def test_repr_shows_no_password(machine: Machine) -> None:

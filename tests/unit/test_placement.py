@@ -79,6 +79,12 @@ def test_where_nobody_can_there_is_a_reason(view: dict[str, Peer], request: Crea
         assert placement.why_nobody(view, request, now).code in ("no_match", "no_capacity")
 
 
+def test_a_score_is_sessions_and_half_of_cpu_and_memory_by_weight() -> None:
+    assert placement.score(7, 30.0, 50.0) == 47
+    assert placement.score(7, 30.0, 50.0, per_session=2.0) == 54
+    assert placement.score(7, 30.0, 50.0, per_load=0.5) == 27
+
+
 def hear_all(views: dict[str, View], rank: Rank, now: float) -> None:
     """A rank comes in everywhere."""
     for view in views.values():

@@ -121,7 +121,27 @@ def test_an_answer_that_may_pass_is_replayed_for_seconds_only(clouds: dict[str, 
     claim = claim_of()
     clouds[A].ledger.claim(claim, b"p")
     clouds[A].ledger.commit(claim, response(A), passing=True)
-    assert 0 < client.pttl(NAMES.request_key("create", claim.id)) <= 5000
+    assert clouds[B].ledger.claim(again(claim), b"p")[0] is Verdict.ANSWERED
+    assert clouds[B].ledger.claimed([("create", claim.id)]) == [True]
+    until = int(client.hget(NAMES.request_key("create", claim.id), "until"))
+    seconds, micros = client.time()
+    assert 0 < until - (seconds * 1000 + micros // 1000) <= 5000
+    client.hset(NAMES.request_key("create", claim.id), "until", 1)
+    assert clouds[B].ledger.claimed([("create", claim.id)]) == [False]
+    late = clouds[B].ledger.claim(again(claim), b"p", fresh_until=0.0)
+    assert late[0] is Verdict.HELD, "what was held up starts nothing that was refused meanwhile"
+    anew = again(claim)
+    assert clouds[B].ledger.claim(anew, b"p")[0] is Verdict.CLAIMED
+    assert clouds[A].ledger.commit(claim, response(A)) is Outcome.LOST, "nor is it answered by who had claimed it first"
+    assert clouds[B].ledger.commit(anew, response(B)) is Outcome.COMMITTED
+    assert clouds[A].ledger.claim(again(claim), b"p")[0] is Verdict.ANSWERED
+
+
+def test_a_status_that_is_refused_is_forgotten_after_seconds(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    claim = replace(claim_of(), op="status")
+    clouds[A].ledger.claim(claim, b"p")
+    clouds[A].ledger.commit(claim, response(A), passing=True)
+    assert 0 < client.pttl(NAMES.request_key("status", claim.id)) <= 5000
 
 
 def test_what_was_answered_is_not_restored_over(clouds: dict[str, Shared], client: redis.Redis) -> None:

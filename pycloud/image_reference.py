@@ -1,0 +1,129 @@
+"""Names of container images: what is one, its full form, and patterns of them. Pure.
+
+A reference is ``[HOST/]PATH[:TAG][@DIGEST]``. As the engine does, what names no host means Docker Hub, what has but one
+component there is one of its official images, and what has neither tag nor digest means the tag ``latest``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+HUB, HUB_ALIAS, OFFICIAL = "docker.io", "index.docker.io", "library"
+LONGEST_NAME = 255
+#: No reference is longer: name, tag (128) and digest, with what stands between them.
+LONGEST = 600
+
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(?::[0-9]{{1,5}})?"
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_PATH = rf"{_COMPONENT}(?:/{_COMPONENT})*"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_DIGEST = r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}"
+_REFERENCE = re.compile(rf"([^@]*?)(?::({_TAG}))?(?:@({_DIGEST}))?")
+_ONLY_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An image by its full name. A digest says which one it is, whatever the tag beside it says."""
+
+    host: str
+    path: str
+    tag: str | None
+    digest: str | None
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        return f"{self.name}{tag}" + (f"@{self.digest}" if self.digest else "")
+
+    @property
+    def name(self) -> str:
+        """Host and path."""
+        return f"{self.host}/{self.path}"
+
+
+def read_reference(text: str) -> Reference:
+    """The image that ``text`` names. Raises ValueError with a reason that completes "the image ...".
+
+    Ids of images are none: they would name an image past every pattern.
+    """
+    found = _REFERENCE.fullmatch(text) if len(text) <= LONGEST else None
+    if found is None or _ONLY_HEX.fullmatch(text):
+        raise ValueError("is no reference to one, as in year4000/pycloud:1.2")
+    name, tag, digest = found.groups()
+    host, path = _host_and_path(name)
+    if not re.fullmatch(_HOST, host) or not re.fullmatch(_PATH, path):
+        lower = " (names of images are lower case)" if path != path.lower() else ""
+        raise ValueError(f"is no reference to one, as in year4000/pycloud:1.2{lower}")
+    if len(host) + 1 + len(path) > LONGEST_NAME:
+        raise ValueError(f"has a name of more than {LONGEST_NAME} characters")
+    return Reference(host, path, tag or (None if digest else "latest"), digest)
+
+
+def is_reference(text: str) -> bool:
+    """Whether ``text`` names an image."""
+    try:
+        read_reference(text)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Some images. ``tag`` and ``digest`` are None where the pattern has none."""
+
+    name: re.Pattern[str]
+    tag: re.Pattern[str] | None
+    digest: re.Pattern[str] | None
+
+    def matches(self, image: Reference) -> bool:
+        """Whether ``image`` is one of them. Without tag and digest the pattern is true of every one.
+
+        An image with a digest is what the digest says: no pattern of tags is true of it.
+        """
+        if not self.name.fullmatch(image.name):
+            return False
+        if self.digest is not None:
+            return image.digest is not None and self.digest.fullmatch(image.digest) is not None
+        if self.tag is not None:
+            return image.digest is None and image.tag is not None and self.tag.fullmatch(image.tag) is not None
+        return True
+
+
+def read_pattern(text: str) -> Pattern:
+    """``year4000/*``, ``registry.example/team/**``, ``year4000/pycloud:1.*``. Raises ValueError with a reason.
+
+    ``*`` stands for anything but a slash, ``**`` for anything, slashes included; not in the host.
+    """
+    name, _, digest = text.partition("@")
+    slash = name.rfind("/")
+    colon = name.find(":", slash + 1)
+    name, tag = (name[:colon], name[colon + 1 :]) if colon >= 0 else (name, "")
+    host, path = _host_and_path(name)
+    plain = [part.replace("**", "x").replace("*", "x") for part in (host, path, tag or "x")]
+    if "**" in host or not is_reference("{}/{}:{}".format(*plain)) or (colon >= 0 and not tag):
+        raise ValueError(f"{text!r} is no pattern of images, as in year4000/* or registry.example/team/**")
+    if "@" in text and not re.fullmatch(r"sha(256|384|512):[0-9a-f*]+", digest):
+        raise ValueError(f"{text!r} has no digest after its @, as in @sha256:0123...")
+    return Pattern(_glob(f"{host}/{path}"), _glob(tag) if tag else None, _glob(digest) if digest else None)
+
+
+def _host_and_path(name: str) -> tuple[str, str]:
+    """The same for references and patterns, so that a pattern means what a reference of its spelling would."""
+    first, slash, rest = name.partition("/")
+    if not slash or not (any(char in first for char in ".:") or first == "localhost"):
+        first, rest = HUB, name
+    if first == HUB_ALIAS:
+        first = HUB
+    if first == HUB and "/" not in rest:
+        rest = f"{OFFICIAL}/{rest}"
+    return first, rest
+
+
+def _glob(text: str) -> re.Pattern[str]:
+    parts = (
+        ".*" if part == "**" else "[^/]*" if part == "*" else re.escape(part) for part in re.split(r"(\*\*|\*)", text)
+    )
+    return re.compile("".join(parts))

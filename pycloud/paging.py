@@ -1,0 +1,44 @@
+"""Reads a sorted set page by page, so that whatever is in it all the time is read, whoever comes and goes meanwhile.
+
+Pure. It goes on from the last member that was read, not from a count of them: what is taken out would move the rest
+forward, past the reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Behind the member that was read last. ``ties``: how many of its score were read, itself included."""
+
+    score: float
+    member: bytes
+    ties: int
+
+
+START = Place(float("-inf"), b"", 0)
+
+
+def limits(after: Place, most: int) -> tuple[str, int]:
+    """The lowest score and the most members to ask ``ZRANGEBYSCORE ... WITHSCORES LIMIT 0`` for.
+
+    Those of the last score come again, since a score can be asked for only as a whole.
+    """
+    return repr(after.score), most + after.ties
+
+
+def page_of(reply: Sequence[bytes], after: Place, most: int) -> tuple[list[str], Place | None]:
+    """The members in a reply that had not been read, lowest score first, and where to go on; None: that was all.
+
+    ``reply``: members and scores by turns, as asked for with ``limits``.
+    """
+    pairs = [(float(score), member) for member, score in zip(reply[::2], reply[1::2], strict=True)]
+    fresh = [pair for pair in pairs if pair > (after.score, after.member)]
+    members = [member.decode() for _score, member in fresh]
+    if len(pairs) < most + after.ties:
+        return members, None
+    score, member = fresh[-1] if fresh else (after.score, after.member)
+    return members, Place(score, member, sum(pair[0] == score for pair in pairs))

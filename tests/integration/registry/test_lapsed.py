@@ -1,0 +1,54 @@
+"""Claims that ran out behind many that nobody may finish."""
+
+from __future__ import annotations
+
+import redis
+
+from pycloud.ledger import MOST_LAPSED, Claim, Lapsed
+from tests.support.shared import NAMES, A, B, Shared, claim_of, lapse
+
+
+def stuck(clouds: dict[str, Shared], client: redis.Redis, count: int, op: str = "create") -> list[Claim]:
+    """Lapsed claims of cloud A from an earlier run of Redis."""
+    claims = [Claim(op, f"stuck{number}", "d") for number in range(count)]
+    for claim in claims:
+        clouds[A].ledger.claim(claim, b"p")
+        lapse(client, claim)
+    for shared in clouds.values():
+        shared.bus.run_id = "run2"
+    return claims
+
+
+def newer(clouds: dict[str, Shared], client: redis.Redis) -> Claim:
+    """One of this run, which lapsed last."""
+    claim = claim_of()
+    clouds[A].ledger.claim(claim, b"new")
+    lapse(client, claim)
+    client.zadd(NAMES.claims_key, {claim.member: 2})
+    return claim
+
+
+def test_a_newer_claim_is_found_behind_creates_that_others_must_finish(
+    clouds: dict[str, Shared], client: redis.Redis
+) -> None:
+    held = stuck(clouds, client, MOST_LAPSED + 100)
+    claim = newer(clouds, client)
+    looks = [clouds[B].ledger.lapsed() for _ in range(4)]
+    assert looks == [[], [Lapsed("create", claim.id, b"new", ours=False)]] * 2
+    own = [lapsed for _ in range(2) for lapsed in clouds[A].ledger.lapsed()]
+    assert sorted(lapsed.id for lapsed in own) == sorted([claim.id, *(each.id for each in held)])
+    assert all(lapsed.ours for lapsed in own)
+
+
+def test_removes_are_looked_at_by_all_and_yet_hide_nothing(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    stuck(clouds, client, 2 * MOST_LAPSED + 100, op="remove")
+    claim = newer(clouds, client)
+    looks = [[lapsed.id for lapsed in clouds[B].ledger.lapsed()] for _ in range(3)]
+    assert [len(look) for look in looks] == [MOST_LAPSED, MOST_LAPSED, 101]
+    assert looks[2][-1] == claim.id
+
+
+def test_a_claim_whose_request_has_expired_is_found(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    (claim,) = stuck(clouds, client, 1)
+    client.delete(NAMES.request_key(claim.op, claim.id))
+    assert clouds[B].ledger.lapsed() == [Lapsed(claim.op, claim.id, None, ours=False)]

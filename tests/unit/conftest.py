@@ -1,0 +1,19 @@
+"""Fixtures for the tests of single parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.settings import Machine
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, uid=0)

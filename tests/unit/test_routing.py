@@ -1,0 +1,79 @@
+"""In a crowd of clouds each request is the business of few: the others decode it, and that is all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from time import monotonic
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from pycloud.messages import CreateRequest, Rank, RemoveRequest, StatusRequest
+from pycloud.routing import Heard, Router
+from pycloud.standby import Standby
+from pycloud.view import View
+
+CLOUDS = [f"{number:010x}" for number in range(30)]
+CREATE = b"the payload"
+#: One at once, two a little later, five much later.
+CARING = 8
+
+
+class Member:
+    """A router that carries nothing out: ``acted`` and ``kept`` count."""
+
+    def __init__(self, cloud: str) -> None:
+        self.view, self.standby, self.acted = View(cloud, "i", 60.0), Standby(cast(Any, None)), 0
+        act = self._act
+        claiming = SimpleNamespace(refuse=act, refuse_undecoded=act)
+        self.cloud = SimpleNamespace(sessions={}, claiming=claiming, create=act, remove=act, status=act)
+        self.router = Router(cast(Any, self.cloud), self.view, cast(Any, SimpleNamespace(answer=act)), self.standby)
+        self.router.spawn = self._act  # type: ignore[method-assign]
+
+    @property
+    def kept(self) -> int:
+        return sum(map(len, self.standby._queues.values()))
+
+    def _act(self, *_args: object, **_more: object) -> None:
+        self.acted += 1
+
+
+@pytest.fixture
+def crowd() -> dict[str, Member]:
+    """Thirty clouds that have all heard each other just now."""
+    members, now = {cloud: Member(cloud) for cloud in CLOUDS}, monotonic()
+    for cloud in CLOUDS:
+        rank = Rank(cloud, 1.0, 0.0, 0, "i", "2", "h", "script", 60.0, sent=now)
+        for member in members.values():
+            member.view.hear(rank, now)
+    return members
+
+
+def test_of_thirty_clouds_one_takes_a_create_and_few_keep_it(crowd: dict[str, Member]) -> None:
+    for number in range(300):
+        before = Counter({cloud: member.acted + member.kept for cloud, member in crowd.items()})
+        for member in crowd.values():
+            member.router.route(CreateRequest(f"r{number}", "script"), CREATE, Heard.PUBLISHED)
+        after = Counter({cloud: member.acted + member.kept for cloud, member in crowd.items()})
+        assert len(after - before) == CARING
+    assert {member.acted for member in crowd.values()} == {10}
+
+
+@pytest.mark.parametrize("kind", [StatusRequest, RemoveRequest])
+def test_whose_session_it_is_not_does_nothing(
+    crowd: dict[str, Member], kind: type[StatusRequest | RemoveRequest]
+) -> None:
+    for number, owner in enumerate(CLOUDS):
+        session = "0" * 10 + owner
+        crowd[owner].cloud.sessions[session] = SimpleNamespace(id=session)
+        for member in crowd.values():
+            member.router.route(kind(f"r{number}", session), CREATE, Heard.PUBLISHED)
+    assert {(member.acted, member.kept) for member in crowd.values()} == {(1, 0)}
+
+
+def test_of_what_nobody_knows_one_cloud_says_so(crowd: dict[str, Member]) -> None:
+    for member in crowd.values():
+        member.router.route(StatusRequest("r", "nonsense"), CREATE, Heard.PUBLISHED)
+    assert sum(member.acted for member in crowd.values()) == 1
+    assert sum(member.kept for member in crowd.values()) == CARING - 1

@@ -1,0 +1,82 @@
+"""What a cloud knows of the others, and when it knows enough to speak for them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pycloud.messages import CreateRequest
+from pycloud.view import RECONNECTING, View
+from tests.unit.test_placement import ANY, BEAT, rank_of
+
+
+def beat_until(view: View, end: float, begin: float = 0.0) -> None:
+    """Hear our own rank each second."""
+    for second in range(int(begin), int(end) + 1):
+        view.hear(rank_of(view.own, sent=float(second)), float(second))
+
+
+def test_an_own_rank_that_says_we_are_deaf_proves_that_we_hear_and_not_that_nobody_speaks_for_us() -> None:
+    view = View("a", "i", BEAT)
+    beat_until(view, 2)
+    assert view.deaf(10.0)
+    view.hear(rank_of("a", sent=10.0, deaf=True), 10.1)
+    assert not view.deaf(10.1)
+    assert not view.sure(10.1), "the others have read the same"
+    view.hear(rank_of("a", sent=11.0), 11.1)
+    assert view.sure(11.1)
+
+
+def test_who_was_just_started_does_not_miss_anybody_yet() -> None:
+    view = View("a", "i", BEAT)
+    beat_until(view, 1)
+    assert view.too_early_to_miss("b", 1.0)
+    beat_until(view, 10, 2)
+    assert view.sure_for(10.0) > RECONNECTING
+    assert not view.too_early_to_miss("b", 10.0)
+
+
+def test_who_did_not_hear_for_a_while_gives_the_others_time_to_be_heard() -> None:
+    view = View("a", "i", BEAT)
+    beat_until(view, 5)
+    view.hear(rank_of("b"), 5.0)
+    view.hear(rank_of("a", sent=20.0), 20.0)
+    assert not view.lives("b", 20.0)
+    assert view.too_early_to_miss("b", 20.0)
+    beat_until(view, 24, 21)
+    assert not view.too_early_to_miss("b", 24.0)
+
+
+def test_who_says_goodbye_is_away_at_once() -> None:
+    view = View("a", "i", BEAT)
+    view.hear(rank_of("a", sent=0.5), 0.5)
+    view.hear(rank_of("b", deaf=True), 1.0)
+    assert not view.lives("b", 1.0)
+    assert not view.too_early_to_miss("b", 1.0)
+
+
+def test_the_silent_are_forgotten_and_count_as_away_all_the_same() -> None:
+    view = View("a", "i", BEAT)
+    for number in range(100):
+        view.hear(rank_of(f"old{number}"), 0.0)
+    beat_until(view, 60)
+    view.prune(50.0, 60.0)
+    assert list(view.peers) == ["a"]
+    assert view.lost("old1", 30.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("other", "may"), [({"capacity": 5}, True), ({"capacity": 0}, False), ({"draining": True}, False)]
+)
+def test_whether_others_may_take_what_we_cannot(other: dict[str, object], may: bool) -> None:
+    view = View("a", "i", BEAT)
+    view.hear(rank_of("a"), 0.0)
+    view.hear(rank_of("b", **other), 0.0)
+    assert view.next_best(ANY, 1.0) == ("b" if may else None)
+
+
+def test_whether_we_fit_does_not_depend_on_room() -> None:
+    view = View("a", "i", BEAT)
+    view.hear(rank_of("a", capacity=0, labels={"region": "eu"}), 0.0)
+    assert view.fits(CreateRequest("r", "s", where={"region": "eu"}))
+    assert not view.fits(CreateRequest("r", "s", where={"region": "us"}))
+    assert not view.fits(CreateRequest("r", "s", cloud="b"))
