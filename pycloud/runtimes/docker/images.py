@@ -1,0 +1,116 @@
+"""Pulls images: each one once, however many sessions wait for it, and tells them how far it is.
+
+May touch: the engine's socket, the files that hold its users' credentials, and the programs that those name.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import docker
+import gevent
+from docker import auth
+from gevent.event import Event
+
+from pycloud.errors import RequestError, StartFailed
+from pycloud.runtimes import Progress
+from pycloud.runtimes.docker.engine import FOREVER, Engine
+from pycloud.runtimes.docker.failures import Refusal, pull_failure
+from pycloud.runtimes.docker.layers import Layers
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two reports to somebody who waits.
+REPORT = 1.0
+#: Seconds without a word about it, after which a pull is given up.
+SILENCE = 300.0
+
+Report = Callable[[Progress], None]
+
+
+class Images:
+    """``platform`` below is as in ``linux/arm64``; None: the engine's own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._pulls: dict[tuple[str, str | None], _Pull] = {}
+
+    def pull(self, image: str, platform: str | None, report: Report) -> None:
+        """Have the image pulled, or wait for the pull that is under way. ``report`` is called once a second at most.
+
+        Raises ImageNotFound, ImageDenied, EngineUnavailable, or StartFailed for everything else.
+        """
+        key = image, platform
+        pull = self._pulls.get(key)
+        if pull is None:
+            pull = self._pulls[key] = _Pull(self._engine, image, platform, lambda: self._pulls.pop(key, None))
+        pull.wait(report)
+
+    def close(self) -> None:
+        """Wait for no pull any more; the engine may go on with it."""
+        gevent.killall([pull.greenlet for pull in self._pulls.values()])
+
+
+class _Pull:
+    """One pull under way; ``on_over`` is called when it is no longer."""
+
+    def __init__(self, engine: Engine, image: str, platform: str | None, on_over: Callable[[], object]) -> None:
+        self._engine, self._image, self._platform = engine, image, platform
+        self._layers = Layers(image)
+        self._heard = monotonic()
+        self._over = Event()
+        self._error: RequestError | None = StartFailed(f"{image}: the pull was given up", passing=True)
+        self._on_over = on_over
+        self._logged_in = False
+        self.greenlet = gevent.spawn(self._carry_out)
+
+    def wait(self, report: Report) -> None:
+        """Wait until it is over, and report. Raises what it came to."""
+        report(self._layers.progress())
+        while not self._over.wait(REPORT):
+            report(self._layers.progress())
+            if monotonic() - self._heard > SILENCE:
+                text = f"{self._image}: the registry has said nothing for {SILENCE:g} s"
+                self._error = StartFailed(text, passing=True)
+                self.greenlet.kill(block=False)
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+
+    def _carry_out(self) -> None:
+        try:
+            credentials = gevent.get_hub().threadpool.apply(_credentials, (self._image,))
+            self._logged_in = bool(credentials)
+            self._engine.run(lambda client: self._follow(client, credentials), FOREVER)
+            self._error = None
+        except RequestError as error:
+            self._error = error
+        except Refusal as refusal:
+            self._error = pull_failure(self._image, refusal, self._logged_in)
+        except Exception as error:
+            log.warning("image %s could not be pulled", self._image, exc_info=True)
+            self._error = StartFailed(f"the image {self._image} cannot be pulled: {error}", passing=True)
+        finally:
+            self._on_over()
+            self._over.set()
+
+    def _follow(self, client: docker.APIClient, credentials: dict[str, Any]) -> None:
+        """Read what the engine says of its pull. Raises Refusal, also for what it says in the middle."""
+        for line in client.pull(
+            self._image, platform=self._platform, auth_config=credentials, stream=True, decode=True
+        ):
+            self._heard = monotonic()
+            if "error" in line:
+                raise Refusal(0, str(line["error"]))
+            self._layers.hear(line)
+
+
+def _credentials(image: str) -> dict[str, Any]:
+    """What the engine's usual files say for the image's registry; empty: nothing. Starts programs, so it may take long.
+
+    Read each time: a login counts from the next pull on. Raises DockerException, OSError.
+    """
+    registry, _name = auth.resolve_repository_name(image)
+    return auth.load_config().resolve_authconfig(registry) or {}

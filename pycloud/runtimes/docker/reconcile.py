@@ -1,0 +1,95 @@
+"""What is to be done where the records say one thing and the engine another. Pure: decides, touches nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pycloud.runtimes.docker.container import CLOUD, RECORD, SESSION
+from pycloud.runtimes.docker.records import Record, Stage
+
+#: States in which a container has not begun to run.
+UNBEGUN = ("created",)
+#: States in which its first process may live.
+ALIVE = ("running", "paused", "restarting")
+
+#: Stages in which a session may end.
+UNSURE = (Stage.RUNNING, Stage.REMOVING)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A container as the engine lists it; ``state`` in the engine's words."""
+
+    id: str
+    session: str
+    state: str
+    labels: Mapping[str, str]
+
+
+@dataclass
+class Plan:
+    """Sessions, with what there is of them, by what is to be done."""
+
+    gone: list[str] = field(default_factory=list)  # said to run, but there is no container
+    ended: list[str] = field(default_factory=list)  # said to run, but their container does not
+    settle: list[Listed] = field(default_factory=list)  # their start was never finished, but they run
+    adopt: list[Listed] = field(default_factory=list)  # nobody knows them
+    undo: list[Record] = field(default_factory=list)  # whatever there is of them, or comes yet, has to go
+
+
+def listed(containers: Iterable[Mapping[str, Any]], cloud: str) -> dict[str, Listed]:
+    """From the engine's list to containers by session; what is not this cloud's is left out."""
+    found: dict[str, Listed] = {}
+    for each in containers:
+        labels = each.get("Labels") or {}
+        session = labels.get(SESSION, "")
+        if labels.get(CLOUD) == cloud and session.isalnum():  # it becomes part of a file's name
+            found[session] = Listed(each["Id"], session, each.get("State", ""), labels)
+    return found
+
+
+def plan(
+    before: Iterable[Record], after: Iterable[Record], containers: Mapping[str, Listed], busy: Collection[str]
+) -> Plan:
+    """What is to be done. ``before`` and ``after``: the records as they were when the engine was asked and answered.
+
+    What changed meanwhile is not judged. ``busy``: sessions that somebody is starting just now.
+    """
+    made = Plan()
+    stages = {record.session: record.stage for record in before}
+    known = {*stages, *busy}
+    for record in after:
+        known.add(record.session)
+        if record.session in busy or stages.get(record.session) is not record.stage:
+            continue
+        _judge(record, containers.get(record.session), made)
+    for session, container in containers.items():
+        if session not in known and container.state in UNBEGUN:
+            made.undo.append(Record(session, Stage.UNDONE, 0.0, container=container.id))
+        elif session not in known:
+            made.adopt.append(container)
+    return made
+
+
+def _judge(record: Record, container: Listed | None, made: Plan) -> None:
+    if record.stage is Stage.STARTING:
+        if container is None or container.state in UNBEGUN:
+            made.undo.append(record)
+        else:
+            made.settle.append(container)
+    elif record.stage is Stage.RUNNING and record.exit is None and container is None:
+        made.gone.append(record.session)
+    elif record.stage in UNSURE and record.exit is None and container is not None and container.state not in ALIVE:
+        made.ended.append(record.session)
+
+
+def record_of(labels: Mapping[str, str]) -> dict[str, Any] | None:
+    """The record in a container's label, as that of a session that was answered for; None: it makes no sense."""
+    try:
+        record = json.loads(labels[RECORD])
+    except (KeyError, ValueError, RecursionError):
+        return None
+    return {**record, "answered": True} if isinstance(record, dict) else None

@@ -1,0 +1,1 @@
+"""Container sessions on a real engine."""

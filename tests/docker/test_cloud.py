@@ -1,0 +1,180 @@
+"""Container sessions as requesters see them: a real daemon on a real engine, asked over Redis by publish alone."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.daemon import Daemon
+from tests.support.engine import Engine
+from tests.support.redis_server import RedisServer
+from tests.support.requester import Requester
+from tests.support.waiting import wait_until
+
+SLEEP = "exec sleep 1000"
+WEB = 'web\n{"port": 80}'
+DaemonOn = Callable[..., Daemon]
+
+
+@pytest.fixture
+def requester(own_redis: RedisServer) -> Iterator[Requester]:
+    with Requester(own_redis.url) as made:
+        yield made
+
+
+@pytest.fixture
+def docker_on(own_redis: RedisServer, daemon_on: DaemonOn) -> Callable[..., Daemon]:
+    """Makes clouds that run containers on an engine."""
+
+    def make(engine: Engine, runtime: str = "docker", **options: object) -> Daemon:
+        return daemon_on(own_redis, runtime=runtime, docker_host=engine.host, hostname="127.0.0.1", **options)
+
+    return make
+
+
+def containers(engine: Engine, cloud: Daemon) -> list[str]:
+    """The names of a cloud's containers."""
+    return engine.containers(f"pycloud.cloud={cloud.cloud}")
+
+
+def test_a_web_server_from_publish_to_gone(
+    engine: Engine, docker_on: Callable[..., Daemon], requester: Requester
+) -> None:
+    with docker_on(engine) as cloud:
+        created = requester.create(WEB)
+        assert created["state"] == "running"
+        assert created["ports"] == {"80/tcp": created["port"]}
+        with urllib.request.urlopen(f"http://{created['host']}:{created['port']}/", timeout=10) as page:
+            assert page.read() == b"hello"
+        asked = requester.status(created["id"])
+        assert (asked["status"], asked["port"], asked["ports"]) == (True, created["port"], created["ports"])
+        assert containers(engine, cloud) == [f"pycloud_{created['id']}"]
+        assert requester.remove(created["id"])["status"] is True
+        assert containers(engine, cloud) == []
+        assert requester.status(created["id"])["status"] is False
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ('web\n{"privileged": true}', "not_allowed"),
+        ('web\n{"prot": 80}', "bad_request"),
+        ('web\n{"port": 80,}', "bad_request"),
+        ("no/such:image\n{}", "image_not_found"),
+        ('web\n{"command": ["no-such-program"]}', "start_failed"),
+    ],
+)
+def test_what_is_refused_is_answered_and_leaves_nothing(
+    engine: Engine, docker_on: Callable[..., Daemon], requester: Requester, script: str, code: str
+) -> None:
+    with docker_on(engine, docker_pull="never") as cloud:
+        assert requester.create(script)["error"]["code"] == code
+        assert containers(engine, cloud) == []
+        assert requester.redis.zcard("{year4000.pycloud}:sessions") == 0
+
+
+def test_clouds_of_both_kinds_share_one_redis(
+    engine: Engine, docker_on: Callable[..., Daemon], daemon_on: DaemonOn, own_redis: RedisServer, requester: Requester
+) -> None:
+    scripts = daemon_on(own_redis, runtime="script").start()
+    refused = requester.create(WEB)["error"]
+    assert refused["code"] == "wrong_runtime"
+    assert refused["message"] == "this is for runtime docker, and the clouds that fit have script"
+    with docker_on(engine) as docker:
+        answers = [requester.create(script) for script in (WEB, SLEEP) * 3]
+        assert [answer["cloud"] for answer in answers] == [docker.cloud, scripts.cloud] * 3
+        assert requester.create("box")["cloud"] == scripts.cloud, "a shell script of one word, where scripts are run"
+        scripts.stop()
+        assert requester.create("box")["cloud"] == docker.cloud
+        assert requester.create(SLEEP)["error"]["code"] == "wrong_runtime"
+        forced = {"op": "create", "id": "direct", "script": SLEEP, "runtime": "script"}
+        requester.publish(f"cloud.{docker.cloud}", forced)
+        assert json.loads(requester.answers("create", "direct")[0])["error"]["code"] == "wrong_runtime"
+
+
+def test_one_cloud_may_run_both(engine: Engine, docker_on: Callable[..., Daemon], requester: Requester) -> None:
+    with docker_on(engine, "script,docker") as cloud:
+        sessions = [requester.create(script)["id"] for script in (WEB, SLEEP)]
+        assert containers(engine, cloud) == [f"pycloud_{sessions[0]}"]
+        cloud.kill()
+        cloud.start()
+        for session in sessions:
+            assert requester.status(session)["state"] == "running"
+            assert requester.remove(session)["status"] is True
+        assert (containers(engine, cloud), cloud.sessions()) == ([], {})
+
+
+def test_a_daemon_that_was_killed_knows_what_ended_meanwhile(
+    engine: Engine, docker_on: Callable[..., Daemon], requester: Requester
+) -> None:
+    with docker_on(engine) as cloud:
+        lives, ends = requester.create(WEB)["id"], requester.create("polite\n{}")["id"]
+        cloud.kill()
+        engine.docker("stop", f"pycloud_{ends}")
+        cloud.start()
+        assert requester.status(lives)["status"] is True
+        ended = requester.status(ends)
+        assert (ended["state"], ended["exit_code"]) == ("exited", 7)
+
+
+def test_while_its_engine_is_away_a_cloud_refuses_containers_and_no_scripts(
+    own_engine: Engine, docker_on: Callable[..., Daemon], requester: Requester
+) -> None:
+    with docker_on(own_engine, "script,docker") as cloud:
+        session = requester.create(WEB)["id"]
+        own_engine.stop()
+        wait_until(lambda: requester.create(WEB)["error"]["code"] == "engine_unavailable", 20)
+        assert requester.create(SLEEP)["state"] == "running"
+        own_engine.start()
+        wait_until(lambda: requester.status(session)["state"] == "exited", 20)
+        wait_until(lambda: requester.create(WEB).get("state") == "running", 20)
+        assert cloud.log().count("does not answer") == 1
+
+
+def test_creates_go_to_the_cloud_whose_engine_answers(
+    engine: Engine, own_engine: Engine, docker_on: Callable[..., Daemon], requester: Requester
+) -> None:
+    with docker_on(engine) as well, docker_on(own_engine, load_weight=0) as ill:
+        own_engine.stop()
+        answers = [requester.create("box\n{}", timeout=30) for _ in range(6)]
+        assert {answer["cloud"] for answer in answers} == {well.cloud}, "and none of them is refused meanwhile"
+        assert ill.running
+
+
+def test_what_an_engine_can_only_tell_later_is_adopted_then(
+    own_engine: Engine, docker_on: Callable[..., Daemon], requester: Requester
+) -> None:
+    own_engine.restart(live_restore=True)
+    with docker_on(own_engine) as cloud:
+        session = requester.create(WEB)["id"]
+        cloud.kill()
+        for record in (cloud.data / "docker").iterdir():
+            record.unlink()
+        own_engine.stop()
+        cloud.start()
+        assert requester.status(session)["status"] is False
+        own_engine.start()
+        wait_until(lambda: requester.status(session)["status"], 20)
+        wait_until(lambda: requester.redis.zcard("{year4000.pycloud}:sessions") == 1)
+        assert requester.redis.hget(f"{{year4000.pycloud}}:session:{session}", "state") == b"running"
+        assert requester.remove(session)["status"] is True
+        assert containers(own_engine, cloud) == []
+
+
+def test_what_is_asked_of_a_session_while_its_engine_is_away_is_answered(
+    own_engine: Engine, docker_on: Callable[..., Daemon], requester: Requester
+) -> None:
+    own_engine.restart(live_restore=True)
+    with docker_on(own_engine) as cloud:
+        session = requester.create(WEB)["id"]
+        own_engine.freeze()
+        assert requester.status(session)["state"] == "running", "the last that is known"
+        assert requester.remove(session)["error"]["code"] == "engine_unavailable"
+        requester.publish(f"cloud.{cloud.cloud}", {"op": "logs", "id": "l", "session": session})
+        assert json.loads(requester.answers("logs", "l")[0])["error"]["code"] == "engine_unavailable"
+        own_engine.thaw()
+        wait_until(lambda: requester.remove(session)["status"], 20)
+        assert containers(own_engine, cloud) == []

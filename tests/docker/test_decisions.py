@@ -1,0 +1,165 @@
+"""What the container runtime decides without an engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pycloud.errors import ImageDenied, ImageNotFound, StartFailed
+from pycloud.runtimes import Exit, Started
+from pycloud.runtimes.docker.events import event_of
+from pycloud.runtimes.docker.failures import Refusal, pull_failure, start_failure, words_of
+from pycloud.runtimes.docker.layers import Layers
+from pycloud.runtimes.docker.reconcile import Listed, Plan, listed, plan, record_of
+from pycloud.runtimes.docker.records import Record, Records, Stage, decode, encode
+
+S, T = "1" * 20, "2" * 20
+
+
+def listing(session: str, state: str) -> Listed:
+    return Listed("id", session, state, {})
+
+
+def made(stage: Stage, state: str | None, busy: bool = False) -> Plan:
+    """The plan for one session at ``stage`` whose container is in ``state``."""
+    containers = {S: listing(S, state)} if state else {}
+    records = [Record(S, stage, 1.0)]
+    return plan(records, records, containers, {S} if busy else ())
+
+
+@pytest.mark.parametrize(
+    ("stage", "state", "what"),
+    [
+        (Stage.RUNNING, "running", None),
+        (Stage.RUNNING, "paused", None),
+        (Stage.RUNNING, "exited", "ended"),
+        (Stage.RUNNING, "dead", "ended"),
+        (Stage.RUNNING, None, "gone"),
+        (Stage.STARTING, None, "undo"),
+        (Stage.STARTING, "created", "undo"),
+        (Stage.STARTING, "running", "settle"),
+        (Stage.STARTING, "exited", "settle"),
+        (Stage.REMOVING, "exited", "ended"),
+        (Stage.REMOVING, None, None),
+        (Stage.REMOVED, None, None),
+        (Stage.ENDED, None, None),
+        (Stage.UNDONE, "running", None),
+    ],
+)
+def test_one_session(stage: Stage, state: str | None, what: str | None) -> None:
+    assert [name for name, sessions in vars(made(stage, state)).items() if sessions] == ([what] if what else [])
+    assert made(stage, state, busy=True) == Plan()
+
+
+def test_what_changes_while_the_engine_lists_is_not_judged() -> None:
+    starting, running = Record(S, Stage.STARTING, 1.0), Record(S, Stage.RUNNING, 2.0)
+    assert plan([starting], [running], {}, ()) == Plan()
+    assert plan([], [running], {}, ()) == Plan()
+    assert plan([running], [], {S: listing(S, "running")}, ()) == Plan()  # forgotten meanwhile
+
+
+def test_containers_that_nobody_knows() -> None:
+    found = plan([], [], {S: listing(S, "running"), T: listing(T, "created")}, ())
+    assert [each.session for each in found.adopt] == [S]
+    assert [each.session for each in found.undo] == [T]
+
+
+def test_only_our_containers_are_listed() -> None:
+    def one(**labels: str) -> dict[str, object]:
+        return {"Id": "x", "State": "running", "Labels": {f"pycloud.{name}": value for name, value in labels.items()}}
+
+    containers = [one(cloud="c", session=S), one(cloud="d", session=T), one(cloud="c", session="../x"), one(cloud="c")]
+    assert list(listed([*containers, {"Id": "y", "Labels": None}], "c")) == [S]
+
+
+def test_labels_that_make_no_sense() -> None:
+    assert record_of({"pycloud.record": '{"a": 1}'}) == {"a": 1, "answered": True}
+    for label in ("", "[]", "{", "null"):
+        assert record_of({"pycloud.record": label}) is None
+    assert record_of({}) is None
+
+
+def test_a_record_survives_its_file(tmp_path: Path) -> None:
+    record = Record(
+        S,
+        Stage.REMOVING,
+        1.5,
+        {"request": "ä"},
+        "id",
+        3.0,
+        Started(80, 1.0, {"80/tcp": 80}),
+        Exit(None, "why", 2.0),
+        {"n": 1},
+    )
+    assert decode(encode(record)) == record
+    records = Records(tmp_path / "docker")
+    records.open()
+    records.write(record)
+    again = Records(tmp_path / "docker")
+    again.open()
+    assert list(again) == [record]
+    for nonsense in (b"", b"{", b"[]", b'{"session": "x"}', encode(record).replace(b"removing", b"dancing")):
+        with pytest.raises(ValueError):
+            decode(nonsense)
+
+
+@pytest.mark.parametrize(
+    ("words", "logged_in", "kind"),
+    [
+        ("manifest for x:2 not found: manifest unknown: manifest unknown", True, ImageNotFound),
+        ("pull access denied for x, repository does not exist or may require 'docker login'", False, ImageNotFound),
+        ("pull access denied for x, repository does not exist or may require 'docker login'", True, ImageDenied),
+        ("Get http://x/v2/: no basic auth credentials", False, ImageDenied),
+        ("unauthorized: authentication required", True, ImageDenied),
+        ("dial tcp 127.0.0.1:1: connect: connection refused", False, StartFailed),
+        ("write /x: no space left on device", False, StartFailed),
+    ],
+)
+def test_why_an_image_was_not_pulled(words: str, logged_in: bool, kind: type) -> None:
+    error = pull_failure("x:2", Refusal(500, words), logged_in)
+    assert type(error) is kind
+    assert error.passing
+    assert words in error.message
+
+
+def test_why_a_container_was_not_started() -> None:
+    assert start_failure(Refusal(500, "mkdir /x: no space left on device")).passing
+    assert not start_failure(Refusal(400, "no such file or directory")).passing
+    error = OSError("outer")
+    error.__cause__ = ConnectionRefusedError(111, "Connection refused")
+    assert words_of(error) == "connection refused"
+    error.__cause__.__cause__ = error  # a ring ends
+    assert words_of(error)
+
+
+def test_how_far_a_pull_is() -> None:
+    layers = Layers("x:1")
+    assert (layers.done, layers.progress().text) == (None, "asking the registry")
+    for line in (
+        {"status": "Pulling from x", "id": "1"},
+        {"status": "Already exists", "progressDetail": {}, "id": "a"},
+        {"status": "Pulling fs layer", "progressDetail": {}, "id": "b"},
+        {"status": "Pulling fs layer", "progressDetail": {}, "id": "c"},
+        {"status": "Downloading", "progressDetail": {"current": 1000000, "total": 4000000}, "id": "b"},
+    ):
+        layers.hear(line)
+    assert (layers.done, layers.progress().text) == (0.25, "1 of 3 layers, 1.0 of 4.0 MB")
+    layers.hear({"status": "Download complete", "id": "b"})
+    layers.hear({"status": "Extracting", "progressDetail": {"current": 5, "total": 9}, "id": "b"})
+    layers.hear({"status": "Pull complete", "id": "b"})
+    layers.hear({"status": "Pull complete", "id": "c"})
+    assert (layers.done, layers.progress().text) == (1.0, "3 of 3 layers, 4.0 of 4.0 MB")
+    layers.hear({"status": "Digest: sha256:0"})
+    layers.hear({})
+    assert layers.done == 1.0
+
+
+def test_events_that_make_no_sense() -> None:
+    attributes = {"pycloud.session": S, "exitCode": "137"}
+    raw = {"Action": "die", "Actor": {"Attributes": attributes}, "timeNano": 1_500_000_000}
+    event = event_of(raw)
+    assert event is not None
+    assert (event.session, event.action, event.at, event.exit_code) == (S, "die", 1.5, 137)
+    assert event_of({**raw, "Action": "exec_create: sh"}) is None
+    assert event_of({}) is None
