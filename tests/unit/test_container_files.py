@@ -1,0 +1,40 @@
+"""Dockerfile, compose.yaml and .dockerignore agree with the code and with each other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pycloud
+from pycloud.config import settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE, COMPOSE, IGNORED = ((ROOT / name).read_text() for name in ("Dockerfile", "compose.yaml", ".dockerignore"))
+
+
+def test_the_image_has_the_version_of_what_is_in_it() -> None:
+    assert re.findall(r"^ARG VERSION=(.*)$", DOCKERFILE, re.MULTILINE) == [pycloud.__version__]
+
+
+def test_all_that_is_copied_is_sent_to_the_engine_and_nothing_else() -> None:
+    copied = {
+        name for names in re.findall(r"^COPY (?!--)(.*) \S+$", DOCKERFILE, re.MULTILINE) for name in names.split()
+    }
+    assert copied == set(re.findall(r"^!(.*)$", IGNORED, re.MULTILINE))
+    assert all((ROOT / name).exists() for name in copied)
+
+
+def test_every_setting_named_there_is_one() -> None:
+    known = {setting.variable for setting in settings().values()}
+    named = set(re.findall(r"\bPYCLOUD_[A-Z_]+", DOCKERFILE + COMPOSE))
+    assert {"PYCLOUD_REDIS_URL", "PYCLOUD_DATA_DIR"} <= named <= known
+
+
+def test_the_volume_is_the_data_directory() -> None:
+    (data,) = re.findall(r"PYCLOUD_DATA_DIR=(\S+)", DOCKERFILE)
+    assert re.findall(r"^VOLUME (\S+)$", DOCKERFILE, re.MULTILINE) == [data]
+    assert f"- pycloud:{data}\n" in COMPOSE
+
+
+def test_no_password_is_written_down() -> None:
+    assert set(re.findall(r"redis://:([^@]*)@", DOCKERFILE + COMPOSE)) == {"${REDIS_PASSWORD}"}

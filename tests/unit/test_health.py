@@ -1,0 +1,39 @@
+"""The health check of the image: whose settings it uses, and what it finds wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from pycloud.health import flags_in, trouble
+from pycloud.messages import Rank
+
+
+def rank(**fields: object) -> Rank:
+    given = {"score": 1.0, "time": 1.0, "sessions": 0, "instance": "i", "version": "2", "host": "h", "heartbeat": 1.0}
+    return Rank(**{"id": "c1", "runtime": "docker", **given, **fields})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("words", "flags"),
+    [
+        (["/opt/pycloud/bin/python3", "/opt/pycloud/bin/pycloud"], []),
+        (["/opt/pycloud/bin/python3", "/opt/pycloud/bin/pycloud", "--namespace", "n"], ["--namespace", "n"]),
+        (["/sbin/docker-init", "--", "pycloud", "--namespace", "pycloud"], ["--namespace", "pycloud"]),
+        (["sleep", "60"], []),
+        ([], []),
+    ],
+)
+def test_the_flags_are_those_of_the_first_process(words: list[str], flags: list[str]) -> None:
+    assert flags_in(b"".join(word.encode() + b"\0" for word in words)) == flags
+
+
+def test_a_cloud_is_well_while_it_is_heard_and_can_start_something() -> None:
+    for well in (rank(), rank(draining=True), rank(runtimes=("docker", "script"), unavailable=("docker",))):
+        assert trouble(well) is None
+
+
+def test_what_is_wrong_is_said() -> None:
+    assert "no heartbeats" in (trouble(None) or "")
+    assert "does not hear" in (trouble(rank(deaf=True)) or "")
+    assert "docker" in (trouble(rank(unavailable=("docker",))) or "")
+    assert "script" in (trouble(rank(runtimes=("docker", "script"), unavailable=("script", "docker"))) or "")
