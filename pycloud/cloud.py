@@ -144,9 +144,9 @@ class Cloud:
         """Answer from memory for one of our sessions; ``valid``: seconds for which nobody can have spoken for us."""
         self.ledger.answer("status", request.id, status_response(session), valid=valid)
 
-    def status_with_claim(self, session: Session, request: StatusRequest, payload: bytes) -> None:
+    def status_with_claim(self, session: Session, request: StatusRequest, payload: bytes, came: Reception) -> None:
         """The same while others may speak for us: whoever claims the answer gives it."""
-        if claim := self.claiming.claim(request, payload, Reception()):
+        if claim := self.claiming.claim(request, payload, came):
             self.ledger.commit(claim, status_response(session), passing=True)
 
     def remove(self, session: Session, request: RemoveRequest, payload: bytes, came: Reception) -> None:

@@ -24,6 +24,8 @@ LEASE = 5_000
 ANSWER_LIFE = 600_000
 #: Milliseconds that an answer is replayed which says that something cannot be done just now.
 PASSING_LIFE = 5_000
+#: Milliseconds that an answer to a status is remembered: who hears the status late finds it answered.
+STATUS_LIFE = 8_000
 #: After so many take-overs a request is answered ``abandoned``: it may be what kills the clouds.
 MOST_TAKE_OVERS = 2
 MOST_EVENTS = 10_000
@@ -126,6 +128,8 @@ class Ledger:
         try:
             verdict, age = self._bus.run(self._claim, keys, (*args, 0), until=fresh_until)
         except TooLate:
+            if claim.op == StatusRequest.op:
+                return Verdict.HELD, 0.0  # its answer may have been given and forgotten; who still waits asks again
             verdict, age = self._bus.run(self._claim, keys, (*args, 1))
         return Verdict(verdict.decode()), age / 1000
 
@@ -183,7 +187,7 @@ class Ledger:
         session, change = (record, "record") if record else (erase, "erase") if erase else (None, "none")
         args: list[Argument] = [
             *(claim.member, claim.token, claim.digest, encode(response)),
-            *(PASSING_LIFE if afresh else ANSWER_LIFE, self._names.response_channel(claim.op, claim.id)),
+            *(STATUS_LIFE if afresh else ANSWER_LIFE, self._names.response_channel(claim.op, claim.id)),
             *(change, session.id if session else "", session.created if session else 0),
             record_life(session, self._remember) if session else 0,
             *(encode(event) if event else b"", self._names.events_channel, MOST_EVENTS),

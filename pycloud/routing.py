@@ -18,6 +18,7 @@ from pycloud.claiming import Reception
 from pycloud.cloud import Cloud
 from pycloud.decoding import Refused
 from pycloud.errors import NoCapacity, NoMatch, RequestError
+from pycloud.ledger import STATUS_LIFE
 from pycloud.messages import CreateRequest, LogsRequest, RemoveRequest, Request, StatusRequest
 from pycloud.names import owner_of
 from pycloud.repeats import Repeats
@@ -32,6 +33,8 @@ TELLING = 3.0
 
 #: Seconds for which a request counts as just received: a requester repeats it, or gives it up, within about that time.
 FRESHNESS = 4.0
+#: The same for a status: for less time than its answer is remembered, so that it is not answered twice.
+STATUS_FRESHNESS = 0.75 * STATUS_LIFE / 1000
 
 Act = Callable[[], Any]
 
@@ -104,12 +107,12 @@ class Router:
         if heard in NEWS and self._repeats.heard(_op(item), item.id) and heard is Heard.PUBLISHED:
             heard = Heard.REPEATED
         if fresh_until is None:
-            now = monotonic()
-            # What a cloud hears before it is sure again may have waited for it while it was frozen.
-            fresh_until = now + FRESHNESS if heard in LAPSED or self._view.sure(now) else now
+            fresh_until = self._fresh_until(item, heard, monotonic())
         arrival = Arrival(item, payload, heard, round_, Reception(heard.replay, fresh_until))
         if isinstance(item, LogsRequest):
             self.spawn(self._cloud.logs, item)
+        elif isinstance(item, StatusRequest) and heard in OLD and monotonic() > fresh_until:
+            log.debug("status %.80r was kept for too long: others may have answered it, and forgotten that", item.id)
         elif isinstance(item, StatusRequest | RemoveRequest) and item.session in self._cloud.sessions:
             self._answer_as_owner(item, arrival)
         else:
@@ -126,6 +129,13 @@ class Router:
     def finish(self, timeout: float) -> None:
         """Wait for what is being worked on, at most ``timeout`` seconds."""
         self._work.join(timeout)
+
+    def _fresh_until(self, item: Request | Refused, heard: Heard, now: float) -> float:
+        """Until when a request that came now counts as just received."""
+        if isinstance(item, StatusRequest):
+            return now + STATUS_FRESHNESS
+        # What a cloud hears before it is sure again may have waited for it while it was frozen.
+        return now + FRESHNESS if heard in LAPSED or self._view.sure(now) else now
 
     def _settle(self, arrival: Arrival, plan: Plan) -> None:
         """Act at once where we come first, and are sure of what we know; otherwise later, or never."""
@@ -207,7 +217,7 @@ class Router:
         elif self._view.sure(now):
             self._cloud.status(session, request, valid=self._view.sure_until() - now)
         else:
-            self.spawn(self._cloud.status_with_claim, session, request, arrival.payload)
+            self.spawn(self._cloud.status_with_claim, session, request, arrival.payload, arrival.came)
 
     def spawn(self, work: Callable[..., Any], *args: Any) -> None:
         """Carry something out in a greenlet of its own, which a stop waits for."""

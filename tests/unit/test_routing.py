@@ -77,3 +77,13 @@ def test_of_what_nobody_knows_one_cloud_says_so(crowd: dict[str, Member]) -> Non
         member.router.route(StatusRequest("r", "nonsense"), CREATE, Heard.PUBLISHED)
     assert sum(member.acted for member in crowd.values()) == 1
     assert sum(member.kept for member in crowd.values()) == CARING - 1
+
+
+@pytest.mark.parametrize(("late", "acted"), [(False, 1), (True, 0)])
+def test_a_status_that_was_kept_for_long_is_left_to_who_asks_again(
+    crowd: dict[str, Member], late: bool, acted: int
+) -> None:
+    member = crowd[CLOUDS[0]]
+    until = monotonic() + (-1.0 if late else 60.0)
+    member.router.route(StatusRequest("r", "nonsense"), CREATE, Heard.LEFT_TO_US, 1, until)
+    assert member.acted == acted

@@ -9,7 +9,7 @@ import redis
 
 from pycloud import ledger as ledger_module
 from pycloud.answers import create_response
-from pycloud.ledger import Claim, Lapsed, Outcome, Verdict
+from pycloud.ledger import STATUS_LIFE, Claim, Lapsed, Outcome, Verdict
 from tests.support.shared import NAMES, A, B, C, D, Shared, again, claim_of, lapse, response, session_for
 from tests.support.waiting import wait_until
 
@@ -141,7 +141,10 @@ def test_a_status_that_is_refused_is_forgotten_after_seconds(clouds: dict[str, S
     claim = replace(claim_of(), op="status")
     clouds[A].ledger.claim(claim, b"p")
     clouds[A].ledger.commit(claim, response(A), passing=True)
-    assert 0 < client.pttl(NAMES.request_key("status", claim.id)) <= 5000
+    assert 0 < client.pttl(NAMES.request_key("status", claim.id)) <= STATUS_LIFE
+    late = replace(claim_of(), op="status")
+    assert clouds[B].ledger.claim(late, b"p", fresh_until=0.0)[0] is Verdict.HELD
+    assert not client.exists(NAMES.request_key("status", late.id)), "what comes too late is not even claimed"
 
 
 def test_what_was_answered_is_not_restored_over(clouds: dict[str, Shared], client: redis.Redis) -> None:
