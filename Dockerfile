@@ -24,10 +24,11 @@ RUN echo "pycloud:x:10001:10001:PyCloud:/var/lib/pycloud:/bin/sh" >> /etc/passwd
     && echo "pycloud:x:10001:" >> /etc/group \
     && mkdir -p /var/lib/pycloud && chmod 711 /var/lib/pycloud && chown 10001:10001 /var/lib/pycloud
 COPY --from=build /opt/pycloud /opt/pycloud
+# Even where the socket was forgotten, scripts are not run in here. A file, since a setting of yours wins over it.
+RUN mkdir -p /etc/pycloud && echo 'runtime = "docker"' > /etc/pycloud/pycloud.toml
 
 ENV PATH=/opt/pycloud/bin:${PATH} \
-    PYCLOUD_DATA_DIR=/var/lib/pycloud \
-    PYCLOUD_RUNTIME=docker
+    PYCLOUD_DATA_DIR=/var/lib/pycloud
 
 # Not root. What opens the engine's socket is its group: --group-add "$(stat -c %g /var/run/docker.sock)".
 USER 10001:10001

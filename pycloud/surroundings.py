@@ -30,7 +30,7 @@ def in_container() -> bool:
 
 def drives_engine(config: Config) -> bool:
     """Whether this is a container that was put there to drive the host's engine. ``config`` is settled."""
-    return in_container() and config.runtime == ("docker",)
+    return in_container() and "docker" in config.runtime
 
 
 def shut_out(config: Config) -> str | None:

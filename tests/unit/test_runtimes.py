@@ -144,3 +144,11 @@ def test_only_a_container_that_nobody_named_asks_the_engine_for_a_name(
     machine.name = name
     config = machine.load(runtime="docker", **({"hostname": set_to} if set_to else {}))
     assert surroundings.nameless(config) is nameless
+
+
+@pytest.mark.parametrize(("runtime", "drives"), [("docker", True), ("script,docker", True), ("script", False)])
+def test_a_container_that_was_put_there_to_drive_an_engine(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, runtime: str, drives: bool
+) -> None:
+    monkeypatch.setattr(surroundings, "in_container", lambda: True)
+    assert surroundings.drives_engine(machine.load(runtime=runtime)) is drives
