@@ -43,6 +43,9 @@ class Absent:
         if claim is None:
             return
         faults.point("absent.claimed")
+        if isinstance(request, StatusRequest) and monotonic() > came.fresh_until:
+            self._ledger.release(claim)  # Redis took its time: the owner may be back, and have answered meanwhile
+            return
         # Our own are all in memory: what is not there is not.
         ours = owner_of(request.session) == self._cloud
         record = {} if ours else self._registry.session(request.session)

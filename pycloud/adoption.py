@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+
+import redis
+from gevent.lock import BoundedSemaphore
 
 from pycloud.cloud import Cloud
 from pycloud.errors import RequestError
@@ -40,24 +43,60 @@ def session_of(found: Found) -> Session:
     return session
 
 
-def adopt(cloud: Cloud, found: Iterable[Found]) -> None:
-    """Take charge of what was found: status knows it from here on. Needs no Redis."""
-    for each in found:
-        cloud.adopt(session_of(each))
+class Adoption:
+    """Takes charge of what a runtime finds. ``spawn`` carries something out that a stop waits for; ``know`` is told of
+    sessions that were asked for before.
+    """
 
+    def __init__(self, cloud: Cloud, spawn: Callable[..., None], know: Callable[[Session], None]) -> None:
+        self._cloud, self._spawn, self._know = cloud, spawn, know
+        self._unfinished: list[Found] = []
+        self._lock = BoundedSemaphore()
 
-def finish(cloud: Cloud, found: Iterable[Found], spawn: Callable[..., None]) -> None:
-    """Finish what the last daemon had begun: answers not given, removals not carried out (those by ``spawn``)."""
-    for each in found:
-        session = cloud.sessions.get(each.session)
-        if session is None:
-            continue
-        if each.removal is not None:
-            spawn(_finish_removal, cloud, session, each)
-        elif not session.answered:
-            _finish_create(cloud, session)
-            if each.exit and session.state is State.EXITED:  # nobody watched it: that began once it was answered
-                cloud.teller.tell("session.exited", session)
+    def adopt(self, found: Iterable[Found]) -> None:
+        """Take charge of what was found: status knows it from here on. Needs no Redis."""
+        for each in found:
+            self._cloud.adopt(session_of(each))
+            self._unfinished.append(each)
+
+    def finish(self) -> list[Session]:
+        """Finish what the last daemon had begun: answers not given, removals not carried out.
+
+        The sessions with which that is done; what cannot be done now is done the next time.
+        """
+        with self._lock:
+            found, done = list(self._unfinished), list[Session]()
+            for each in found:
+                session = self._cloud.sessions.get(each.session)
+                if session is None or self._finish(session, each):
+                    self._unfinished.remove(each)
+                    done += [session] if session else []
+            if done:
+                log.info("adopted %d sessions, %d of them alive", len(done), self._cloud.alive)
+            return done
+
+    def finish_late(self) -> None:
+        """The same for what was found, or could be done, only after the start; and tell everybody of it."""
+        sessions = self.finish() if self._unfinished else []
+        announce(self._cloud, [session for session in sessions if session.answered], back=True)
+        for session in sessions:
+            if session.alive and session.answered:
+                self._cloud.teller.tell("session.adopted", session)
+
+    def _finish(self, session: Session, found: Found) -> bool:
+        """Whether it could be done."""
+        self._know(session)
+        try:
+            if found.removal is not None:
+                self._spawn(_finish_removal, self._cloud, session, found.removal)
+            elif not session.answered:
+                _finish_create(self._cloud, session)
+                if found.exit and session.state is State.EXITED:  # nobody watched it: that began with its answer
+                    self._cloud.teller.tell("session.exited", session)
+        except (RequestError, redis.RedisError) as error:
+            log.error("what was left to do for session %s cannot be done yet: %s", session.id, error)
+            return False
+        return True
 
 
 def announce(cloud: Cloud, sessions: Iterable[Session], *, back: bool) -> None:
@@ -76,13 +115,13 @@ def tell_adopted(cloud: Cloud) -> None:
             cloud.teller.tell("session.adopted", session)
 
 
-def _finish_removal(cloud: Cloud, session: Session, found: Found) -> None:
-    removal = found.removal or {}
+def _finish_removal(cloud: Cloud, session: Session, removal: Mapping[str, str]) -> None:
+    """``removal``: the note of whoever began it; empty where nobody was to be answered."""
     if not removal:
-        cloud.discard(session)
+        cloud.remover.remove_in_time(session)
         return
     claim = Claim("remove", removal["request"], removal["digest"], removal["token"])
-    cloud.carry_out_removal(session, claim)
+    cloud.remover.carry_out(session, claim)
 
 
 def _finish_create(cloud: Cloud, session: Session) -> None:
@@ -93,7 +132,7 @@ def _finish_create(cloud: Cloud, session: Session) -> None:
         cloud.registry.announce([session])
     elif _was_never_answered(cloud, session):
         log.warning("session %s was never answered for, and is too old to be; it is removed", session.id)
-        _discard(cloud, session)
+        cloud.remover.remove_in_time(session)
     else:
         cloud.answer_create(session)
 
@@ -115,10 +154,3 @@ def would_be_on_record(session: Session, now: float, beat: float | None) -> bool
     ``beat``: when this cloud was last heard of before ``now``, as far as Redis knows (Unix seconds).
     """
     return beat is not None and beat > session.created - SILENCE and now - session.created < RECORD_LIFE / 1000
-
-
-def _discard(cloud: Cloud, session: Session) -> None:
-    try:
-        cloud.discard(session)
-    except RequestError as error:
-        log.error("session %s cannot be removed: %s", session.id, error)

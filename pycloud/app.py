@@ -64,7 +64,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="pycloud",
         description="Start sessions on request over Redis. Without --daemon it stays in the foreground.",
         epilog="A setting's flag wins over its environment variable, that over the file, and that over the default. "
-        "The file is TOML; its keys are the flags' names with _ for -.",
+        "The file is TOML; its keys are the flags' names with _ for -, those of containers in a table [docker].",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"pycloud {pycloud.__version__}")
@@ -106,6 +106,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ConfigError(missing)
     _need_redis(config)
     if action == "check-config":
+        _check_policy(config)
         read = ", ".join(map(str, config.files)) or "no file"
         print(f"configuration is ok (read: {read})")
         return 0
@@ -116,6 +117,19 @@ def _run(arguments: argparse.Namespace) -> int:
         directories.prepare(config)
         return serve(config, _nobody_waits, foreground=True)
     return _start_daemon(config)
+
+
+def _check_policy(config: Config) -> None:
+    """What requests may ask of containers, where there are any. Loads what a daemon must not before it has patched."""
+    if "docker" not in config.runtime:
+        return
+    from pycloud.runtimes.docker.policy import Policy
+
+    try:
+        Policy.of(config)
+    except ConfigError as error:
+        name = error.message.partition(":")[0].replace("docker.", "docker_")
+        raise ConfigError(f"{config.sources.get(name, 'settings')}: {error.message}") from error
 
 
 def _need_redis(config: Config) -> None:
@@ -174,6 +188,8 @@ def _serve_patched(config: Config, ready: Callable[[], None], foreground: bool) 
     logs.set_up(config.log_level, config.log_file)
     if os.geteuid() == 0 and config.run_as is None and "script" in config.runtime:
         logging.getLogger(__name__).warning("running as root, so scripts run as root too: --run-as USER changes that")
+    for remark in surroundings.remarks(config):
+        logging.getLogger(__name__).warning(remark)
     nofile = raise_descriptor_limit()
     with private_redis(config, foreground=foreground, in_container=surroundings.drives_engine(config)):
         return run(config, nofile=nofile, ready=ready)

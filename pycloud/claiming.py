@@ -1,7 +1,6 @@
 """Who may answer a request: claimed in Redis first, by everybody but an owner who is sure of itself.
 
 Also what follows where there is nothing to carry out: a stored answer is published again, a conflict or another refusal
-from pycloud.names import owner_of
 is answered.
 """
 

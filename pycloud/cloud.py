@@ -6,7 +6,6 @@ What comes in is decoded in ``intake.py``, what was there before this daemon is 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from time import time
 
@@ -17,18 +16,17 @@ from pycloud.claiming import Claiming, Reception
 from pycloud.errors import EngineUnavailable, NoCapacity, RequestError
 from pycloud.identity import Identity
 from pycloud.keeper import faults
-from pycloud.ledger import MOST_REMEMBERED, Claim, Given, Ledger, Outcome
+from pycloud.ledger import Claim, Ledger, Outcome
 from pycloud.messages import (
     CreateRequest,
     ErrorBody,
-    Event,
     LogsRequest,
     LogsResponse,
     RemoveRequest,
-    RemoveResponse,
     StatusRequest,
 )
 from pycloud.registry import Registry
+from pycloud.removing import Remover
 from pycloud.runtimes import Exit
 from pycloud.runtimes.several import Runtimes
 from pycloud.sessions import Session, State
@@ -68,11 +66,9 @@ class Cloud:
         self.underway = 0
         self._admitted = 0
         self._living: set[str] = set()
-        #: Found removed: whether that was told is not known.
-        self._found_removed: set[str] = set()
-        #: The newest removes that were answered: for a Redis that forgets them before their requesters have heard.
-        self.removals: deque[Given] = deque(maxlen=MOST_REMEMBERED)
-        self._stop_grace, self._remember, self.now = stop_grace, remember, clock
+        self._remember, self.now = remember, clock
+        parts = (runtime, ledger, registry, self.claiming, self.teller, self._starter)
+        self.remover = Remover(*parts, self.sessions, self._drop, stop_grace=stop_grace, clock=clock)
 
     @property
     def alive(self) -> int:
@@ -126,7 +122,7 @@ class Cloud:
         outcome = self.ledger.commit(claim, create_response(session), record=session, event=event)
         if outcome is Outcome.LOST:
             log.warning("session %s: another cloud has answered its request; it is removed", session.id)
-            self.discard(session)
+            self.remover.discard(session)
             return
         faults.point("create.committed")
         self.note_answered(session)
@@ -152,33 +148,7 @@ class Cloud:
     def remove(self, session: Session, request: RemoveRequest, payload: bytes, came: Reception) -> None:
         """End one of our sessions, and answer once it is gone."""
         if claim := self.claiming.claim(request, payload, came):
-            self.carry_out_removal(session, claim)
-
-    def carry_out_removal(self, session: Session, claim: Claim) -> None:
-        """The claimed removal: journaled before the first signal, so that a daemon that dies here goes on with it."""
-        note = {"request": claim.id, "digest": claim.digest, "token": claim.token}
-        with self.claiming.claims.working(claim):
-            faults.point("remove.claimed")
-            try:
-                self.runtime.stop(session.id, self._stop_grace, note)
-            except RequestError as error:
-                self.claiming.answer_refusal(claim, RemoveRequest(claim.id, session.id), error)
-                return
-            faults.point("remove.stopped")
-            self.answer_removal(session, claim)
-
-    def answer_removal(self, session: Session, claim: Claim) -> None:
-        """Say that a session is gone, and forget it."""
-        response, event = RemoveResponse(self.identity.id, session.id, status=True), self._gone(session)
-        outcome = self.ledger.commit(claim, response, erase=session, event=event)
-        faults.point("remove.committed")
-        if outcome is not Outcome.COMMITTED:
-            self.registry.erase(session.id)
-        if outcome is Outcome.LOST:
-            self.teller.tell_event(event)
-        else:
-            self.removals.append(Given(claim, response, self.now()))
-        self._drop(session)
+            self.remover.carry_out(session, claim)
 
     def logs(self, request: LogsRequest) -> None:
         """Answer with the end of a session's output."""
@@ -191,41 +161,9 @@ class Cloud:
             self._living.add(session.id)
             self.watchers.watch(session.id)
         elif session.state is State.REMOVED:
-            self._found_removed.add(session.id)
+            self.remover.found_removed(session)
         else:
             self._forget_later(session)
-
-    def discard(self, session: Session, grace: float = 0, gone: Callable[[], None] = lambda: None) -> None:
-        """Remove a session without being asked to; one that nobody was told of needs no grace.
-
-        ``gone`` is called when nothing of it runs any more, and before anybody forgets it.
-        """
-        try:
-            self.runtime.stop(session.id, grace, {})
-        except EngineUnavailable:
-            if session.answered:
-                raise
-            # Nobody knows of it, so nobody waits either: it is removed as soon as that can be done.
-        gone()
-        event = self._gone(session)
-        self.registry.erase(session.id)
-        self.teller.tell_event(event)
-        self._drop(session)
-
-    def remove_unasked(self, session: Session, gone: Callable[[], None] = lambda: None) -> None:
-        """Remove a session in order, though nobody waits for an answer; ``gone`` as above."""
-        self.discard(session, self._stop_grace, gone)
-
-    def remove_all(self, timeout: float) -> None:
-        """End every session (setting ``on_stop``), side by side; waits at most ``timeout`` seconds."""
-        sessions = list(self.sessions.values())
-        gevent.joinall([gevent.spawn(self._try_to_remove, session) for session in sessions], timeout)
-
-    def _try_to_remove(self, session: Session) -> None:
-        try:
-            self.remove_unasked(session)
-        except RequestError as error:
-            log.error("session %s could not be removed: %s", session.id, error)
 
     def _carry_out(self, request: CreateRequest, claim: Claim) -> RequestError | None:
         self._admitted += 1
@@ -270,15 +208,6 @@ class Cloud:
         if session.id in self.sessions and session.state is not State.REMOVED:
             self.teller.tell_news(session, self.registry.erase(session.id), session.state)
             self._drop(session)
-
-    def _gone(self, session: Session) -> Event | None:
-        """Its removal, to be told by the first of those who had it removed; None: by another."""
-        if session.state is not State.REMOVED:
-            session.move(State.REMOVED)
-        elif session.id not in self._found_removed:
-            return None
-        self._found_removed.discard(session.id)
-        return self.teller.event("session.removed", session)
 
     def _drop(self, session: Session) -> None:
         self.watchers.unwatch(session.id)

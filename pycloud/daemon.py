@@ -15,7 +15,7 @@ import redis
 from gevent.event import Event as Flag
 
 import pycloud
-from pycloud import adoption, double, messages
+from pycloud import adoption, double, messages, surroundings
 from pycloud.absent import Absent
 from pycloud.answers import create_response
 from pycloud.bus import Bus
@@ -73,15 +73,16 @@ class Daemon:
         self.standby = Standby(self.ledger)
         self.router = Router(self.cloud, self.view, absent, self.standby)
         self.router.draining = config.draining
+        self.adoption = adoption.Adoption(self.cloud, self.router.spawn, self.router.know)
         self.intake = Intake(self.router, names, config.max_script_bytes)
         self.standby.on_unclaimed = self.intake.take_unclaimed
         self.heartbeat = Heartbeat(self.cloud, self.view, self.router, self.intake, config)
         self.heartbeat.on_deaf, self.heartbeat.on_regained = self._deaf, self._regained
         self.wishes = Wishes(self.cloud)
-        self.rounds = Rounds(self.cloud, self.intake, absent, self.wishes, config.heartbeat)
+        self.rounds = Rounds(self.cloud, self.intake, absent, self.wishes, self.adoption, config.heartbeat)
         handlers = {**self.intake.handlers(self.identity.id), names.rank_channel: self._hear_rank}
         self.subscriber = Subscriber(config.redis, handlers, outage)
-        self.subscriber.on_gap = self._on_gap
+        self.subscriber.on_gap, self.subscriber.on_lost = self._on_gap, self.view.interrupted
         self.bus.on_new_server, self.bus.on_connect = self._on_new_server, self._on_connect
         self._announced = Flag()
         self._sure = Flag()
@@ -89,7 +90,6 @@ class Daemon:
         self._hurry = Flag()
         self._fatal: PyCloudError | None = None
         self._predecessor = ""
-        self._unfinished: list[Found] = []
         self._started = False
         self._refresher: gevent.Greenlet | None = None
 
@@ -106,7 +106,9 @@ class Daemon:
         self._until(self._announced)
         if self._stop_wanted.is_set():
             return
-        self._finish_old_work()
+        self.runtime.begin()  # no other daemon uses our id
+        self.adoption.finish()
+        self.wishes.fulfil()
         self.subscriber.start()
         self._until(self.subscriber.subscribed)
         if self._stop_wanted.is_set():
@@ -121,7 +123,7 @@ class Daemon:
         self._tell("cloud.draining" if self.router.draining else "cloud.up")
         adoption.tell_adopted(self.cloud)
         self._started = True
-        self._settle_late()
+        self._finish_late()
 
     def serve(self) -> None:
         """Run until a signal says stop. Raises PyCloudError where Redis turned out to be of no use."""
@@ -140,7 +142,7 @@ class Daemon:
         self._unless_hurried(lambda: self.router.finish(FINISH_PATIENCE))
         if self._config.on_stop == "remove":
             # Without Redis nobody can be told: what is left to say is said by the next daemon.
-            self._unless_hurried(lambda: self.cloud.remove_all(self._config.stop_grace + REMOVE_PATIENCE))
+            self._unless_hurried(lambda: self.cloud.remover.remove_all(self._config.stop_grace + REMOVE_PATIENCE))
         if self._refresher is not None:
             self._refresher.kill()
             self._tell("cloud.down")
@@ -157,7 +159,8 @@ class Daemon:
 
     def _introduction(self) -> str:
         address = hide_password(self._config.redis)
-        kinds = ", ".join(self.runtime.kinds)
+        why = surroundings.why_no_containers(self._config)
+        kinds = ", ".join(self.runtime.kinds) + (f" ({why})" if why else "")
         return f"cloud {self.identity.id}, Redis {address}, runtime {kinds}, {self.cloud.alive} sessions"
 
     def _hear_rank(self, payload: bytes) -> None:
@@ -225,31 +228,19 @@ class Daemon:
         since = self.cloud.now() - ANSWER_LIFE / 1000
         asked_for = (s for s in list(self.cloud.sessions.values()) if s.answered and (s.alive or s.created > since))
         self.ledger.restore((Claim.of(session), create_response(session)) for session in asked_for)
-        self.ledger.restore((each.claim, each.response) for each in list(self.cloud.removals) if each.at > since)
+        self.ledger.restore(
+            (each.claim, each.response) for each in list(self.cloud.remover.removals) if each.at > since
+        )
 
     def _on_found(self, found: list[Found]) -> None:
         """Sessions that outlived the last daemon; those of an engine that was away may be found long after that."""
-        adoption.adopt(self.cloud, found)
-        self._unfinished += found
+        self.adoption.adopt(found)
         if self._started:
-            self._settle_late()
+            self._finish_late()
 
-    def _settle_late(self) -> None:
-        found = list(self._unfinished)
-        self._finish_old_work()
-        sessions = [session for each in found if (session := self.cloud.sessions.get(each.session))]
-        adoption.announce(self.cloud, [session for session in sessions if session.answered], back=True)
-        for session in sessions:
-            self.cloud.teller.tell("session.adopted", session)
-
-    def _finish_old_work(self) -> None:
-        found, self._unfinished = self._unfinished, []
-        adoption.finish(self.cloud, found, self.router.spawn)
+    def _finish_late(self) -> None:
+        self.adoption.finish_late()
         self.wishes.fulfil()
-        for session in self.cloud.sessions.values():
-            self.router.know(session)
-        if found:
-            log.info("adopted %d sessions, %d of them alive", len(found), self.cloud.alive)
 
     def _refresh_for_ever(self) -> None:
         while True:

@@ -95,7 +95,8 @@ class Pattern:
 def read_pattern(text: str) -> Pattern:
     """``year4000/*``, ``registry.example/team/**``, ``year4000/pycloud:1.*``. Raises ValueError with a reason.
 
-    ``*`` stands for anything but a slash, ``**`` for anything, slashes included; not in the host.
+    ``*`` stands for anything but a slash, ``**`` for anything, slashes included; not in the host. ``**`` alone is all
+    of Docker Hub, ``*`` alone its official images.
     """
     name, _, digest = text.partition("@")
     slash = name.rfind("/")
@@ -117,7 +118,7 @@ def _host_and_path(name: str) -> tuple[str, str]:
         first, rest = HUB, name
     if first == HUB_ALIAS:
         first = HUB
-    if first == HUB and "/" not in rest:
+    if first == HUB and "/" not in rest and rest != "**":
         rest = f"{OFFICIAL}/{rest}"
     return first, rest
 

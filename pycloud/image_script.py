@@ -23,7 +23,10 @@ SHOWN = 80
 
 _FIRST_LINE = re.compile(rf"[ \t\r\n]*([A-Za-z0-9\[][A-Za-z0-9_.:/@\[\]-]{{0,{LONGEST}}})[ \t]*(?:\r?\n|\Z)")
 _BLANK = re.compile(r"[ \t\r\n]*")
-_LIKE_AN_OBJECT = re.compile(r'\{[ \t\r\n]*["}]')
+#: As it begins, or as people write it who do not know JSON well: with other quotes, or with none.
+_LIKE_AN_OBJECT = re.compile(r"""\{[ \t\r\n]*(?:["'}]|\w+[ \t]*:)""")
+#: All of it on one line.
+_ONE_LINE = re.compile(r"""[ \t\r\n]*[A-Za-z0-9][\w.-]*[/:][\w.:/@-]*[ \t]+\{[ \t]*["']""")
 
 
 @dataclass(frozen=True)
@@ -38,16 +41,17 @@ class ImageScript:
 def kinds_of(script: str) -> tuple[str, ...]:
     """Which of KINDS ``script`` may be: both for the name of an image and nothing else.
 
-    It is an image script when what follows the image begins like a JSON object. Whether it is one is judged by
-    ``parse``: a shell that ran it would tell nobody what is wrong with it.
+    It is an image script when what follows the image begins like a JSON object, and also where that or the image is
+    only nearly right: ``parse`` says what is wrong with it, and a shell that ran it would tell nobody.
     """
     line = _FIRST_LINE.match(script)
-    if line is None or not is_reference(line[1]):
-        return ("script",)
-    start = _after_blanks(script, line.end())
+    if line is None:
+        return ("docker",) if _ONE_LINE.match(script) else ("script",)
+    word, start = line[1], _after_blanks(script, line.end())
     if start == len(script):
-        return KINDS
-    return ("docker",) if _LIKE_AN_OBJECT.match(script, start) else ("script",)
+        return KINDS if is_reference(word) else ("script",)
+    like_an_image = is_reference(word) or "/" in word or ":" in word
+    return ("docker",) if like_an_image and _LIKE_AN_OBJECT.match(script, start) else ("script",)
 
 
 def parse(script: str) -> ImageScript:

@@ -10,6 +10,7 @@ import gevent
 import redis
 
 from pycloud.absent import LOOK, SWEEP, Absent
+from pycloud.adoption import Adoption
 from pycloud.cloud import Cloud
 from pycloud.intake import Intake
 from pycloud.wishes import Wishes
@@ -20,9 +21,11 @@ log = logging.getLogger(__name__)
 class Rounds:
     """What a cloud does now and then for others; apart from the beats, because it waits for Redis."""
 
-    def __init__(self, cloud: Cloud, intake: Intake, absent: Absent, wishes: Wishes, heartbeat: float) -> None:
+    def __init__(
+        self, cloud: Cloud, intake: Intake, absent: Absent, wishes: Wishes, adoption: Adoption, heartbeat: float
+    ) -> None:
         self._cloud, self._intake, self._absent, self._heartbeat = cloud, intake, absent, heartbeat
-        self._wishes = wishes
+        self._wishes, self._adoption = wishes, adoption
         self._greenlets: list[gevent.Greenlet] = []
         self._pause_until = 0.0
 
@@ -32,6 +35,9 @@ class Rounds:
             (self._heartbeat, self.take_over),
             # Somebody may still count us as away after we have looked for wishes, and write down another one.
             (2 * self._heartbeat, self._wishes.fulfil),
+            # What an engine or Redis would not let us do before.
+            (2 * self._heartbeat, self._cloud.remover.try_again),
+            (2 * self._heartbeat, self._adoption.finish_late),
             (LOOK, self._absent.look),
             (SWEEP, self._absent.sweep),
         )

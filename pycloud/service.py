@@ -1,7 +1,7 @@
 """``--stop`` and ``--status``: what one does with a daemon that runs already, through its pid file.
 
 No gevent, no Redis. Nobody is signalled but the process that holds the lock. Sessions that are to end with the daemon
-are ended through their keeper.
+are ended through their keeper, or their container engine.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from pycloud import surroundings
 from pycloud.config import Config
 from pycloud.detach import wait_gone
 from pycloud.errors import PyCloudError
@@ -20,6 +21,8 @@ from pycloud.pidfile import Holder, MayNotLook, holder
 
 #: Exit codes of --status, as init scripts have them (Linux Standard Base): running, not running, cannot be told.
 RUNNING, NOT_RUNNING, UNKNOWN = 0, 3, 4
+#: Where a data directory says whose it is (pycloud/identity.py).
+CLOUD_ID = "cloud-id"
 #: After how many seconds people are told that they wait, and how often again.
 _PATIENCE = 2.0
 #: Seconds beyond their grace that sessions may take to end, and their directories to be deleted.
@@ -50,7 +53,7 @@ def stop(config: Config) -> int:
     if found is not None:
         stop_holder(found, config.pid_file, patience=config.start_timeout + config.stop_grace)
         print(f"pycloud has stopped (it was pid {found.pid})")
-    ended = _end_sessions(config) if config.on_stop == "remove" else None
+    ended = _end_all(config) if config.on_stop == "remove" else None
     if ended:
         print(f"sessions ended: {ended}")
     if found is None and ended is None:
@@ -80,8 +83,26 @@ def stop_holder(found: Holder, pid_file: Path, patience: float) -> None:
         os.close(pidfd)
 
 
-def _end_sessions(config: Config) -> int | None:
-    """End what a daemon left running that was started with another setting, or was killed; None without a keeper."""
+def _end_all(config: Config) -> int | None:
+    """End what a daemon left running that was started with another setting, or was killed; None: there was nothing."""
+    counts = [count for count in (_end_scripts(config), _end_containers(config)) if count is not None]
+    return sum(counts) if counts else None
+
+
+def _end_containers(config: Config) -> int | None:
+    """None where no container session was ever started."""
+    cloud, records = config.data_dir / CLOUD_ID, config.data_dir / "docker"
+    if not cloud.exists() or not any(records.glob("*.json")):
+        return None
+    # Loads gevent, which is of no use here, and does no harm.
+    from pycloud.runtimes.docker.ending import end_all
+
+    engine = surroundings.settled(config).docker_host
+    return end_all(str(engine), cloud.read_text().strip(), records, config.stop_grace)
+
+
+def _end_scripts(config: Config) -> int | None:
+    """None without a keeper."""
     from pycloud.keeper import client, protocol  # loads sockets, which a daemon must not before it has patched
 
     try:

@@ -6,11 +6,13 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from pycloud.errors import RequestError, StartFailed, WrongRuntime
+from gevent.event import Event
+
+from pycloud.errors import EngineUnavailable, RequestError, StartFailed, WrongRuntime
 from pycloud.identity import Identity
 from pycloud.ledger import Claim
 from pycloud.messages import CreateRequest
-from pycloud.runtimes import Order
+from pycloud.runtimes import Order, Progress, Started
 from pycloud.runtimes.several import Runtimes
 from pycloud.sessions import Session, State, new_session_id
 from pycloud.telling import Teller
@@ -19,6 +21,18 @@ log = logging.getLogger(__name__)
 
 #: What of a session is kept with it on its host, to be found again by the next daemon.
 KEPT = ("request", "digest", "token", "host", "created", "runtime")
+
+
+GIVEN_UP = "it was removed while it was started"
+
+
+class _Start:
+    """A start under way. ``error``: why nobody knows yet whether something is left of one that was given up."""
+
+    def __init__(self) -> None:
+        self.over = Event()
+        self.given_up = False
+        self.error: RequestError | None = None
 
 
 class Starter:
@@ -34,17 +48,18 @@ class Starter:
     ) -> None:
         self._identity, self._runtime, self._teller = identity, runtime, teller
         self._sessions, self._now = sessions, now
+        self._underway: dict[str, _Start] = {}
 
     def start(self, request: CreateRequest, claim: Claim, load: int) -> Session:
         """Start the session of a claimed create, the ``load``-th of this cloud.
 
         Raises RequestError, and then nothing of it is left.
         """
-        session = self._session(request, claim)
-        self._sessions[session.id] = session
+        session, start = self._session(request, claim), _Start()
+        self._sessions[session.id], self._underway[session.id] = session, start
         self._teller.tell("session.starting", session)
         try:
-            started = self._runtime.start(self._order(session, request, load))
+            started = self._run(self._order(session, request, load, start), start)
         except Exception as error:
             del self._sessions[session.id]
             session.move(State.FAILED)
@@ -54,8 +69,25 @@ class Starter:
                 raise
             log.exception("session %s could not be started", session.id)
             raise StartFailed(f"it could not be started: {error}") from error
+        finally:
+            del self._underway[session.id]
+            start.over.set()
         session.run(started.port, started.started, started.ports)
         return session
+
+    def give_up(self, session: str) -> bool:
+        """Have the start of a session come to nothing, and wait until it has; False: it is not being started.
+
+        Raises RequestError where it cannot be known yet that nothing of it is left; it will not be.
+        """
+        start = self._underway.get(session)
+        if start is None:
+            return False
+        start.given_up = True
+        start.over.wait()
+        if start.error is not None:
+            raise start.error.with_traceback(None)
+        return True
 
     def wrong_runtime(self, request: CreateRequest) -> WrongRuntime:
         """What to say where this cloud does not run what is wanted."""
@@ -76,7 +108,35 @@ class Starter:
             runtime=kind,
         )
 
-    def _order(self, session: Session, request: CreateRequest, load: int) -> Order:
+    def _run(self, order: Order, start: _Start) -> Started:
+        """Have it run, unless it is given up meanwhile. Raises RequestError."""
+        try:
+            started = self._runtime.start(order)
+        except EngineUnavailable as error:
+            if not start.given_up:
+                raise
+            start.error = error
+            raise StartFailed(GIVEN_UP) from error  # no other cloud is to start it either
+        if start.given_up:
+            self._undo(order.session, start)
+            raise StartFailed(GIVEN_UP)
+        return started
+
+    def _undo(self, session: str, start: _Start) -> None:
+        """Remove a session that runs, and that nobody was told of."""
+        try:
+            self._runtime.stop(session, 0, {})
+        except RequestError as error:
+            start.error = error
+        self._runtime.forget(session)
+
+    def _report(self, session: Session, start: _Start, progress: Progress) -> None:
+        """Tell how far its image is. Raises StartFailed where nobody wants it any more: it need not be waited for."""
+        if start.given_up:
+            raise StartFailed(GIVEN_UP)
+        self._teller.tell_pulling(session, progress)
+
+    def _order(self, session: Session, request: CreateRequest, load: int, start: _Start) -> Order:
         return Order(
             session.id,
             request.script,
@@ -84,5 +144,5 @@ class Starter:
             load,
             {name: getattr(session, name) for name in KEPT},
             session.runtime,
-            partial(self._teller.tell_pulling, session),
+            partial(self._report, session, start),
         )

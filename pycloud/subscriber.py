@@ -36,6 +36,8 @@ class Subscriber:
         self.subscribed = Event()
         #: Called (in a greenlet of its own) after each subscription but the first: messages may have been missed.
         self.on_gap: Callable[[], None] = lambda: None
+        #: Called at once when a subscription is lost or given up: nothing is heard from here on.
+        self.on_lost: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """Subscribe; returns at once, ``subscribed`` is set when the server has confirmed all channels."""
@@ -94,6 +96,8 @@ class Subscriber:
             log.exception("a message on %s could not be handled", message[1].decode())
 
     def _disconnect(self) -> None:
+        if self.subscribed.is_set():
+            self.on_lost()
         self.subscribed.clear()
         if self._connection is not None:
             self._connection.disconnect()

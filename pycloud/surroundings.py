@@ -6,9 +6,12 @@ import dataclasses
 import os
 import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from pycloud.config import Config, runtime_kinds
+from pycloud.config.kinds import engine_url
+from pycloud.errors import ConfigError
 
 DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 CONTAINER_ID = re.compile(r"[0-9a-f]{12}")
@@ -18,9 +21,44 @@ CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 def settled(config: Config) -> Config:
     """The same settings with ``runtime`` and ``docker_host`` settled: no ``auto``, and no None, is left in them."""
-    engine = config.docker_host or os.environ.get("DOCKER_HOST") or DEFAULT_ENGINE
-    kinds = runtime_kinds(config, in_container(), usable(engine))
+    engine = config.docker_host or _engine_of(os.environ) or DEFAULT_ENGINE
+    # Where there are container sessions, they are looked after, whether or not their engine is there just now.
+    kinds = runtime_kinds(config, in_container(), usable(engine) or bool(recorded(config)))
     return dataclasses.replace(config, runtime=kinds, docker_host=engine)
+
+
+def recorded(config: Config) -> int:
+    """How many container sessions have their records in the data directory."""
+    return sum(1 for _ in (config.data_dir / "docker").glob("*.json"))
+
+
+def remarks(config: Config) -> list[str]:
+    """What is worth a warning at the start. ``config`` is settled."""
+    if "docker" in config.runtime or not recorded(config):
+        return []
+    return [
+        f"{recorded(config)} container sessions are recorded in {config.data_dir}, and this daemon does not look after "
+        "them: that takes --runtime script,docker"
+    ]
+
+
+def why_no_containers(config: Config) -> str:
+    """Why a cloud that was left the choice (``auto``) runs no containers; empty where it was not, or does."""
+    if "docker" in config.runtime or config.was_set("runtime"):
+        return ""
+    path = str(config.docker_host).partition("://")[2]
+    if not Path(path).exists():
+        return f"no containers: there is no {path}"
+    return f"no containers: {path} may not be used by user {os.geteuid()}"
+
+
+def _engine_of(environ: Mapping[str, str]) -> str:
+    """The engine in DOCKER_HOST; empty where there is none. Raises ConfigError."""
+    url = environ.get("DOCKER_HOST", "")
+    try:
+        return str(engine_url().read(url)) if url else ""
+    except ValueError as error:
+        raise ConfigError(f"variable DOCKER_HOST: {error}") from None
 
 
 def in_container() -> bool:

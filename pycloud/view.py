@@ -55,6 +55,10 @@ class View:
         """Whether we have not heard ourselves for so long that the subscription must be dead."""
         return now - self._own_heard > HEARTBEATS_MISSED * self._heartbeat
 
+    def interrupted(self) -> None:
+        """We hear nothing at present: whom we miss after that may be about to come back, as we are."""
+        self._sure_since = None
+
     def sure_for(self, now: float) -> float:
         """For how many seconds we have been hearing ourselves without a gap."""
         if self._sure_since is None or not self.sure(now):

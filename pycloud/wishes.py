@@ -45,7 +45,7 @@ class Wishes:
                 # It was there when the wish was kept. Whoever has removed it since has not answered this one.
                 self._answer(wishes)
             else:
-                self._cloud.remove_unasked(session, gone=lambda: self._answer(wishes))
+                self._cloud.remover.remove_unasked(session, gone=lambda: self._answer(wishes))
                 log.info("session %s: removed, as was wished while this cloud was away", session_id)
         except (RequestError, redis.RedisError) as error:
             if session_id not in self._failed:
@@ -61,5 +61,5 @@ class Wishes:
             claim = Claim("remove", wish.id, wish.digest)
             response = RemoveResponse(cloud.identity.id, wish.session, status=True)
             cloud.ledger.grant(claim, response)
-            cloud.removals.append(Given(claim, response, cloud.now()))
+            cloud.remover.removals.append(Given(claim, response, cloud.now()))
             cloud.registry.fulfilled(wish)

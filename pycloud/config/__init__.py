@@ -150,22 +150,26 @@ class Config:
     ] = "keep"
     docker_host: Annotated[
         str | None,
-        About(types.text("URL"), "the container engine", "DOCKER_HOST, or unix:///var/run/docker.sock"),
+        About(
+            types.engine_url(),
+            "the container engine, as in tcp://127.0.0.1:2375",
+            "DOCKER_HOST, or unix:///var/run/docker.sock",
+        ),
     ] = None
     docker_allow: Annotated[
         tuple[str, ...],
-        About(types.words("OPTIONS"), "container options that requests may use though they are refused", "none"),
+        About(types.words("OPTIONS"), "closed container options to open for requests, separated by commas", "none"),
     ] = ()
     docker_volumes: Annotated[
         tuple[str, ...],
         About(
             types.words("PATHS"),
-            "host paths and volumes that sessions may mount; with :ro only to read",
+            "host paths and volumes that sessions may mount, separated by commas; with :ro only to read",
             "none of them",
         ),
     ] = ()
     docker_images: Annotated[
-        tuple[str, ...], About(types.words("PATTERNS"), "images that sessions may use, as in year4000/*", "any")
+        tuple[str, ...], About(types.words("PATTERNS"), "images that sessions may use, as in year4000/*,nginx", "any")
     ] = ()
     docker_defaults: Annotated[
         Mapping[str, Any],

@@ -17,6 +17,9 @@ from typing import Any
 
 from pycloud.redis_url import parse_redis_url
 
+#: How container engines are reached.
+ENGINE_SCHEMES = ("unix", "tcp", "http", "https")
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -197,6 +200,21 @@ def port_range() -> Kind:
         return low, high
 
     return Kind("LOW-HIGH", read)
+
+
+def engine_url() -> Kind:
+    """Where a container engine listens, kept as text."""
+
+    def read(value: object) -> str:
+        url = _string(value)
+        scheme, found, rest = url.partition("://")
+        if not found and url.startswith("/"):
+            raise ValueError(f"must be a URL; did you mean unix://{url}?")
+        if scheme not in ENGINE_SCHEMES or not rest:
+            raise ValueError(f"must begin with {', '.join(f'{each}://' for each in ENGINE_SCHEMES)}, not {url!r}")
+        return url
+
+    return Kind("URL", read)
 
 
 def redis_url() -> Kind:

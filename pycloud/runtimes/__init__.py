@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import Any, Protocol
 
 
@@ -25,7 +26,8 @@ class Progress:
 class Order:
     """What is to be started. ``record`` is kept with the session and handed back by ``recover``.
 
-    ``kind`` is that of the runtime. ``progress`` is to be called about once a second while an image is pulled.
+    ``kind`` is that of the runtime. ``progress`` is to be called about once a second while an image is pulled; what it
+    raises ends the start.
     """
 
     session: str
@@ -103,7 +105,10 @@ class Runtime(Protocol):
         """Let go; sessions go on."""
 
     def recover(self) -> list[Found]:
-        """Every session that is still there, or is remembered."""
+        """Every session that is still there, or is remembered. Changes nothing that another daemon might see."""
+
+    def begin(self) -> None:
+        """No other daemon uses this cloud's id: from now on watch what was recovered, and clear away what has to go."""
 
     def start(self, order: Order) -> Started:
         """Start a session. Raises RequestError, and then nothing of it is left, or will be."""
@@ -114,11 +119,14 @@ class Runtime(Protocol):
     def wait(self, session: str) -> Exit:
         """How the session ended, once it has."""
 
-    def stop(self, session: str, grace: float, note: Mapping[str, Any]) -> bool:
+    def stop(self, session: str, grace: float, note: Mapping[str, Any], at_most: float = inf) -> bool:
         """End it, giving it ``grace`` seconds, and delete what it left; True when it was there.
 
-        Raises RemoveFailed where something stays that cannot be deleted; it may then be called again.
-        ``note`` is kept before anything is done, and found again by ``recover`` until ``forget``.
+        A grace of the session's own counts instead, up to ``at_most`` seconds.
+        Raises RemoveFailed where something stays that cannot be deleted, and EngineUnavailable; it may then be called
+        again. ``note`` is kept before anything is done, and found again by ``recover`` until ``forget``; or until this
+        raises and the session may go on, where the note is not empty: whoever asked hears that it was not done.
+        Not to be called while the session is being started.
         """
 
     def forget(self, session: str) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import pwd
 from collections.abc import Callable, Mapping
+from math import inf
 from pathlib import Path
 from time import time
 from typing import Any
@@ -64,6 +65,9 @@ class ScriptRuntime:
                 self._settle(session.session, session.exit)
         return found
 
+    def begin(self) -> None:
+        """Nothing to do: what is in the data directory is the keeper's, and nobody else's."""
+
     def start(self, order: Order) -> Started:
         """Start a script. Raises StartFailed with the system's reason."""
         fields = self._start_fields(order)
@@ -87,7 +91,7 @@ class ScriptRuntime:
         exit_: Exit = self._expect(session).get()
         return exit_
 
-    def stop(self, session: str, grace: float, note: Mapping[str, Any]) -> bool:
+    def stop(self, session: str, grace: float, note: Mapping[str, Any], at_most: float = inf) -> bool:
         """End the session and delete what it left; True when it was there. Raises RemoveFailed."""
         try:
             return bool(self._link.call(protocol.STOP, session=session, grace=grace, note=note)["found"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from pycloud.runtimes import Exit, Found, Order, Runtime, Started
@@ -55,6 +56,11 @@ class Runtimes:
         """Every session that is still there, or is remembered."""
         return [each for part in self._parts.values() for each in self._place(part, part.recover())]
 
+    def begin(self) -> None:
+        """No other daemon uses this cloud's id."""
+        for part in self._parts.values():
+            part.begin()
+
     def start(self, order: Order) -> Started:
         """Start a session of kind ``order.kind``. Raises RequestError, and then nothing of it is left, or will be."""
         part = self._home[order.session] = self._parts[order.kind]
@@ -72,9 +78,9 @@ class Runtimes:
         """How the session ended, once it has."""
         return self._at(session).wait(session)
 
-    def stop(self, session: str, grace: float, note: Mapping[str, Any]) -> bool:
+    def stop(self, session: str, grace: float, note: Mapping[str, Any], at_most: float = inf) -> bool:
         """End it and delete what it left; True when it was there. Raises RequestError where that cannot be done."""
-        return self._at(session).stop(session, grace, note)
+        return self._at(session).stop(session, grace, note, at_most)
 
     def forget(self, session: str) -> None:
         """Delete all that is left of a session that has ended or was stopped."""

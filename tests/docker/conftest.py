@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.support import needs
+from tests.support.daemon import Daemon
 from tests.support.docker_runtime import Host
 from tests.support.engine import Engine, missing
+from tests.support.redis_server import RedisServer
+from tests.support.requester import Requester
 
 #: Ends by itself when it is told to, with exit code 7.
 POLITE = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"
@@ -70,3 +73,19 @@ def host_on(tmp_path: Path) -> Iterator[Callable[..., Host]]:
             return made[-1]
 
         yield make
+
+
+@pytest.fixture
+def requester(own_redis: RedisServer) -> Iterator[Requester]:
+    with Requester(own_redis.url) as made:
+        yield made
+
+
+@pytest.fixture
+def docker_on(own_redis: RedisServer, daemon_on: Callable[..., Daemon]) -> Callable[..., Daemon]:
+    """Makes clouds that run containers on an engine."""
+
+    def make(engine: Engine, runtime: str = "docker", **options: object) -> Daemon:
+        return daemon_on(own_redis, runtime=runtime, docker_host=engine.host, hostname="127.0.0.1", **options)
+
+    return make

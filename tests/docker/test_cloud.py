@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -17,22 +18,6 @@ from tests.support.waiting import wait_until
 SLEEP = "exec sleep 1000"
 WEB = 'web\n{"port": 80}'
 DaemonOn = Callable[..., Daemon]
-
-
-@pytest.fixture
-def requester(own_redis: RedisServer) -> Iterator[Requester]:
-    with Requester(own_redis.url) as made:
-        yield made
-
-
-@pytest.fixture
-def docker_on(own_redis: RedisServer, daemon_on: DaemonOn) -> Callable[..., Daemon]:
-    """Makes clouds that run containers on an engine."""
-
-    def make(engine: Engine, runtime: str = "docker", **options: object) -> Daemon:
-        return daemon_on(own_redis, runtime=runtime, docker_host=engine.host, hostname="127.0.0.1", **options)
-
-    return make
 
 
 def containers(engine: Engine, cloud: Daemon) -> list[str]:
@@ -178,3 +163,39 @@ def test_what_is_asked_of_a_session_while_its_engine_is_away_is_answered(
         own_engine.thaw()
         wait_until(lambda: requester.remove(session)["status"], 20)
         assert containers(own_engine, cloud) == []
+
+
+def test_sessions_are_ended_without_a_daemon_too(
+    engine: Engine, docker_on: Callable[..., Daemon], requester: Requester
+) -> None:
+    cloud = docker_on(engine, "script,docker", on_stop="keep").start()
+    requester.create(SLEEP)
+    for _ in range(3):
+        requester.create(WEB)
+    others = engine.docker("run", "-d", "web")
+    cloud.kill()
+    flags = ["--data-dir", str(cloud.data), "--docker-host", engine.host, "--stop", "--on-stop", "remove"]
+    done = subprocess.run([*cloud.command[:2], *flags], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "sessions ended: 4\n"), done.stderr
+    assert (containers(engine, cloud), cloud.sessions(), list((cloud.data / "docker").iterdir())) == ([], {}, [])
+    assert engine.inspect(others)["State"]["Running"], "what is not ours is left alone"
+    done = subprocess.run([*cloud.command[:2], *flags], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+
+
+def test_a_cloud_without_the_engine_flag_says_what_it_does_not_look_after(
+    engine: Engine, docker_on: Callable[..., Daemon], requester: Requester
+) -> None:
+    with docker_on(engine) as cloud:
+        session = requester.create(WEB)["id"]
+        cloud.kill()
+        cloud.options["runtime"] = "script"
+        cloud.start()
+        assert f"1 container sessions are recorded in {cloud.data}" in cloud.log()
+        cloud.stop()
+        cloud.options["runtime"] = "auto"
+        cloud.options["docker_host"] = "unix:///no/such/engine.sock"
+        cloud.start()
+        assert requester.status(session)["status"] is True, (
+            "an engine may come later; what is recorded is not forgotten"
+        )

@@ -41,9 +41,11 @@ def made(stage: Stage, state: str | None, busy: bool = False) -> Plan:
         (Stage.STARTING, "running", "settle"),
         (Stage.STARTING, "exited", "settle"),
         (Stage.REMOVING, "exited", "ended"),
-        (Stage.REMOVING, None, None),
+        (Stage.REMOVING, None, "gone"),
         (Stage.REMOVED, None, None),
         (Stage.ENDED, None, None),
+        (Stage.ENDED, "exited", None),
+        (Stage.ENDED, "running", "again"),
         (Stage.UNDONE, "running", None),
     ],
 )

@@ -179,6 +179,15 @@ def test_a_create_that_was_refused_for_no_reason(code: str, expected: set[str]) 
     assert kinds(verdict.of_answers(history.record())) == expected
 
 
+def test_two_voices_are_explained_only_by_a_loss_between_them() -> None:
+    voices = [heard(2.5, status=False), heard(3.5, status=False, cloud=OTHER)]
+    history = History().add(asked("status", 2.0), *voices)
+    history.told[SESSION].removal = asked("remove", 1.9)
+    assert kinds(verdict.of_answers(history.record())) == {"two voices"}
+    assert kinds(verdict.of_answers(history.record(losses=[(4.0, 5.0)]))) == {"two voices"}
+    assert kinds(verdict.of_answers(history.record(losses=[(2.6, 3.0)]))) == set()
+
+
 def test_where_nobody_repeats_there_is_one_answer() -> None:
     answer = heard(2.5, status=True, stale=True, cloud=OTHER)
     history = History().add(asked("status", 2.0, once=True), answer)

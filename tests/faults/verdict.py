@@ -147,7 +147,9 @@ def _denied(asked: Asked, heard: Heard) -> Violation:
 
 def _status(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violations:
     firm = sorted({each.payload for each in heard if not each.fields.get("stale")})
-    if len(asked.published) == 1 and len(firm) > 1:
+    if len(firm) > 1 and (why := record.loss_between(asked, heard)):  # with it went who had answered
+        record.notes[f"status answered twice, {why}"] += 1
+    elif len(asked.published) == 1 and len(firm) > 1:
         yield Violation("two voices", asked.id, f"asked once about {asked.session}, answered {_join(firm)}")
     elif asked.once and len(heard) > 1:  # with kills only nobody is late: not even the same answer comes twice
         voices = _join([each.payload for each in heard])

@@ -77,6 +77,8 @@ runtime = DockerRuntime(Config(hostname="host.test", **settings), sys.argv[3])
 runtime.on_found = lambda found: say(found=plain(found))
 runtime.open()
 found = runtime.recover()
+if sys.argv[4] == "alone":
+    runtime.begin()
 say(seq=0, result=plain(found))
 for text in line.makefile():
     asked = json.loads(text)
@@ -94,12 +96,21 @@ class Failed(Exception):
 
 
 class Host:
-    """One runtime on ``data``. ``settings`` are those of Config; ``recovered`` is what it found at its start."""
+    """One runtime on ``data``. ``settings`` are those of Config; ``recovered`` is what it found at its start.
+
+    ``alone``: it knows that there is no other one for the same cloud (``begin``).
+    """
 
     def __init__(
-        self, data: Path, engine: str, cloud: str = CLOUD, env: Mapping[str, str] | None = None, **settings: object
+        self,
+        data: Path,
+        engine: str,
+        cloud: str = CLOUD,
+        env: Mapping[str, str] | None = None,
+        alone: bool = True,
+        **settings: object,
     ) -> None:
-        self.data, self.cloud = data, cloud
+        self.data, self.cloud, self.alone = data, cloud, alone
         self.settings: dict[str, object] = {"docker_host": engine, "data_dir": str(data), **settings}
         self.env = {**os.environ, "DOCKER_CONFIG": str(data / "no-docker-config"), **(env or {})}
         self.log_path = data / "log"
@@ -124,9 +135,10 @@ class Host:
         ours, theirs = socket.socketpair()
         ready: Future[Any] = Future()
         answers = self._answers = {0: ready}
+        how = [json.dumps(self.settings), self.cloud, "alone" if self.alone else "one of two"]
         with theirs, self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, str(theirs.fileno()), json.dumps(self.settings), self.cloud],
+                [sys.executable, "-c", PROGRAM, str(theirs.fileno()), *how],
                 env={**self.env, "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
                 stderr=log,

@@ -39,6 +39,9 @@ class Part:
     def recover(self) -> list[Found]:
         return [Found(f"{self.kind}-old", Phase.RUNNING, {}, None, None, None)]
 
+    def begin(self) -> None:
+        self.asked.append(("begin", ""))
+
     def start(self, order: Order) -> Started:
         self.asked.append(("start", order.session))
         if order.script == "fails":
@@ -51,7 +54,7 @@ class Part:
     def wait(self, session: str) -> Exit:
         return Exit(0, None, 0.0)
 
-    def stop(self, session: str, grace: float, note: Mapping[str, Any]) -> bool:
+    def stop(self, session: str, grace: float, note: Mapping[str, Any], at_most: float = 0.0) -> bool:
         self.asked.append(("stop", session))
         return True
 

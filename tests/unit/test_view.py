@@ -46,6 +46,20 @@ def test_who_did_not_hear_for_a_while_gives_the_others_time_to_be_heard() -> Non
     assert not view.too_early_to_miss("b", 24.0)
 
 
+def test_an_interruption_however_short_begins_the_time_anew() -> None:
+    view = View("a", "i", BEAT)
+    view.hear(rank_of("b"), 0.0)
+    beat_until(view, 9)
+    assert not view.too_early_to_miss("b", 9.0)
+    view.interrupted()
+    beat_until(view, 10, 10)
+    assert view.sure(10.0)
+    assert view.too_early_to_miss("b", 10.0), "its subscription may have been cut off as ours was"
+    assert not view.lost("b", 5.0, 14.0)
+    beat_until(view, 13, 11)
+    assert not view.too_early_to_miss("b", 13.0)
+
+
 def test_who_says_goodbye_is_away_at_once() -> None:
     view = View("a", "i", BEAT)
     view.hear(rank_of("a", sent=0.5), 0.5)

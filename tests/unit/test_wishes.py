@@ -22,6 +22,7 @@ class Stub:
         self.sessions = {session: SimpleNamespace(id=session) for session in sessions}
         self.stuck: set[str] = set()
         self.granted: list[str] = []
+        self.remover = self
         self.removals: list[object] = []
         self.tries: list[str] = []
         self._left = wishes

@@ -13,7 +13,7 @@ from typing import Any
 from pycloud.errors import BadRequest
 from pycloud.image_script import ImageScript
 from pycloud.runtimes import Exit, Order, Started
-from pycloud.runtimes.docker.options import LABELS, check
+from pycloud.runtimes.docker.options import LABELS, MOST_ENVIRONMENT, check, check_environment
 from pycloud.runtimes.docker.policy import Policy
 
 NAME = "pycloud_"
@@ -132,7 +132,13 @@ def _environment(
     """A value of None takes a variable of the image away. ``PYCLOUD_PORT`` is where the application is to listen."""
     identity = {"PYCLOUD_SESSION": order.session, "PYCLOUD_CLOUD": cloud, "PYCLOUD_HOSTNAME": hostname}
     port = {"PYCLOUD_PORT": first.partition("/")[0]} if first else {}
-    return {**options.get("environment", {}), **order.env, **identity, **port}
+    environment = {**options.get("environment", {}), **order.env, **identity, **port}
+    try:
+        check_environment(environment)
+    except ValueError as error:
+        text = f"`environment` and `env` are, with what this cloud adds, more than {MOST_ENVIRONMENT} bytes in all"
+        raise BadRequest(text) from error
+    return environment
 
 
 def _labels(options: Mapping[str, Any], order: Order, cloud: str, first: str) -> dict[str, str]:

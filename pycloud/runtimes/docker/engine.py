@@ -31,6 +31,7 @@ LOOK, LOOK_AGAIN, PATIENCE = 2.0, 0.5, 5.0
 FOREVER = float("inf")
 #: Connections kept beyond those that starts use.
 SPARE = 4
+STOPPING = "this cloud is stopping"
 
 T = TypeVar("T")
 Work = Callable[[docker.APIClient], T]
@@ -62,13 +63,17 @@ class Engine:
         """Ask nothing any more; calls under way are given up."""
         if self._watcher is not None:
             self._watcher.kill()
-        self._client, self._trouble = None, "this cloud is stopping"
+        self._client, self._trouble = None, STOPPING
         self.connected.clear()
         gevent.killall(list(self._calls))
 
     def trouble(self) -> str | None:
         """Why the engine can do nothing at present; None: it answers."""
-        return None if self._client else f"the container engine at {self.host} does not answer: {self._trouble}"
+        if self._client:
+            return None
+        if self._trouble == STOPPING:
+            return STOPPING
+        return f"the container engine at {self.host} does not answer: {self._trouble}"
 
     def run(self, work: Work[T], patience: float | None = None) -> T:
         """What ``work`` makes of a client. Other greenlets go on meanwhile.

@@ -5,7 +5,11 @@ May touch: the engine's socket, the files that hold its users' credentials, and 
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import signal
+import subprocess
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -13,6 +17,7 @@ from typing import Any
 import docker
 import gevent
 from docker import auth
+from docker.errors import DockerException
 from gevent.event import Event
 
 from pycloud.errors import RequestError, StartFailed
@@ -27,6 +32,10 @@ log = logging.getLogger(__name__)
 REPORT = 1.0
 #: Seconds without a word about it, after which a pull is given up.
 SILENCE = 300.0
+#: Seconds that a program which is asked for credentials may take.
+PATIENCE = 30.0
+#: What such programs are called, what they say where they have none, and as whom a token's owner logs in.
+PREFIX, NO_CREDENTIALS, TOKEN = "docker-credential-", b"credentials not found", "<token>"
 
 Report = Callable[[Progress], None]
 
@@ -81,7 +90,7 @@ class _Pull:
 
     def _carry_out(self) -> None:
         try:
-            credentials = gevent.get_hub().threadpool.apply(_credentials, (self._image,))
+            credentials = gevent.get_hub().threadpool.apply(credentials_of, (self._image,))
             self._logged_in = bool(credentials)
             self._engine.run(lambda client: self._follow(client, credentials), FOREVER)
             self._error = None
@@ -107,10 +116,50 @@ class _Pull:
             self._layers.hear(line)
 
 
-def _credentials(image: str) -> dict[str, Any]:
+def credentials_of(image: str) -> dict[str, Any]:
     """What the engine's usual files say for the image's registry; empty: nothing. Starts programs, so it may take long.
 
     Read each time: a login counts from the next pull on. Raises DockerException, OSError.
     """
     registry, _name = auth.resolve_repository_name(image)
-    return auth.load_config().resolve_authconfig(registry) or {}
+    config = auth.load_config()
+    program = config.get_credential_store(registry)
+    # docker-py would ask the program too, but wait for it for ever, and keep one of few threads as long.
+    found = _from_program(PREFIX + program, registry) if program else None
+    return found or auth.AuthConfig({"auths": config.auths}).resolve_authconfig(registry) or {}
+
+
+def _from_program(program: str, registry: str) -> dict[str, Any] | None:
+    """What it has for ``registry``; None: nothing. Raises DockerException, OSError."""
+    server = auth.INDEX_URL if registry == auth.INDEX_NAME else registry
+    code, output = _outcome([program, "get"], server.encode())
+    if code:
+        if NO_CREDENTIALS in output:
+            return None
+        raise DockerException(f"{program} exited with {code}: {output.decode(errors='replace').strip()}")
+    try:
+        said = json.loads(output)
+        user, secret = said["Username"], said["Secret"]
+    except (ValueError, TypeError, LookupError) as error:
+        raise DockerException(f"{program} answers what is no login") from error
+    if not user and not secret:
+        return None
+    login = {"IdentityToken": secret} if user == TOKEN else {"Username": user, "Password": secret}
+    return {"ServerAddress": server, **login}
+
+
+def _outcome(command: list[str], said: bytes) -> tuple[int, bytes]:
+    """Its exit code and output. Raises DockerException where it takes too long; it is ended then, with its children."""
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        output, _ = process.communicate(said, PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise DockerException(f"{command[0]} took longer than {PATIENCE:g} s") from error
+    finally:
+        if process.returncode is None:  # nobody has waited for it, so that the number is still its own
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+    return process.returncode, output

@@ -14,7 +14,7 @@ from pycloud.runtimes.docker.shapes import (
     Shape,
     is_volume_name,
     matching,
-    read_text,
+    read_short,
     record,
     size,
     switch,
@@ -87,7 +87,7 @@ GROUPS = {"BindOptions": "bind", "VolumeOptions": "volume", "TmpfsOptions": "tmp
 
 def read_target(value: object) -> str:
     """A place in the container, but not its root. Raises ValueError."""
-    path = read_text(value)
+    path = read_short(value)
     if not path.startswith("/") or posixpath.normpath(path).strip("/") == "":
         raise ValueError(f"{path!r} is no absolute path in the container")
     if ":" in path or ".." in path.split("/"):
@@ -97,7 +97,7 @@ def read_target(value: object) -> str:
 
 def read_source(value: object) -> str:
     """A host path or the name of a volume. Raises ValueError."""
-    source = read_text(value)
+    source = read_short(value)
     if ":" in source or not (source.startswith("/") or is_volume_name(source)):
         raise ValueError(f"{source!r} is neither an absolute path of the host, without ':', nor the name of a volume")
     return source
@@ -113,7 +113,7 @@ def _modes(text: str) -> tuple[str, ...]:
 
 
 def _from_line(value: object) -> Volume:
-    match read_text(value).split(":"):
+    match read_short(value).split(":"):
         case [target]:
             return Volume(None, read_target(target))
         case [source, target]:
@@ -204,10 +204,10 @@ def mounts() -> Shape:
 
 def _read_tmpfs(value: object) -> dict[str, str]:
     if isinstance(value, list):
-        value = {target: options for target, _, options in (read_text(line).partition(":") for line in value)}
+        value = {target: options for target, _, options in (read_short(line).partition(":") for line in value)}
     if not isinstance(value, dict):
         raise ValueError
-    return {read_target(target): read_text(options or "") for target, options in value.items()}
+    return {read_target(target): read_short(options or "") for target, options in value.items()}
 
 
 def tmpfs() -> Shape:

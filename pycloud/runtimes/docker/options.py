@@ -16,12 +16,17 @@ from pycloud.decoding import RESERVED_ENV
 from pycloud.errors import BadRequest
 from pycloud.runtimes.docker.mounts import mounts, tmpfs, volumes
 from pycloud.runtimes.docker.shapes import (
+    LONGEST_WORD,
     Shape,
+    at_most,
+    bytes_of,
     command,
     either,
     many,
     matching,
     read_port,
+    read_short,
+    read_text,
     record,
     shown,
     size,
@@ -38,6 +43,12 @@ LABELS = "pycloud."
 LONGEST_GRACE = 3600
 #: Each takes one of the host's ports, and a process of the engine to serve it.
 MOST_PORTS = 64
+#: Bytes of a program's name; errors repeat it. It may be a shell's script too, where the image's entrypoint is a shell.
+LONGEST_PROGRAM = 8 * 1024
+#: Mounts and other entries that the engine and the kernel keep something for, one by one.
+MOST_ENTRIES = 64
+#: Bytes in all: every list of containers has the labels, and every process in one the environment.
+MOST_LABELS, MOST_ENVIRONMENT = 16 * 1024, 128 * 1024
 #: A nanosecond count below it is refused by the engine.
 MILLISECOND = 1_000_000
 
@@ -133,6 +144,8 @@ def _read_labels(value: object) -> dict[str, Any]:
     labels: dict[str, Any] = words_by_name("").read(value)
     if own := [name for name in labels if name.startswith(LABELS)]:
         raise ValueError(f"{shown(own[0])} is one of PyCloud's own")
+    if _bytes_in(labels) > MOST_LABELS:
+        raise ValueError(f"more than {MOST_LABELS} bytes in all")
     return labels
 
 
@@ -140,7 +153,19 @@ def _read_environment(value: object) -> dict[str, str | None]:
     environment: dict[str, str | None] = words_by_name("", absent=None).read(value)
     if own := sorted(RESERVED_ENV.intersection(environment)):
         raise ValueError(f"{own[0]} is set by PyCloud")
+    check_environment(environment)
     return environment
+
+
+def check_environment(environment: Mapping[str, str | None]) -> None:
+    """Raises ValueError where it is too large for one container."""
+    if _bytes_in(environment) > MOST_ENVIRONMENT:
+        raise ValueError(f"more than {MOST_ENVIRONMENT} bytes in all")
+
+
+def _bytes_in(words: Mapping[str, str | None]) -> int:
+    """Of ``NAME=VALUE`` for each, with what ends it."""
+    return sum(bytes_of(name) + bytes_of(word or "") + 2 for name, word in words.items())
 
 
 def _read_check(value: object) -> dict[str, Any]:
@@ -148,14 +173,18 @@ def _read_check(value: object) -> dict[str, Any]:
     check: dict[str, Any] = _CHECK.read(value)
     if short := [name for name in ("interval", "timeout", "start_period") if 0 < check.get(name, 0) < MILLISECOND]:
         raise ValueError(f"its {short[0]} is in nanoseconds, 0 or at least {MILLISECOND}")
+    test = check.get("test", [])
+    for place, word in enumerate([test] if isinstance(test, str) else test):
+        read_short(word, LONGEST_PROGRAM if place == 1 and test[0] == "CMD" else LONGEST_WORD)
     return check
 
 
+_ANY_TEXT = Shape("", read_text)
 _NANOSECONDS = whole("a whole number of nanoseconds", 0)
 _CHECK = record(
     "",
     {
-        "test": either("a string or a list of strings", text(), texts()),
+        "test": either("a string or a list of strings", _ANY_TEXT, many("", _ANY_TEXT)),
         "interval": _NANOSECONDS,
         "timeout": _NANOSECONDS,
         "retries": whole(low=0),
@@ -187,9 +216,9 @@ OPTIONS: dict[str, Shape] = {
     "port": Shape('a port, as in 80 or "53/udp", or a list of these', _read_ports),
     "stop_grace": Shape(f"a number of seconds up to {LONGEST_GRACE}", _read_grace),
     "ports": Shape('an object as in {"80/tcp": null}', _read_bindings),
-    "volumes": volumes(),
-    "mounts": mounts(),
-    "tmpfs": tmpfs(),
+    "volumes": at_most(MOST_ENTRIES, volumes()),
+    "mounts": at_most(MOST_ENTRIES, mounts()),
+    "tmpfs": at_most(MOST_ENTRIES, tmpfs()),
     "labels": Shape(_WORDS.what, _read_labels),
     "environment": Shape(_WORDS.what, _read_environment),
     "healthcheck": Shape('an object as in {"test": ["CMD", "true"], "interval": 1000000000}', _read_check),
@@ -214,12 +243,12 @@ OPTIONS: dict[str, Shape] = {
     **dict.fromkeys(("device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops"), _RATES),
     **dict.fromkeys(("init", "read_only", "tty", "stdin_open", "network_disabled", "privileged"), switch()),
     **dict.fromkeys(("oom_kill_disable", "publish_all_ports", "use_config_proxy"), switch()),
-    **dict.fromkeys(("cap_add", "cap_drop", "security_opt", "device_cgroup_rules", "volumes_from"), texts()),
-    **dict.fromkeys(("dns", "dns_opt", "dns_search"), texts()),
+    **dict.fromkeys(("cap_add", "security_opt", "device_cgroup_rules", "volumes_from"), texts()),
+    **dict.fromkeys(("cap_drop", "dns", "dns_opt", "dns_search"), at_most(MOST_ENTRIES, texts())),
     "group_add": many("a list of names and numbers", user()),
     "devices": _DEVICES,
     "device_requests": many('a list of objects, as in [{"count": -1, "capabilities": [["gpu"]]}]', _REQUEST),
-    "extra_hosts": words_by_name('an object as in {"db": "10.0.0.7"}', split=":", bare=False),
+    "extra_hosts": at_most(MOST_ENTRIES, words_by_name('an object as in {"db": "10.0.0.7"}', split=":", bare=False)),
     "links": words_by_name('an object as in {"container": "alias"}', split=":"),
     "log_config": _LOG,
     "lxc_conf": table(),
@@ -245,6 +274,11 @@ def check(options: Mapping[str, Any]) -> dict[str, Any]:
             raise BadRequest(f"there is no option {unknown(name)}")
         if value is not None:
             found[name] = OPTIONS[name].of(name, value)
+    program = next((words[0] for words in map(found.get, ("entrypoint", "command")) if words and words != [""]), "")
+    if bytes_of(program) > LONGEST_PROGRAM:
+        raise BadRequest(f"the program (the first word of `entrypoint` or `command`) has over {LONGEST_PROGRAM} bytes")
+    if len({*found.get("port", ()), *found.get("ports", ())}) > MOST_PORTS:
+        raise BadRequest(f"`port` and `ports` are more than {MOST_PORTS} together")
     if "network" in found and "network_mode" in found:
         raise BadRequest("`network` and `network_mode` cannot be used together")
     if "networking_config" in found and "network" not in found:

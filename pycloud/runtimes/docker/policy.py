@@ -26,11 +26,14 @@ FREE = frozenset(
         *("mem_limit", "mem_reservation", "memswap_limit", "mem_swappiness", "shm_size", "pids_limit"),
         *("nano_cpus", "cpu_period", "cpu_quota", "cpu_shares", "cpu_count", "cpu_percent"),
         *("cpuset_cpus", "cpuset_mems", "platform", "init", "read_only", "cap_drop"),
-        *("stop_signal", "tty", "stdin_open", "healthcheck"),
+        *("stop_signal", "tty", "stdin_open"),
     )
 )
-#: Networks that every engine has and that keep the container apart from the host.
+#: Networks that every engine has and that keep the container apart from the host. Where the operator has chosen one,
+#: sessions stay in that: it may be one that leads nowhere.
 APART = frozenset({"none", "bridge", "default"})
+#: Nanoseconds between two health checks. For each the engine starts a process from outside the container's limits.
+SHORTEST_INTERVAL = 1_000_000_000
 #: Modes of volumes that change nothing on the host.
 PLAIN_MODES = frozenset({"ro", "rw", "nocopy", "rprivate", "cached", "delegated", "consistent", "default"})
 #: Fields of mounts that change nothing on the host.
@@ -134,8 +137,14 @@ def refusal(name: str, reason: str = "") -> NotAllowed:
 
 
 def _network(policy: Policy, name: str, value: str) -> str:
-    if value not in APART and value != policy.network:
+    if value not in ({"none", policy.network} if policy.network else APART):
         raise refusal(name, f"{value[:64]} is no network for sessions here")
+    return value
+
+
+def _healthcheck(_policy: Policy, name: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    if 0 < value.get("interval", 0) < SHORTEST_INTERVAL:
+        raise refusal(name, f"an interval of less than {SHORTEST_INTERVAL} nanoseconds burdens the host")
     return value
 
 
@@ -195,6 +204,7 @@ LIMITED: dict[str, Callable[[Policy, str, Any], Any]] = {
     "network_mode": _network,
     "ipc_mode": _one_of("private", "none"),
     "cgroupns": _one_of("private"),
+    "healthcheck": _healthcheck,
     "ports": _ports,
     "volumes": _volumes,
     "mounts": _mounts,

@@ -35,6 +35,7 @@ class Plan:
 
     gone: list[str] = field(default_factory=list)  # said to run, but there is no container
     ended: list[str] = field(default_factory=list)  # said to run, but their container does not
+    again: list[str] = field(default_factory=list)  # they have ended, but somebody has started them again
     settle: list[Listed] = field(default_factory=list)  # their start was never finished, but they run
     adopt: list[Listed] = field(default_factory=list)  # nobody knows them
     undo: list[Record] = field(default_factory=list)  # whatever there is of them, or comes yet, has to go
@@ -56,7 +57,7 @@ def plan(
 ) -> Plan:
     """What is to be done. ``before`` and ``after``: the records as they were when the engine was asked and answered.
 
-    What changed meanwhile is not judged. ``busy``: sessions that somebody is starting just now.
+    What changed meanwhile is not judged. ``busy``: sessions that somebody is at just now.
     """
     made = Plan()
     stages = {record.session: record.stage for record in before}
@@ -80,10 +81,12 @@ def _judge(record: Record, container: Listed | None, made: Plan) -> None:
             made.undo.append(record)
         else:
             made.settle.append(container)
-    elif record.stage is Stage.RUNNING and record.exit is None and container is None:
+    elif record.stage in UNSURE and record.exit is None and container is None:
         made.gone.append(record.session)
     elif record.stage in UNSURE and record.exit is None and container is not None and container.state not in ALIVE:
         made.ended.append(record.session)
+    elif record.stage is Stage.ENDED and container is not None and container.state in ALIVE:
+        made.again.append(record.session)
 
 
 def record_of(labels: Mapping[str, str]) -> dict[str, Any] | None:

@@ -6,10 +6,10 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import inf
 from time import time
 from typing import Any
 
-import gevent
 from gevent.lock import BoundedSemaphore
 from gevent.pool import Group
 
@@ -26,14 +26,12 @@ from pycloud.runtimes.docker.images import Images
 from pycloud.runtimes.docker.policy import Policy
 from pycloud.runtimes.docker.records import Record, Records, Stage
 from pycloud.runtimes.docker.starter import Starter
-from pycloud.runtimes.docker.survey import Survey
+from pycloud.runtimes.docker.survey import REMOVED, Survey
 from pycloud.runtimes.docker.undone import Undone
 
 log = logging.getLogger(__name__)
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
-#: Seconds between two looks whether a start is over, for what was heard of the session meanwhile.
-PAUSE = 0.05
 
 
 class DockerRuntime:
@@ -53,7 +51,8 @@ class DockerRuntime:
         self._undone = Undone(self._engine, self._containers, self._records)
         parts = (self._containers, self._images, self._records, self._undone)
         self._starter = Starter(*parts, pull=config.docker_pull, parallel=config.docker_parallel)
-        self._survey = Survey(cloud, self._containers, self._records, self._undone, self._starter.busy)
+        self._busy = self._starter.busy
+        self._survey = Survey(cloud, self._containers, self._records, self._undone, self._busy)
         self._events = events.Events(self._engine, cloud, self._on_connect, self._on_event)
         self._removals = BoundedSemaphore(config.docker_parallel)
         self._looks = Group()
@@ -85,16 +84,20 @@ class DockerRuntime:
     def recover(self) -> list[Found]:
         """Every session that is there or remembered; while the engine is away, what the records say."""
         try:
-            self._survey.catch_up()
+            self._survey.catch_up(lambda _found: None)  # they are on record then
         except (EngineUnavailable, Refusal) as error:
             log.warning("what became of the container sessions will be known later: %s", error)
         found = [record.found for record in self._records if record.found]
         for each in found:
             if each.exit:
                 self._survey.ends.settle(each.session, each.exit)
+        return found
+
+    def begin(self) -> None:
+        """Follow what happens to the containers, and remove those that have to go."""
+        self._survey.alone = True
         self._events.start()
         self._undone.start()
-        return found
 
     def start(self, order: Order) -> Started:
         """Start a container. Raises RequestError."""
@@ -118,20 +121,22 @@ class DockerRuntime:
         """How the session ended, once it has."""
         return self._survey.ends.wait(session)
 
-    def stop(self, session: str, grace: float, note: Mapping[str, Any]) -> bool:
+    def stop(self, session: str, grace: float, note: Mapping[str, Any], at_most: float = inf) -> bool:
         """End the session and remove its container; True when it was there.
 
-        Raises RemoveFailed, and EngineUnavailable, after which it may be called again.
+        Raises RemoveFailed, and EngineUnavailable; then the session is what it was, and may be stopped again.
         """
         record = self._records.get(session)
         if record is None or record.stage in (Stage.STARTING, Stage.UNDONE):
             return False
-        if record.stage in (Stage.RUNNING, Stage.ENDED):
-            record = self._write(record.at(Stage.REMOVING, time(), removal=dict(note)))
-        if record.stage is Stage.REMOVING:
-            self._end(record, grace)
-            if record := self._records.get(session):
-                self._records.keep(record.at(Stage.REMOVED, time()))
+        if record.grace is not None and grace > 0:
+            grace = min(record.grace, at_most)
+        try:
+            with self._busy.at(session):
+                self._stop(record, grace, note)
+        except RequestError:
+            self._take_back(session)
+            raise
         return True
 
     def forget(self, session: str) -> None:
@@ -156,16 +161,35 @@ class DockerRuntime:
             raise FileNotFoundError(session)
         return self._containers.tail(record.target, count)
 
+    def _stop(self, record: Record, grace: float, note: Mapping[str, Any]) -> None:
+        if record.stage in (Stage.RUNNING, Stage.ENDED):
+            if note and (trouble := self.trouble()):
+                raise EngineUnavailable(trouble)
+            record = self._write(record.at(Stage.REMOVING, time(), removal=dict(note)))
+        if record.stage is Stage.REMOVING:
+            self._end(record, grace)
+            if there := self._records.get(record.session):
+                self._records.keep(there.at(Stage.REMOVED, time()))
+
+    def _take_back(self, session: str) -> None:
+        """A removal that somebody waited for was refused: it is not to be carried out another day."""
+        record = self._records.get(session)
+        if record is None or record.stage is not Stage.REMOVING or not record.removal:
+            return
+        stage = Stage.ENDED if record.exit else Stage.RUNNING
+        self._records.keep(record.at(stage, time(), removal=None))
+        self._looks.spawn(self._look, session)  # the engine may have done some of it, or all
+
     def _end(self, record: Record, grace: float) -> None:
         """End a session and remove its container."""
         if grace > 0 and record.exit is None:
             try:
-                self._containers.stop(record.target, grace if record.grace is None else record.grace)
+                self._containers.stop(record.target, grace)
                 self._survey.look(record.session)
             except Refusal as refusal:
                 log.warning("session %s is removed without grace: %s", record.session, refusal)
         self._remove(record)
-        self._survey.ends.settle(record.session, Exit(None, "it was removed", time()))
+        self._survey.ends.settle(record.session, Exit(None, REMOVED, time()))
 
     def _remove(self, record: Record) -> None:
         """Remove its container. Raises RemoveFailed, EngineUnavailable."""
@@ -183,25 +207,33 @@ class DockerRuntime:
 
     def _on_connect(self) -> None:
         """Events may have been missed, or the engine is there for the first time."""
-        if found := self._survey.catch_up():
-            self._looks.spawn(self.on_found, found)  # events go on meanwhile
-        self._undone.wake()
+        try:
+            self._survey.catch_up(lambda found: self._looks.spawn(self.on_found, found))  # events go on meanwhile
+        finally:
+            self._undone.wake()
 
     def _on_event(self, event: events.Event) -> None:
         if event.action == events.OOM:
             self._survey.short_of_memory(event.session)
-        elif event.action in (events.CREATE, events.START):
-            self._undone.wake()
-        else:
-            self._looks.spawn(self._look, event)
-
-    def _look(self, event: events.Event) -> None:
-        while event.session in self._starter.busy:
-            gevent.sleep(PAUSE)
-        record = self._records.get(event.session)
-        if record is None or record.stage is not Stage.RUNNING:
             return
+        if event.action != events.DIE:
+            self._undone.wake(event.session)  # it has come late, or is gone at last
+        if event.action == events.START:
+            self._looks.spawn(self._look_again, event.session)
+        elif event.action != events.CREATE:
+            self._looks.spawn(self._look, event.session, event.exit_code)
+
+    def _look(self, session: str, exit_code: int | None = None) -> None:
+        self._busy.wait(session)
         try:
-            self._survey.look(event.session, event.exit_code)
+            self._survey.look(session, exit_code)
         except (EngineUnavailable, Refusal) as error:
-            log.info("how session %s ended will be known later: %s", event.session, error)
+            log.info("how session %s ended will be known later: %s", session, error)
+
+    def _look_again(self, session: str) -> None:
+        """Its container was started: by us, or after it had ended. A look at that end may still be under way."""
+        self._busy.wait(session)
+        try:
+            self._survey.end_again(session)
+        except (EngineUnavailable, Refusal) as error:
+            log.info("session %s was started again by somebody else, and cannot be stopped yet: %s", session, error)

@@ -16,10 +16,17 @@ SHOWN = 80
 MOST, LEAST = 2**63 - 1, -(2**63)
 #: Above it, a number with a fraction no longer says which whole number was meant.
 EXACT = 2**53
+#: Bytes. What starts a container repeats texts in its errors, escaped; an error that outgrows a pipe (64 KiB) is never
+#: read, and the container can be neither started nor removed any more. The kernel takes no path that is longer.
+LONGEST_TEXT = 4095
+#: The kernel's limit for one argument of a program, without the NUL behind it.
+LONGEST_WORD = 128 * 1024 - 1
+#: Splitting a line takes the square of its longest word, and everybody else waits meanwhile.
+LONGEST_LINE = 16 * 1024
 UNITS = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 
 _SIZE = re.compile(r"(-1(?=\Z)|[0-9]{1,19}(?:\.[0-9]{1,9})?) ?([bkmgt]?)(?:i?b)?", re.ASCII | re.IGNORECASE)
-_PORT = re.compile(r"([0-9]{1,5})(?:/(tcp|udp|sctp))?", re.ASCII)
+_PORT = re.compile(r"([0-9]{1,5})(?:/(tcp|udp))?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,254}")
 
 
@@ -75,6 +82,18 @@ def read_port(value: object) -> str:
     return f"{int(found[1])}/{found[2] or 'tcp'}"
 
 
+def bytes_of(text: str) -> int:
+    """How long it is in UTF-8."""
+    return len(text.encode(errors="surrogatepass"))
+
+
+def read_short(value: object, most: int = LONGEST_TEXT) -> str:
+    """A string of at most so many bytes."""
+    if bytes_of(read_text(value)) > most:
+        raise ValueError(f"{shown(value)[:20]}... has more than {most} bytes")
+    return read_text(value)
+
+
 def is_volume_name(value: str) -> bool:
     """Whether the engine takes it for the name of a volume: no path, and never mistaken for one."""
     return _NAME.fullmatch(value) is not None
@@ -82,14 +101,14 @@ def is_volume_name(value: str) -> bool:
 
 def text(what: str = "a string") -> Shape:
     """Any string."""
-    return Shape(what, read_text)
+    return Shape(what, read_short)
 
 
 def matching(what: str, pattern: str) -> Shape:
     """A string, all of which ``pattern`` matches."""
 
     def read(value: object) -> str:
-        if not re.fullmatch(pattern, read_text(value), re.ASCII):
+        if not re.fullmatch(pattern, read_short(value), re.ASCII):
             raise ValueError
         return read_text(value)
 
@@ -137,13 +156,13 @@ def size(*, unlimited: bool = False) -> Shape:
     return Shape('a number of bytes, or a string as in "64m" or "1g"' + (", or -1 for no limit" * unlimited), read)
 
 
-def texts(what: str = "a list of strings") -> Shape:
-    """A list of strings."""
+def texts(what: str = "a list of strings", most: int = LONGEST_TEXT) -> Shape:
+    """A list of strings of at most ``most`` bytes each."""
 
     def read(value: object) -> list[str]:
         if not isinstance(value, list):
             raise ValueError
-        return [read_text(word) for word in value]
+        return [read_short(word, most) for word in value]
 
     return Shape(what, read)
 
@@ -152,7 +171,11 @@ def command() -> Shape:
     """A list of words, or a line that is split as a shell would."""
 
     def read(value: object) -> list[str]:
-        return shlex.split(value) if isinstance(value, str) else texts().read(value)
+        if not isinstance(value, str):
+            return list(texts(most=LONGEST_WORD).read(value))
+        if bytes_of(value) > LONGEST_LINE:
+            raise ValueError(f"a line of more than {LONGEST_LINE} bytes has to be a list")
+        return shlex.split(value)
 
     return Shape("a string or a list of strings", read)
 
@@ -161,7 +184,7 @@ def user() -> Shape:
     """A name or a number."""
 
     def read(value: object) -> str:
-        return value if isinstance(value, str) else str(read_whole(value))
+        return read_short(value) if isinstance(value, str) else str(read_whole(value))
 
     return Shape("a string or a whole number", read)
 
@@ -232,6 +255,17 @@ def many(what: str, part: Shape) -> Shape:
         return [part.read(each) for each in value]
 
     return Shape(what, read)
+
+
+def at_most(count: int, shape: Shape) -> Shape:
+    """``shape``, but no list or object of more than ``count`` entries."""
+
+    def read(value: object) -> Any:
+        if isinstance(value, list | dict) and len(value) > count:
+            raise ValueError(f"more than {count}")
+        return shape.read(value)
+
+    return Shape(shape.what, read)
 
 
 def either(what: str, *shapes: Shape) -> Shape:

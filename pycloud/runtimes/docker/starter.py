@@ -9,6 +9,7 @@ from gevent.lock import BoundedSemaphore
 
 from pycloud.errors import ImageNotFound, RequestError, StartFailed
 from pycloud.runtimes import Order, Started
+from pycloud.runtimes.docker.busy import Busy
 from pycloud.runtimes.docker.container import Creation, exit_of, started_of
 from pycloud.runtimes.docker.containers import Containers, Inspected
 from pycloud.runtimes.docker.failures import NOT_FOUND, UNKNOWN_IMAGE, Refusal, start_failure
@@ -23,7 +24,7 @@ MOST_PULLS = 2
 class Starter:
     """``pull``: missing, always or never; ``parallel``: how many containers are started side by side.
 
-    ``busy``: the sessions that are being started.
+    ``busy``: the sessions that are being started; others may add to it what they are at.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Starter:
         self._containers, self._images, self._records, self._undone = containers, images, records, undone
         self._pull, self._now = pull, now
         self._places = BoundedSemaphore(parallel)
-        self.busy: set[str] = set()
+        self.busy = Busy()
 
     def start(self, order: Order, creation: Creation) -> Record:
         """Start it; its record, with ``started``, and ``exit`` where it has ended already. Raises RequestError."""
@@ -61,12 +62,8 @@ class Starter:
         self._images.pull(creation.image, creation.kwargs.get("platform"), order.progress)
 
     def _attempt(self, order: Order, creation: Creation) -> Record:
-        with self._places:
-            self.busy.add(order.session)
-            try:
-                return self._make(order, creation)
-            finally:
-                self.busy.discard(order.session)
+        with self._places, self.busy.at(order.session):
+            return self._make(order, creation)
 
     def _make(self, order: Order, creation: Creation) -> Record:
         """Three calls to the engine. A greenlet that is killed here leaves its record, for the next daemon."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from time import time
 
@@ -11,6 +11,7 @@ from gevent.event import AsyncResult
 from gevent.pool import Pool
 
 from pycloud.runtimes import Exit, Found
+from pycloud.runtimes.docker.busy import Busy
 from pycloud.runtimes.docker.container import exit_of, started_of
 from pycloud.runtimes.docker.containers import Containers, Inspected
 from pycloud.runtimes.docker.reconcile import Listed, plan, record_of
@@ -19,10 +20,12 @@ from pycloud.runtimes.docker.undone import Undone
 
 log = logging.getLogger(__name__)
 
-GONE = "its container was removed by somebody else"
+GONE, REMOVED = "its container was removed by somebody else", "it was removed"
 #: The engine's word for a container that is being removed.
 GOING = "removing"
 OUT_OF_MEMORY, KILLED = "out of memory", 137
+#: Seconds that a session gets to end which somebody has started again.
+GRACE = 10.0
 #: Containers that are looked at side by side.
 SIDE_BY_SIDE = 8
 
@@ -50,7 +53,10 @@ class Ends:
 
 
 class Survey:
-    """``busy``: the sessions that are being started, of which nothing is judged."""
+    """``busy``: the sessions that somebody is at, of which nothing is judged.
+
+    ``alone``: no other daemon may be at work on the same sessions. Until that is known, nothing is ended or removed.
+    """
 
     def __init__(
         self,
@@ -58,39 +64,57 @@ class Survey:
         containers: Containers,
         records: Records,
         undone: Undone,
-        busy: Collection[str],
+        busy: Busy,
         now: Callable[[], float] = time,
     ) -> None:
         self._cloud, self._containers, self._records, self._undone = cloud, containers, records, undone
         self._busy, self._now = busy, now
+        self.alone = False
         self._short_of_memory: set[str] = set()
         self.ends = Ends()
 
-    def catch_up(self) -> list[Found]:
-        """List all containers, and do what the list calls for; the sessions that nobody knew of until now.
+    def catch_up(self, report: Callable[[list[Found]], None]) -> None:
+        """List all containers, and do what the list calls for. ``report`` is told of sessions that nobody knew of.
 
-        Raises Refusal, EngineUnavailable.
+        Raises Refusal, EngineUnavailable; what was done until then is done.
         """
         before = list(self._records)
         containers = self._containers.list(self._cloud)
         todo = plan(before, self._records, containers, self._busy)
-        for record in todo.undo:
+        for record in todo.undo if self.alone else ():
             self._undone.add(record)
         for session in todo.gone:
-            self._settle(session, Exit(None, GONE, self._now()))
+            self._settle(session, self._vanished(session))
         Pool(SIDE_BY_SIDE).map(self.look, todo.ended)
-        return [found for container in (*todo.settle, *todo.adopt) if (found := self._take(container))]
+        self._take_all((*todo.settle, *todo.adopt), report)
+        Pool(SIDE_BY_SIDE).map(self.end_again, todo.again)
 
     def look(self, session: str, exit_code: int | None = None) -> None:
         """See whether a session has ended; ``exit_code`` is what the engine has said of it. Raises as above."""
         record = self._records.get(session)
         if record is None or record.exit is not None or record.stage not in (Stage.RUNNING, Stage.REMOVING):
             return
-        inspected = self._containers.inspect(record.target)
+        with self._busy.at(session):
+            inspected = self._containers.inspect(record.target)
         if inspected is None:
-            self._settle(session, Exit(exit_code, GONE, self._now()))
+            self._settle(session, self._vanished(session, exit_code))
         elif exit_ := exit_of(inspected):
             self._settle(session, self._with_reason(record, exit_, inspected))
+        elif _restarted(record, inspected):
+            self._settle(session, Exit(exit_code, None, self._now()))
+            self.end_again(session)
+
+    def end_again(self, session: str) -> None:
+        """Stop a session that has ended if somebody has started its container again: it ends once. Raises as above."""
+        record = self._records.get(session)
+        if not self.alone or record is None or record.stage is not Stage.ENDED:
+            return
+        with self._busy.at(session):
+            inspected = self._containers.inspect(record.target)
+            if inspected is None or started_of(inspected) is None or exit_of(inspected):
+                return
+            log.warning("session %s has ended, and somebody has started its container again: it is stopped", session)
+            self._containers.stop(record.target, GRACE)
 
     def forget(self, session: str) -> None:
         """Nobody wants to know any more."""
@@ -100,6 +124,16 @@ class Survey:
     def short_of_memory(self, session: str) -> None:
         """The kernel has killed a process of a session."""
         self._short_of_memory.add(session)
+
+    def _take_all(self, containers: Iterable[Listed], report: Callable[[list[Found]], None]) -> None:
+        found: list[Found] = []
+        try:
+            for container in containers:
+                if taken := self._take(container):
+                    found.append(taken)
+        finally:
+            if found:  # they are on record now: nobody would find them another time
+                report(found)
 
     def _take(self, container: Listed) -> Found | None:
         """Take charge of a container that runs, or ran, though its start was never recorded; None: it is not to be."""
@@ -123,6 +157,12 @@ class Survey:
             self.ends.settle(record.session, exit_)
         return record.found
 
+    def _vanished(self, session: str, exit_code: int | None = None) -> Exit:
+        """The end of a session that has no container any more."""
+        record = self._records.get(session)
+        removing = record is not None and record.stage is Stage.REMOVING
+        return Exit(exit_code, REMOVED if removing else GONE, self._now())
+
     def _with_reason(self, record: Record, exit_: Exit, inspected: Inspected) -> Exit:
         """With the reason that the engine knows, but does not say there."""
         if record.stage is Stage.RUNNING and inspected["State"].get("Status") == GOING:
@@ -138,3 +178,9 @@ class Survey:
         record = replace(record, exit=exit_)
         self._records.keep(record.at(Stage.ENDED, self._now()) if record.stage is Stage.RUNNING else record)
         self.ends.settle(session, exit_)
+
+
+def _restarted(record: Record, inspected: Inspected) -> bool:
+    """Whether a session's container has ended unseen, and runs again."""
+    now = started_of(inspected)
+    return now is not None and record.started is not None and now.started > record.started.started

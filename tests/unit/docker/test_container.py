@@ -26,7 +26,7 @@ from pycloud.runtimes.docker.container import (
     ports_of,
     started_of,
 )
-from pycloud.runtimes.docker.options import OPTIONS
+from pycloud.runtimes.docker.options import MOST_ENVIRONMENT, OPTIONS
 from pycloud.runtimes.docker.policy import Policy
 from tests.unit.docker.test_options import anything
 from tests.unit.docker.test_policy import CROSSING
@@ -106,6 +106,16 @@ def test_each_layer_of_the_environment_wins_over_the_one_below() -> None:
     assert "D" in engines(created)["Env"]  # which takes the image's away
 
 
+def test_all_that_the_environment_comes_from_counts() -> None:
+    """No part of it is too large, and no variable is longer than the kernel lets one be."""
+    half = "x" * (MOST_ENVIRONMENT // 2 - 200)
+    made({"environment": {"A": half}}, env={"B": half})
+    with pytest.raises(BadRequest, match="`environment` and `env`"):
+        made({"environment": {"A": half}}, policy_of(docker_defaults={"environment": {"C": "x" * 400}}), {"B": half})
+    with pytest.raises(BadRequest, match="`environment` and `env`"):
+        made({}, env={"A": "x" * MOST_ENVIRONMENT})
+
+
 def test_a_request_is_laid_over_the_defaults() -> None:
     defaults = {
         "labels": {"a": "1", "b": "1"},
@@ -127,7 +137,9 @@ def test_a_request_is_laid_over_the_defaults() -> None:
 def test_the_network_of_the_settings_is_joined_unless_another_one_is_asked_for() -> None:
     policy = policy_of(docker_network="games")
     assert engines(made({"port": 1}, policy))["HostConfig"]["NetworkMode"] == "games"
-    assert engines(made({"network": "bridge"}, policy))["HostConfig"]["NetworkMode"] == "bridge"
+    assert engines(made({"network": "none"}, policy))["HostConfig"]["NetworkMode"] == "none"
+    with pytest.raises(NotAllowed, match="bridge"):
+        made({"network": "bridge"}, policy)
     opened = policy_of(docker_allow=("network", "networking_config"))
     endpoints = {"other": {"Aliases": ["db"]}}
     body = engines(made({"network": "other", "networking_config": endpoints}, opened))

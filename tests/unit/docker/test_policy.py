@@ -58,6 +58,7 @@ CROSSING: dict[str, Any] = {
     "volumes": ["/:/host"],
     "mounts": [{"type": "bind", "source": "/", "target": "/host"}],
     "tmpfs": {"/x": "dev"},
+    "healthcheck": {"test": ["CMD", "true"], "interval": 999_999_999},
 }
 
 
@@ -105,16 +106,26 @@ def test_no_value_of_an_option_that_is_not_open_gets_through(options: dict[str, 
     assert not any(found.get("ports", {}).values())
 
 
-@given(st.text(), st.sampled_from(["network", "network_mode"]))
+@given(st.text() | st.sampled_from([*APART, "games", "host"]), st.sampled_from(["network", "network_mode"]))
 def test_no_network_gets_through_but_those_on_the_list(name: str, option: str) -> None:
-    policy = Policy(network="games")
-    try:
-        found = permitted(policy, **{option: name})
-    except NotAllowed:
-        assert name not in APART | {"games"}
-    else:
-        assert name in APART | {"games", ""}
-        assert found.get(option, "") == name
+    for policy, free in ((Policy(network="games"), {"none", "games"}), (Policy(), APART)):
+        try:
+            found = permitted(policy, **{option: name})
+        except NotAllowed:
+            assert name not in free
+        else:
+            assert name in free | {""}
+            assert found.get(option, "") == name
+
+
+@pytest.mark.parametrize("option", ["network", "network_mode"])
+def test_where_the_operator_chose_a_network_no_session_leaves_it_for_another(option: str) -> None:
+    fenced = Policy(network="games")
+    for name in ("bridge", "default", "host"):
+        assert f"`{option}`: {name} is no network for sessions here" in refused(fenced, **{option: name})
+    for name in ("none", "games"):
+        assert permitted(fenced, **{option: name}) == {option: name}
+    assert permitted(replace(fenced, allow=frozenset({option})), **{option: "bridge"}) == {option: "bridge"}
 
 
 @pytest.mark.parametrize("option", ["network", "network_mode", "ipc_mode", "pid_mode", "userns_mode", "uts_mode"])
@@ -148,6 +159,9 @@ def test_harmless_values_of_limited_options() -> None:
         {"mounts": [{"target": "/x"}, {"target": "/y", "type": "tmpfs", "tmpfs_size": "1m", "tmpfs_mode": 0o700}]},
         {"tmpfs": {"/run": "size=64m,mode=1777,noexec", "/tmp": ""}},
         {"ipc_mode": "private"},
+        {"healthcheck": {"test": "true", "interval": 1_000_000_000, "timeout": 1_000_000}},
+        {"healthcheck": {"test": "true", "interval": 0}},
+        {"healthcheck": {"test": ["NONE"]}},
         {"cgroupns": "private"},
         {"network": "none"},
     ):
@@ -203,6 +217,25 @@ def test_images_are_those_of_the_operator() -> None:
     for image in ("evil.example/year4000/x", "nginx", f"nginx:1.2{digest}", "sha256:" + "a" * 64, "abcdef123456"):
         with pytest.raises(NotAllowed, match=r"docker\.images"):
             policy.check_image(*full(image))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "allowed", "refused"),
+    [
+        ("**", ["nginx", "year4000/pycloud", "a/b/c:1"], ["evil.example/nginx", "localhost/year4000/pycloud"]),
+        ("docker.io/**", ["nginx", "index.docker.io/year4000/pycloud", "a/b/c"], ["evil.example/nginx"]),
+        ("**:1.*", ["nginx:1.2", "year4000/pycloud:1.3"], ["year4000/pycloud:2", "evil.example/x:1.2"]),
+        ("*", ["nginx", "docker.io/library/nginx"], ["year4000/nginx", "evil.example/nginx"]),
+        ("nginx**", ["nginx", "nginx-extra"], ["nginxevil/nginx"]),
+    ],
+)
+def test_two_stars_alone_are_all_of_docker_hub(pattern: str, allowed: list[str], refused: list[str]) -> None:
+    policy = Policy.of(config(docker_images=(pattern,)))
+    for image in allowed:
+        policy.check_image(str(read_reference(image)), image)
+    for image in refused:
+        with pytest.raises(NotAllowed):
+            policy.check_image(str(read_reference(image)), image)
 
 
 @pytest.mark.parametrize(

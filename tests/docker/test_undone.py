@@ -1,0 +1,152 @@
+"""What has to go, where some of it does not; what comes back; and what is found while the engine goes away."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import gevent
+import psutil
+from gevent.event import Event
+
+from pycloud.errors import EngineUnavailable
+from pycloud.runtimes import Found
+from pycloud.runtimes.docker.busy import Busy
+from pycloud.runtimes.docker.containers import Containers
+from pycloud.runtimes.docker.reconcile import Listed
+from pycloud.runtimes.docker.records import Record, Records, Stage
+from pycloud.runtimes.docker.survey import Survey
+from pycloud.runtimes.docker.undone import Undone
+from tests.support.docker_runtime import Host
+from tests.support.engine import Engine
+from tests.support.waiting import wait_until
+
+HostOn = Callable[..., Host]
+
+
+@contextmanager
+def wedged(engine: Engine, session: str) -> Iterator[None]:
+    """Its container cannot be ended: what the engine ends it through is frozen."""
+    shim = psutil.Process(engine.inspect(f"pycloud_{session}")["State"]["Pid"]).ppid()
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(shim, signal.SIGCONT)
+
+
+def doom(host: Host) -> list[str]:
+    """Have all its sessions removed by the next daemon; in the order in which that one will come upon them."""
+    host.kill()
+    place = host.data / "docker"
+    for name in host.files():
+        (place / name).write_text(json.dumps({**json.loads((place / name).read_text()), "stage": "undone"}))
+    return [path.stem for path in place.iterdir()]
+
+
+def test_one_that_stays_holds_up_no_other(own_engine: Engine, host_on: HostOn) -> None:
+    host = host_on(own_engine, docker_timeout=60)
+    for _ in range(3):
+        host.start("box")
+    first, *_others = doom(host)
+    with wedged(own_engine, first):
+        host.open()
+        wait_until(lambda: own_engine.containers() == [f"pycloud_{first}"], 20, host.log)
+        assert host.files() == [f"{first}.json"]
+    wait_until(lambda: host.files() == [], 20, host.log)
+    assert own_engine.containers() == []
+
+
+def test_one_that_stays_is_not_tried_again_for_the_sake_of_others(tmp_path: Path) -> None:
+    records, tries = Records(tmp_path / "docker"), list[str]()
+
+    def remove(container: str) -> bool:
+        tries.append(container)
+        raise EngineUnavailable("it took too long")
+
+    engine = SimpleNamespace(connected=Event(), since=0.0)
+    engine.connected.set()
+    undone = Undone(cast(Any, engine), cast(Containers, SimpleNamespace(remove=remove)), records)
+    records.open()
+    undone.start()
+    undone.add(Record("s", Stage.RUNNING, 1.0, container="c"))
+    for _ in range(20):
+        undone.wake("other")
+        gevent.sleep(0.001)
+    assert tries == ["c"]
+    undone.wake("s")
+    gevent.sleep(0.01)
+    assert len(tries) == 2
+    undone.wake()  # the engine is back
+    gevent.sleep(0.01)
+    assert len(tries) == 3
+    undone.stop()
+
+
+def test_started_again_by_somebody_else(engine: Engine, host_on: HostOn) -> None:
+    host = host_on(engine)
+    ended, restarted, lives = (host.start("box") for _ in range(3))
+    engine.docker("kill", f"pycloud_{ended}")
+    assert host.call("wait", ended)["exit_code"] == 137
+    engine.docker("start", f"pycloud_{ended}")
+    engine.docker("restart", "--time", "0", f"pycloud_{restarted}")
+    assert host.call("wait", restarted)["exit_code"] == 137
+
+    def running() -> list[str]:
+        return engine.docker("ps", "--format", "{{.Names}}").split()
+
+    wait_until(lambda: running() == [f"pycloud_{lives}"], 20, host.log)
+    assert host.log().count("somebody has started its container again") == 2
+    assert [host.record(each)["stage"] for each in (ended, restarted, lives)] == ["ended", "ended", "running"]
+    host.kill()
+    engine.docker("start", f"pycloud_{ended}")
+    host.open()
+    wait_until(lambda: running() == [f"pycloud_{lives}"], 20, host.log)
+    assert host.call("stop", ended, 0, {}) is True
+
+
+def test_nothing_is_removed_before_it_is_known_that_there_is_no_other_daemon(engine: Engine, host_on: HostOn) -> None:
+    host = host_on(engine, alone=False)
+    half = "a" * 10 + host.cloud
+    labels = [f"--label=pycloud.cloud={host.cloud}", f"--label=pycloud.session={half}"]
+    engine.docker("create", "--name", f"pycloud_{half}", *labels, "box")
+    host.kill()
+    host.open()
+    assert (engine.containers(), host.files()) == ([f"pycloud_{half}"], [])
+    host.call("begin")
+    wait_until(lambda: (engine.containers(), host.files()) == ([], []), 20, host.log)
+
+
+class Fleeting:
+    """Three containers that nobody knows, of an engine that goes away when it is asked about the third."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def list(self, _cloud: str) -> dict[str, Listed]:
+        labels = {"pycloud.record": json.dumps({"request": "r"})}
+        return {f"s{each}": Listed(f"id{each}", f"s{each}", "running", labels) for each in range(3)}
+
+    def inspect(self, _container: str) -> dict[str, Any]:
+        self.asked += 1
+        if self.asked == 3:
+            raise EngineUnavailable("lost")
+        return {"State": {"Running": True, "StartedAt": "2024-01-01T00:00:00Z"}}
+
+
+def test_what_was_found_is_told_though_the_engine_goes_away(tmp_path: Path) -> None:
+    records, told = Records(tmp_path / "docker"), list[Found]()
+    records.open()
+    survey = Survey("c", cast(Containers, Fleeting()), records, cast(Undone, None), Busy())
+    try:
+        survey.catch_up(told.extend)
+    except EngineUnavailable:
+        assert [each.session for each in told] == ["s0", "s1"]
+    survey.catch_up(told.extend)
+    assert [each.session for each in told] == ["s0", "s1", "s2"]

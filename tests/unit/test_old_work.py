@@ -1,0 +1,68 @@
+"""What the last daemon left unfinished: one session that cannot be settled holds up no other, and is not forgotten."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import redis
+
+from pycloud.adoption import Adoption
+from pycloud.cloud import Cloud
+from pycloud.runtimes import Exit, Found, Phase, Started
+from pycloud.sessions import Session
+
+RECORD = {"request": "r", "digest": "d", "token": "t", "host": "h", "created": 1.0}
+
+
+class Stub:
+    """A cloud whose Redis refuses what concerns the sessions in ``stuck``."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, Session] = {}
+        self.stuck: set[str] = set()
+        self.alive = 0
+        self.told: list[tuple[str, str]] = []
+        self.registry = SimpleNamespace(session=self._look_up, announce=lambda _sessions: [])
+        self.teller = SimpleNamespace(tell=lambda event, session: self.told.append((event, session.id)))
+
+    def adopt(self, session: Session) -> None:
+        self.sessions[session.id] = session
+
+    def note_answered(self, session: Session) -> None:
+        session.answered = True
+
+    def _look_up(self, session: str) -> dict[str, Any]:
+        if session in self.stuck:
+            raise redis.ResponseError("OOM command not allowed")
+        return {"state": "running"}
+
+
+def found(session: str, *, answered: bool, exit_: Exit | None = None) -> Found:
+    return Found(session, Phase.RUNNING, {**RECORD, "answered": answered}, Started(None, 2.0), exit_, None)
+
+
+def adoption_of(stub: Stub, *sessions: Found) -> Adoption:
+    made = Adoption(cast(Cloud, stub), spawn=lambda *_args: None, know=lambda _session: None)
+    made.adopt(sessions)
+    return made
+
+
+def test_one_that_cannot_be_settled_is_settled_later_and_holds_up_no_other() -> None:
+    stub = Stub()
+    adoption = adoption_of(stub, *(found(f"s{number}", answered=False) for number in range(3)))
+    stub.stuck = {"s1"}
+    assert [session.id for session in adoption.finish()] == ["s0", "s2"]
+    assert [session.answered for session in stub.sessions.values()] == [True, False, True]
+    stub.stuck = set()
+    adoption.finish_late()
+    assert stub.sessions["s1"].answered
+    assert stub.told == [("session.adopted", "s1")]
+    assert adoption.finish() == []
+
+
+def test_only_those_that_live_are_told_of_as_adopted() -> None:
+    stub = Stub()
+    ended = found("ended", answered=True, exit_=Exit(0, None, 3.0))
+    adoption_of(stub, ended, found("lives", answered=True)).finish_late()
+    assert stub.told == [("session.adopted", "lives")]
