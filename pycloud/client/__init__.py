@@ -7,19 +7,22 @@ and nothing of the daemon. How a request is sent and awaited is in ``request.py`
 from __future__ import annotations
 
 import base64
+import math
 import secrets
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
 from msgspec import UNSET
 
-from pycloud.client.ask import make_ask
+from pycloud.client.ask import checked_timeout, make_ask
 from pycloud.client.errors import (
     NoAnswer,
     NoCloud,
+    NotEnded,
     NotFound,
     RedisLost,
     RequestRefused,
@@ -35,7 +38,6 @@ from pycloud.messages import (
     DEFAULT_TAIL,
     CreateRequest,
     CreateResponse,
-    Event,
     LogsRequest,
     LogsResponse,
     Rank,
@@ -48,12 +50,17 @@ from pycloud.messages import (
 from pycloud.names import DEFAULT_NAMESPACE, Names
 from pycloud.redis_url import check_database
 
+if TYPE_CHECKING:
+    from pycloud.client.events import OnLoss, Told
+    from pycloud.client.examine import Facts
+
 __all__ = [
     "Answer",
     "Client",
     "Created",
     "NoAnswer",
     "NoCloud",
+    "NotEnded",
     "NotFound",
     "PyCloudError",
     "RedisLost",
@@ -67,7 +74,6 @@ __all__ = [
 DEFAULT_TIMEOUT = 10.0
 #: A session that does not heed SIGTERM has its cloud's ``stop_grace``, 10 seconds by default, before it is killed.
 REMOVE_TIMEOUT = 30.0
-LONGEST_TIMEOUT = 86400.0
 ID_BYTES = 10
 
 T = TypeVar("T")
@@ -80,8 +86,8 @@ RESPONSES: dict[str, type[Response]] = {
 }
 
 
-def _ignore(_event: Event) -> None:
-    """Nobody wants to hear of progress."""
+def _ignore(_news: object) -> None:
+    """Nobody wants to hear of it."""
 
 
 class Created(CreateResponse, frozen=True, kw_only=True):
@@ -179,17 +185,59 @@ class Client:
         answer = self.request(LogsRequest.op, {"session": session, "bytes": max_bytes}, timeout=timeout).accepted()
         return output_of(msgspec.convert(answer.response, LogsResponse))
 
-    def sessions(self) -> Iterator[SessionRecord]:
-        """All sessions known, oldest first, read from Redis page by page while you iterate."""
-        return self._records.sessions()
+    def wait(self, session: str, *, timeout: float | None = None) -> StatusResponse:
+        """Wait until ``session`` lives no more; what has become of it: ``state``, ``exit_code``, ``reason``.
 
-    def session_ids(self) -> Iterator[str]:
+        Where nobody knows it (any more), ``state`` is not set. One that is ``lost`` counts as ended, though it may come
+        back. Restarts of Redis and of its cloud are sat out. ``timeout``: seconds, at most a day; None: for ever.
+        Raises NotEnded when the time is up, and NoCloud or NoAnswer where nobody can tell to begin with.
+        """
+        from pycloud.client import waiting
+        from pycloud.client.events import Events
+
+        until = math.inf if timeout is None else time.monotonic() + checked_timeout(timeout)
+        patience = self.timeout or DEFAULT_TIMEOUT
+        follower = Events(self._mouths, self._names, patience).follower()
+        return waiting.wait(session, lambda seconds: self.status(session, timeout=seconds), follower, until)
+
+    def sessions(self, *, clouds: Collection[str] = (), states: Collection[str] = ()) -> Iterator[SessionRecord]:
+        """All sessions known, oldest first, read from Redis page by page while you iterate.
+
+        ``clouds``, ``states``: of those only, unless empty. A record is ``stale`` where its cloud is away.
+        """
+        return self._records.sessions(clouds, states)
+
+    def session_ids(self, *, clouds: Collection[str] = ()) -> Iterator[str]:
         """The ids of all sessions known, oldest first: quicker than ``sessions()``."""
-        return self._records.session_ids()
+        return self._records.session_ids(clouds)
+
+    def records(self, sessions: Sequence[str]) -> list[SessionRecord]:
+        """What is recorded of these sessions (at most some hundreds); nothing of those that nobody knows."""
+        return list(self._records.records(sessions))
 
     def clouds(self) -> list[Rank]:
         """What each living cloud last said of itself, by id."""
         return self._records.clouds()
+
+    def events(
+        self, since: float | None = None, follow: bool = False, *, last: int | None = None, on_loss: OnLoss = _ignore
+    ) -> Iterator[Told]:
+        """What happened, oldest first: from ``since`` on (Unix seconds; None: all that Redis remembers), at most the
+        newest ``last``.
+
+        ``follow``: and then what happens, without end, over restarts of Redis; with neither ``since`` nor ``last`` only
+        what happens from this call on. ``on_loss`` is called with the error when Redis is lost, and with None when it
+        is back. Each is an ``Event``, and has its JSON as it came in ``raw``.
+        """
+        from pycloud.client.events import Events  # requests need none of it
+
+        return Events(self._mouths, self._names, self.timeout or DEFAULT_TIMEOUT).read(since, last, follow, on_loss)
+
+    def examine(self) -> Facts:
+        """What is to be known of Redis and the clouds when something is wrong; takes some seconds."""
+        from pycloud.client.examine import Examiner
+
+        return Examiner(self._ears, self._mouths, self._names, self.timeout or DEFAULT_TIMEOUT).examine()
 
     def request(
         self,
@@ -237,13 +285,6 @@ def output_of(response: LogsResponse) -> bytes:
         raise NotFound(f"cloud {response.cloud} knows no session {response.id}")
     data = response.data or ""
     return base64.b64decode(data) if response.encoding == "base64" else data.encode()
-
-
-def checked_timeout(timeout: float) -> float:
-    """The same. Raises ValueError unless it is above 0 and at most a day: no socket can wait for ever and a day."""
-    if not 0 < timeout <= LONGEST_TIMEOUT:
-        raise ValueError(f"a timeout is a number of seconds above 0 and at most {LONGEST_TIMEOUT:.0f}, not {timeout!r}")
-    return timeout
 
 
 def _decode(raw: bytes, kind: type[T]) -> T:

@@ -19,6 +19,8 @@ from pycloud.names import CLOUD_ID_LENGTH, owner_of
 
 #: The highest value that a cloud's ``max_script_bytes`` can have.
 LARGEST_SCRIPT = 16 << 20
+#: Seconds.
+LONGEST_TIMEOUT = 86400.0
 #: JSON has no bytes: an encoder would make base64 of them, and a script of that kind would be started as it is.
 TEXTS = ("script", "session", "cloud", "runtime")
 TEXT_MAPPINGS = ("env", "where")
@@ -69,6 +71,13 @@ def check_script(script: bytes) -> None:
         )
         body = ErrorBody(ScriptTooLarge.code, reason)
         raise RequestRefused(body.code, reason, CreateResponse(cloud="", id=None, error=body))
+
+
+def checked_timeout(timeout: float) -> float:
+    """The same. Raises ValueError unless it is above 0 and at most a day: no socket can wait for ever and a day."""
+    if not 0 < timeout <= LONGEST_TIMEOUT:
+        raise ValueError(f"a timeout is a number of seconds above 0 and at most {LONGEST_TIMEOUT:.0f}, not {timeout!r}")
+    return timeout
 
 
 def _check(op: str, fields: Mapping[str, Any], request_id: str) -> None:

@@ -40,6 +40,10 @@ class NotFound(PyCloudError, LookupError):
     """There is no such session."""
 
 
+class NotEnded(PyCloudError):
+    """A session that was waited for still lived when the time was up."""
+
+
 class RequestRefused(PyCloudError):
     """A cloud answered that it will not or cannot do it; or it is known beforehand that every cloud would.
 

@@ -68,6 +68,15 @@ class Line:
             self.close()
             raise self._explain(error) from error
 
+    def tries(self, until: float, *commands: Command) -> list[Any]:
+        """As ``calls``, but what Redis refuses has the refusal (a ``redis.ResponseError``) for its reply."""
+        self.send(until, *commands)
+        try:
+            return [self._reply(until) for _ in commands]
+        except redis.RedisError as error:
+            self.close()
+            raise self._explain(error) from error
+
     def send(self, until: float, *commands: Command) -> None:
         """Send ``commands``, and leave what comes back to ``hear``."""
         self._limit(until)
@@ -90,6 +99,12 @@ class Line:
     def close(self) -> None:
         """Close it. Never fails."""
         self._connection.disconnect()
+
+    def _reply(self, until: float) -> Any:
+        try:
+            return self._connection.read_response(timeout=_left(until))
+        except redis.ResponseError as refusal:
+            return refusal
 
     def _limit(self, until: float) -> None:
         seconds = _left(until)
@@ -142,6 +157,19 @@ class Lines:
             raise
         self._give_back(line)
 
+    def read(self, timeout: float, *commands: Command) -> list[Any]:
+        """The replies to ``commands``, which only read; ``timeout`` in seconds.
+
+        Reading twice does no harm, so a line that proves broken is tried anew once.
+        """
+        until = time.monotonic() + timeout
+        try:
+            return self._read(until, commands)
+        except LineLost:
+            if time.monotonic() >= until:
+                raise
+            return self._read(until, commands)
+
     def close(self) -> None:
         """Close the idle ones now, and those in use when they come back."""
         with self._lock:
@@ -149,6 +177,10 @@ class Lines:
             self._idle = []
         for line in idle:
             line.close()
+
+    def _read(self, until: float, commands: Sequence[Command]) -> list[Any]:
+        with self.line(until) as line:
+            return line.calls(until, *commands) if commands else []
 
     def _take(self) -> Line:
         with self._lock:

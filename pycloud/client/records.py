@@ -5,28 +5,26 @@ The clouds write these records and sweep them (docs/protocol.md, "In Redis"); a 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from pycloud.client.errors import UnusableAnswer
-from pycloud.client.line import Command, Line, LineLost, Lines
+from pycloud.client.line import Command, Line, Lines
 from pycloud.decoding import DecodeError, decode_rank
 from pycloud.messages import Rank
-from pycloud.names import Names
+from pycloud.names import Names, owner_of
 from pycloud.paging import START, Place, limits, page_of
 from pycloud.sessions import LIVE
 
 PAGE = 500
 
-T = TypeVar("T")
-
 
 class SessionRecord(msgspec.Struct, frozen=True):
-    """One session as recorded in Redis: the keys of a status response, plus two.
+    """One session as recorded in Redis: the keys of a status response (``stale``: its cloud is away), plus two.
 
     ``request`` is the id of the create that made it, ``runtime`` what runs it (``script``, ...). Keys that are not
     valid in its state are left out. Times are Unix seconds. ``state`` may be a word of a newer cloud.
@@ -46,17 +44,21 @@ class SessionRecord(msgspec.Struct, frozen=True):
     reason: str | UnsetType = UNSET
     request: str | UnsetType = UNSET
     runtime: str | UnsetType = UNSET
+    stale: bool | UnsetType = UNSET
 
 
-def record_of(session: str, fields: Mapping[str, str]) -> SessionRecord:
-    """The record in the fields of a session's hash; an empty field counts as absent.
+def record_of(session: str, fields: Mapping[str, str], *, stale: bool = False) -> SessionRecord:
+    """The record in the fields of a session's hash; an empty field counts as absent. ``stale``: its cloud is away.
 
     Raises UnusableAnswer where a field is no such thing (a port that is no number).
     """
     known = {name: value for name, value in fields.items() if value}
     state = known.get("state", "")
     row: dict[str, Any] = {"cloud": "", **known, "id": session, "status": state in LIVE, "state": state}
+    row.pop("stale", None)
     try:
+        if stale:
+            row["stale"] = True
         if "ports" in row:
             row["ports"] = msgspec.json.decode(known["ports"])
         return msgspec.convert(row, SessionRecord, strict=False)
@@ -70,21 +72,34 @@ class Records:
     def __init__(self, lines: Lines, names: Names, timeout: float) -> None:
         self._lines, self._names, self._timeout = lines, names, timeout
 
-    def session_ids(self) -> Iterator[str]:
-        """The ids of all sessions known, oldest first, read page by page while you iterate."""
-        for page in self._pages():
-            yield from page
+    def session_ids(self, clouds: Collection[str] = ()) -> Iterator[str]:
+        """The ids of all sessions known, oldest first, read page by page while you iterate.
 
-    def sessions(self) -> Iterator[SessionRecord]:
-        """The records of all sessions known, oldest first, read page by page while you iterate.
-
-        Sessions that come or go meanwhile may or may not be among them; all others are, once.
+        ``clouds``: of those only, unless empty.
         """
         for page in self._pages():
-            replies = self._read(*(("HGETALL", self._names.session_key(session)) for session in page))
-            for session, reply in zip(page, replies, strict=True):
-                if reply:  # an index entry whose record has expired: the clouds sweep it
-                    yield record_of(session, _pairs(reply))
+            yield from (session for session in page if not clouds or owner_of(session) in clouds)
+
+    def sessions(self, clouds: Collection[str] = (), states: Collection[str] = ()) -> Iterator[SessionRecord]:
+        """The records of all sessions known, oldest first, read page by page while you iterate.
+
+        Sessions that come or go meanwhile may or may not be among them; all others are, once. ``clouds``, ``states``:
+        of those only, unless empty.
+        """
+        for page in batched(self.session_ids(clouds), PAGE):
+            yield from (record for record in self.records(page) if not states or record.state in states)
+
+    def records(self, sessions: Sequence[str]) -> Iterator[SessionRecord]:
+        """The records of these sessions, of those that there are."""
+        owners = sorted({owner for session in sessions if (owner := owner_of(session))})
+        replies = self._read(
+            *(("EXISTS", self._names.cloud_key(owner)) for owner in owners),
+            *(("HGETALL", self._names.session_key(session)) for session in sessions),
+        )
+        away = {owner for owner, lives in zip(owners, replies, strict=False) if not lives}
+        for session, reply in zip(sessions, replies[len(owners) :], strict=True):
+            if reply:  # an index entry whose record has expired: the clouds sweep it
+                yield record_of(session, _pairs(reply), stale=owner_of(session) in away)
 
     def clouds(self) -> list[Rank]:
         """The last rank of every cloud that lives, by id."""
@@ -105,14 +120,7 @@ class Records:
             yield page
 
     def _read(self, *commands: Command) -> list[Any]:
-        """The replies to ``commands``. Reading twice does no harm, so a line that proves broken is tried anew once."""
-        until = time.monotonic() + self._timeout
-
-        def once() -> list[Any]:
-            with self._lines.line(until) as line:
-                return line.calls(until, *commands) if commands else []
-
-        return _twice(once, until)
+        return self._lines.read(self._timeout, *commands)
 
 
 def any_cloud_lives(line: Line, names: Names, until: float) -> bool:
@@ -127,13 +135,11 @@ def cloud_lives(line: Line, names: Names, cloud: str, until: float) -> bool:
     return bool(line.calls(until, ("EXISTS", names.cloud_key(cloud)))[0])
 
 
-def _twice(once: Callable[[], T], until: float) -> T:
-    try:
-        return once()
-    except LineLost:
-        if time.monotonic() >= until:
-            raise
-        return once()
+def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    """The items in lists of ``size``, the last one of what is left."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 def _pairs(flat: list[bytes]) -> dict[str, str]:

@@ -86,10 +86,10 @@ def load(flags: Mapping[str, Any], host: Host, *, config_file: str | None = None
     ``flags`` maps names of settings to text (None: not given). ``config_file`` is what ``--config`` named.
     ``daemon`` tells that the process will detach, and so needs a log file.
     """
-    files = _files(host, config_file)
+    files = settings_files(host, config_file)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for given in _all_given(files, host.environ, flags):
+    for given in all_given(files, host.environ, flags):
         values[given.setting.name] = given.read()
         sources[given.setting.name] = given.source
     _add_defaults(values, host, daemon)
@@ -103,8 +103,8 @@ def load(flags: Mapping[str, Any], host: Host, *, config_file: str | None = None
 def load_target(flags: Mapping[str, Any], host: Host, *, config_file: str | None = None) -> tuple[str, str]:
     """Redis URL and namespace alone, for a requester: the daemon's other settings are none of its business."""
     values = {"redis": DEFAULT_REDIS, "namespace": DEFAULT_NAMESPACE}
-    files = _files(host, config_file, readable_only=True)
-    for given in _all_given(files, host.environ, flags):
+    files = settings_files(host, config_file, readable_only=True)
+    for given in all_given(files, host.environ, flags):
         if given.setting.name in values:
             values[given.setting.name] = str(given.read())
     return values["redis"], values["namespace"]
@@ -116,7 +116,7 @@ def suggestion(word: str, known: list[str]) -> str:
     return f", did you mean {close[0]}?" if close else ""
 
 
-def _files(host: Host, named: str | None, *, readable_only: bool = False) -> dict[Path, dict[str, Any]]:
+def settings_files(host: Host, named: str | None, *, readable_only: bool = False) -> dict[Path, dict[str, Any]]:
     """What the files hold, the strongest last. A file that was named must exist, the usual ones need not.
 
     ``readable_only``: of the usual ones, pass over what this user may not read (a daemon's file may hold a password).
@@ -151,7 +151,7 @@ def _toml(file: Path) -> dict[str, Any] | None:
         raise ConfigError(f"file {file}: is nested too deeply") from None
 
 
-def _all_given(
+def all_given(
     files: Mapping[Path, Mapping[str, Any]], environ: Mapping[str, str], flags: Mapping[str, Any]
 ) -> Iterator[Given]:
     """Every value that was given, the strongest last."""

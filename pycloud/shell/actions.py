@@ -90,23 +90,6 @@ def remove(context: Context, args: Namespace) -> Exit:
     return _each(context, args.sessions, one)
 
 
-def list_sessions(context: Context, args: Namespace) -> Exit:
-    """List all sessions that Redis knows."""
-    printer = context.printer
-    if printer.mode == "ids":
-        for session in context.client.session_ids():
-            printer.line(session)
-    elif printer.mode == "json":
-        for record in context.client.sessions():
-            printer.line(msgspec.json.encode(record))
-    else:
-        rows = [row_of(record, time.time()) for record in context.client.sessions()]
-        printer.table(rows)
-        if not rows:
-            printer.hint(f"No sessions. Next: {context.prefix}create FILE")
-    return Exit.DONE
-
-
 def logs(context: Context, args: Namespace) -> Exit:
     """Print the newest output of a session, byte for byte."""
     session = find_session(context.client, args.session)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pycloud.client import Client
@@ -14,6 +14,7 @@ class Context:
     """``prefix``: what people type before a command here; empty where no shell has read the line before.
 
     ``timeout``: seconds, for each request; None: as the client has it.
+    ``flags``: those that say which clouds to talk to (redis, namespace, config), as far as they were given.
     ``help_text`` returns the help for one command or (None) for all. ``read_stdin`` returns the whole of standard
     input; it raises UsageProblem where the commands themselves come from there.
     """
@@ -24,3 +25,4 @@ class Context:
     prefix: str
     help_text: Callable[[str | None], str]
     read_stdin: Callable[[], bytes]
+    flags: Mapping[str, str]

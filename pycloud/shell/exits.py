@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from pycloud.client.errors import NoAnswer, NoCloud, NotFound, RequestRefused
+from pycloud.client.errors import NoAnswer, NoCloud, NotEnded, NotFound, RequestRefused
 from pycloud.errors import ConfigError, PyCloudError, RedisUnavailable
 
 
@@ -45,6 +45,7 @@ _CODES: tuple[tuple[type[PyCloudError], Exit], ...] = (
     (RedisUnavailable, Exit.REDIS),
     (NoCloud, Exit.NO_ANSWER),
     (NoAnswer, Exit.NO_ANSWER),
+    (NotEnded, Exit.NO_ANSWER),
     (Interrupted, Exit.INTERRUPTED),
 )
 

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import pycloud
-from pycloud.client import DEFAULT_TIMEOUT, LONGEST_TIMEOUT, REMOVE_TIMEOUT, checked_timeout
 from pycloud.config.sources import suggestion
-from pycloud.shell.commands import COMMANDS, Command
+from pycloud.shell.commands import COMMANDS, COMMON_FLAGS, CONNECTION_FLAGS
 from pycloud.shell.exits import UsageProblem
-from pycloud.shell.render import MODES
+from pycloud.shell.rows import Argument, Command
 
 PROGRAM = "pycloudctl"
 DESCRIPTION = "Start sessions on a PyCloud, ask about them, end them."
@@ -27,11 +26,17 @@ Without a command: a prompt, on a terminal; otherwise commands are read from
 standard input, one per line (# begins a comment), and the first exit code
 other than 0 counts."""
 
+
+def spelled(flags: Sequence[Argument], *, valued_only: bool = False) -> tuple[str, ...]:
+    """All names of these flags; ``valued_only``: of those that take a value."""
+    return tuple(name for item in flags if item.takes_value or not valued_only for name in item.names)
+
+
 #: Common flags that say which clouds to talk to.
-CONNECTION = ("--redis", "--namespace", "--config")
+CONNECTION = spelled(CONNECTION_FLAGS)
 #: Common flags that take a value, needed to tell that value from a command.
-VALUED = (*CONNECTION, "--timeout", "-o", "--output")
-COMMON = (*VALUED, "--no-color", "-h", "--help")
+VALUED = spelled((*CONNECTION_FLAGS, *COMMON_FLAGS), valued_only=True)
+COMMON = (*spelled((*CONNECTION_FLAGS, *COMMON_FLAGS)), "-h", "--help")
 #: A word that begins with a minus and is no flag.
 NEGATIVE = re.compile(r"-\d|-\.\d")
 
@@ -51,6 +56,7 @@ class Grammar:
 
     def __init__(self, *, interactive: bool) -> None:
         self.commands = {row.name: row for row in COMMANDS if interactive or not row.prompt_only}
+        self._named = {name: row for row in self.commands.values() for name in (row.name, *row.aliases)}
         self._interactive = interactive
         self.prefix = "" if interactive else f"{PROGRAM} "
         self._children: dict[str, argparse.ArgumentParser] = {}
@@ -61,21 +67,24 @@ class Grammar:
         place = command_place(words)
         self._check_flags(words[:place], self._common_flags(), "")
         word = words[place] if place < len(words) else None
-        if word is not None and word not in self.commands:
-            hint = suggestion(word, list(self.commands))
+        if word is not None and word not in self._named:
+            hint = suggestion(word, list(self._named))
             raise UsageProblem(f"there is no command {word}{hint} (see `{self.prefix}help`)")
         if word is not None:
-            own = [name for item in self.commands[word].arguments for name in item.names]
+            own = [name for item in self._named[word].arguments for name in item.names]
             self._check_flags(words[place + 1 :], [*self._common_flags(), *own], word)
-        return self._parser.parse_args(words)
+        args = self._parser.parse_args(words)
+        if args.command:
+            args.command = self._named[args.command].name
+        return args
 
     def help_text(self, topic: str | None = None) -> str:
         """The help for everything, or for one command. Raises UsageProblem where there is no such command."""
         if topic is None:
             return self._parser.format_help()
-        if topic not in self._children:
-            raise UsageProblem(f"there is no command {topic}{suggestion(topic, list(self.commands))}")
-        return self._children[topic].format_help()
+        if topic not in self._named:
+            raise UsageProblem(f"there is no command {topic}{suggestion(topic, list(self._named))}")
+        return self._children[self._named[topic].name].format_help()
 
     def _common_flags(self) -> list[str]:
         """The flags that are taken everywhere, and before the command."""
@@ -113,7 +122,12 @@ class Grammar:
     def _add_command(self, children: Any, row: Command) -> argparse.ArgumentParser:
         description = f"{row.summary[0].upper()}{row.summary[1:]}. {row.details}".strip()
         child: argparse.ArgumentParser = children.add_parser(
-            row.name, prog=f"{self.prefix}{row.name}", help=row.summary, description=description, allow_abbrev=False
+            row.name,
+            aliases=row.aliases,
+            prog=f"{self.prefix}{row.name}",
+            help=row.summary,
+            description=description,
+            allow_abbrev=False,
         )
         for item in row.arguments:
             child.add_argument(*item.names, **item.options)
@@ -123,18 +137,8 @@ class Grammar:
     def _add_common(self, parser: argparse.ArgumentParser) -> None:
         """The flags that are taken before and after the command; SUPPRESS lets the one that was given win."""
         group = parser.add_argument_group("common flags")
-
-        def add(*names: str, **options: Any) -> None:
-            group.add_argument(*names, default=argparse.SUPPRESS, **options)
-
-        if not self._interactive:
-            add("--redis", metavar="URL", help="the Redis of the clouds (PYCLOUD_REDIS_URL)")
-            add("--namespace", metavar="NAME", help="prefix of all channels and keys (PYCLOUD_NAMESPACE)")
-            add("--config", metavar="FILE", help="where to look for redis and namespace (PYCLOUD_CONFIG)")
-        text = f"how long a request may take (default: {DEFAULT_TIMEOUT:g}, remove: {REMOVE_TIMEOUT:g})"
-        add("--timeout", type=_seconds, metavar="SECONDS", help=text)
-        add("-o", "--output", choices=MODES, help="table for people, json or bare ids for programs")
-        add("--no-color", action="store_true", help="no colours; NO_COLOR and TERM=dumb say the same")
+        for item in COMMON_FLAGS if self._interactive else (*CONNECTION_FLAGS, *COMMON_FLAGS):
+            group.add_argument(*item.names, default=argparse.SUPPRESS, **item.options)
 
 
 def command_place(words: Sequence[str]) -> int:
@@ -155,11 +159,3 @@ def flags(words: Sequence[str]) -> Iterator[str]:
             return
         if word.startswith("-") and word != "-" and " " not in word and not NEGATIVE.match(word):
             yield word.partition("=")[0]
-
-
-def _seconds(text: str) -> float:
-    try:
-        return checked_timeout(float(text))
-    except ValueError:
-        reason = f"{text!r} is no number of seconds above 0 and at most {LONGEST_TIMEOUT:.0f}"
-        raise argparse.ArgumentTypeError(reason) from None

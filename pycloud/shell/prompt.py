@@ -14,9 +14,9 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, FuzzyCompleter
 from prompt_toolkit.document import Document
 
-from pycloud.shell.commands import Command
 from pycloud.shell.exits import Exit, Leave
 from pycloud.shell.history import PromptHistory, history_file
+from pycloud.shell.rows import Command
 from pycloud.shell.runner import Runner
 
 PROMPT = "pycloud> "

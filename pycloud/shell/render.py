@@ -104,8 +104,11 @@ def address(host: str, port: int | None) -> str:
 def note(answer: StatusResponse | SessionRecord) -> str:
     """How it ended, and why; and whether that is news at all."""
     code = answer.exit_code
-    stale = isinstance(answer, StatusResponse) and answer.stale is True
-    words = [f"exit {code}" if isinstance(code, int) else "", answer.reason or "", STALE if stale else ""]
+    words = [
+        f"exit {code}" if isinstance(code, int) else "",
+        answer.reason or "",
+        STALE if answer.stale is True else "",
+    ]
     return ", ".join(word for word in words if word)
 
 
@@ -124,7 +127,7 @@ def duration(seconds: float) -> str:
 
 def printable(text: str) -> str:
     """The text with ``?`` for everything that a terminal might obey."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
 def layout(rows: Sequence[Row], width: int | None, colour: bool) -> Iterable[str]:

@@ -9,7 +9,7 @@ import shlex
 import shutil
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, TextIO
 
 from pycloud.client import Client
@@ -17,17 +17,20 @@ from pycloud.client.errors import RequestRefused
 from pycloud.errors import PyCloudError
 from pycloud.shell.context import Context
 from pycloud.shell.exits import Exit, Interrupted, Leave, UsageProblem, code_of
-from pycloud.shell.parsing import PROGRAM, Grammar
+from pycloud.shell.parsing import CONNECTION, PROGRAM, Grammar
 from pycloud.shell.render import Mode, Printer, wants_colour
+
+CONNECTION_NAMES = tuple(flag.removeprefix("--") for flag in CONNECTION)
 
 
 @dataclass(frozen=True)
 class Options:
-    """The common flags that may differ from command to command."""
+    """The common flags: those that may differ from command to command, and in ``flags`` those that say where to."""
 
     mode: Mode = "table"
     timeout: float | None = None
     no_color: bool = False
+    flags: Mapping[str, str] = field(default_factory=dict)
 
     def over(self, args: Namespace) -> Options:
         """These, but for what ``args`` says."""
@@ -35,6 +38,7 @@ class Options:
             getattr(args, "output", self.mode),
             getattr(args, "timeout", self.timeout),
             getattr(args, "no_color", self.no_color),
+            {**self.flags, **{name: getattr(args, name) for name in CONNECTION_NAMES if hasattr(args, name)}},
         )
 
 
@@ -133,6 +137,7 @@ class Runner:
             self.grammar.prefix,
             self.grammar.help_text,
             self._read_stdin,
+            options.flags,
         )
 
 

@@ -1,0 +1,91 @@
+"""``list``: which sessions, in which order. Reads no more of Redis than is shown, where the order allows it."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+import msgspec
+
+from pycloud.client import SessionRecord
+from pycloud.client.records import PAGE, batched
+from pycloud.sessions import State
+from pycloud.shell.context import Context
+from pycloud.shell.exits import Exit, UsageProblem
+from pycloud.shell.render import row_of
+
+#: What a list is sorted by beside the age: those that matter most come first.
+_BY_URGENCY = (State.LOST, State.FAILED, State.STARTING, State.RUNNING, State.EXITED, State.REMOVED)
+KEYS: dict[str, Callable[[SessionRecord], tuple[int | str, ...]]] = {
+    "state": lambda record: (_urgency(record.state), record.state),
+    "host": lambda record: (record.host or "",),
+    "cloud": lambda record: (record.cloud,),
+}
+
+
+def list_sessions(context: Context, args: Namespace) -> int:
+    """List the sessions that Redis knows and ``args`` asks for."""
+    if args.limit == 0:
+        raise UsageProblem("--limit 0 shows nothing: name a number from 1 on")
+    printer = context.printer
+    if printer.mode == "ids" and not args.state and args.sort == "created":
+        ids = context.client.session_ids(clouds=args.cloud or ())
+        for session in islice(ids, args.skip, _end(args)):
+            printer.line(session)
+        return Exit.DONE
+    records, more = _chosen(context, args)
+    if printer.mode == "ids":
+        for record in records:
+            printer.line(record.id)
+    elif printer.mode == "json":
+        for record in records:
+            printer.line(msgspec.json.encode(record))
+    else:
+        now = time.time()
+        rows = [row_of(record, now) for record in records]
+        printer.table(rows)
+        _say_what_next(context, args, len(rows), more)
+    return Exit.DONE
+
+
+def _chosen(context: Context, args: Namespace) -> tuple[Iterator[SessionRecord], int]:
+    """The records to show, and how many more there are behind them."""
+    client, clouds, states = context.client, args.cloud or (), args.state or ()
+    if args.limit is None and not args.skip and args.sort == "created":
+        return client.sessions(clouds=clouds, states=states), 0
+    if args.sort == "created" and not states:
+        ids = list(client.session_ids(clouds=clouds))
+        shown = ids[args.skip : _end(args)]
+        pages = (client.records(page) for page in batched(shown, PAGE))
+        return (record for page in pages for record in page), _rest(len(ids), args, len(shown))
+    records = in_order(list(client.sessions(clouds=clouds, states=states)), args.sort)
+    chosen = records[args.skip : _end(args)]
+    return iter(chosen), _rest(len(records), args, len(chosen))
+
+
+def in_order(records: Sequence[SessionRecord], order: str) -> list[SessionRecord]:
+    """Sorted by ``order``, and what is alike by age; ``records`` come by age."""
+    return sorted(records, key=KEYS[order]) if order in KEYS else list(records)
+
+
+def _urgency(state: str) -> int:
+    return next((place for place, known in enumerate(_BY_URGENCY) if known == state), len(_BY_URGENCY))
+
+
+def _end(args: Namespace) -> int | None:
+    return None if args.limit is None else int(args.skip + args.limit)
+
+
+def _rest(known: int, args: Namespace, shown: int) -> int:
+    return max(0, known - int(args.skip) - shown)
+
+
+def _say_what_next(context: Context, args: Namespace, shown: int, more: int) -> None:
+    if more:
+        context.printer.hint(f"{more} more. Next: the same with --skip {args.skip + shown}")
+    elif not shown:
+        filtered = args.cloud or args.state or args.skip
+        hint = "No such sessions." if filtered else f"No sessions. Next: {context.prefix}create FILE"
+        context.printer.hint(hint)

@@ -1,0 +1,116 @@
+"""What the client finds out of Redis and the clouds."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from pycloud.client import Client, RedisUnavailable
+from pycloud.client.examine import LONGEST, SHORTEST, listening
+from pycloud.messages import Rank, encode
+from pycloud.names import Names
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
+
+
+def rank(cloud: str = "cccccccccc", **more: Any) -> Rank:
+    base = {
+        "id": cloud,
+        "score": 1.0,
+        "time": time.time(),
+        "sessions": 0,
+        "instance": "i1",
+        "version": "2.0.0",
+        "host": "here",
+        "runtime": "script",
+        "heartbeat": 1.0,
+    }
+    return Rank(**{**base, **more})
+
+
+@pytest.fixture
+def names() -> Names:
+    return Names(f"test.{secrets.token_hex(4)}")
+
+
+@pytest.fixture
+def server(each_redis: RedisServer) -> Iterator[Any]:
+    with redis.Redis.from_url(each_redis.url, protocol=2) as server:
+        yield server
+
+
+def examiner(server: RedisServer, names: Names, user: str = "") -> Client:
+    return Client(server.url.replace("://", f"://{user}"), namespace=names.namespace)
+
+
+def test_a_server_as_it_comes(each_redis: RedisServer, names: Names, server: Any) -> None:
+    keys = server.dbsize()
+    with examiner(each_redis, names) as client:
+        facts = client.examine()
+
+    assert facts.redis.info["redis_version"] == server.info()["redis_version"]
+    assert facts.redis.pubsub_limits == (32 << 20, 8 << 20, 60)
+    assert (facts.redis.denied, facts.redis.denied_to_cloud) == ((), ())
+    assert abs(facts.redis.ahead) < 5
+    assert 0 < facts.redis.latency < 5
+    assert (facts.clouds, facts.heard) == ((), ())
+    assert server.dbsize() == keys, "nothing is changed"
+
+
+def test_rights(each_redis: RedisServer, names: Names, server: Any) -> None:
+    server.execute_command(
+        *("ACL", "SETUSER", "reader", "reset", "on", ">pw", "~*", "&*", "-@all"),
+        *("+@read", "+ping", "+info", "+multi", "+discard", "+time", "+publish"),
+    )
+    with examiner(each_redis, names, "reader:pw@") as client:
+        facts = client.examine()
+
+    assert facts.redis.denied == ()
+    denied = set(facts.redis.denied_to_cloud or ())
+    assert {"SET", "HSET", "ZADD", "XADD", "EVAL"} <= denied
+    assert not {"GET", "HGET", "SMEMBERS"} & denied
+    assert facts.redis.pubsub_limits is None
+
+
+def test_keys_and_channels_of_another_namespace(each_redis: RedisServer, names: Names, server: Any) -> None:
+    server.execute_command(
+        *("ACL", "SETUSER", "other", "reset", "on", ">pw", "~{other}:*", "&other.*", "+@all"),
+    )
+    with examiner(each_redis, names, "other:pw@") as client:
+        facts = client.examine()
+
+    assert facts.clouds is None
+    assert {"PUBLISH", "HGETALL", "XREAD"} <= set(facts.redis.denied or ())
+    assert facts.heard is None
+
+
+def test_clouds(each_redis: RedisServer, names: Names, server: Any) -> None:
+    now = time.time()
+    server.zadd(names.clouds_key, {"aaaaaaaaaa": now, "bbbbbbbbbb": now - 100})
+    server.set(names.cloud_key("aaaaaaaaaa"), encode(rank("aaaaaaaaaa", heartbeat=0.1)))
+    server.sadd(names.cloud_sessions_key("bbbbbbbbbb"), "s1", "s2")
+    with examiner(each_redis, names) as client:
+        facts = client.examine()
+
+    away, here = facts.clouds or ()
+    assert (away.id, away.rank, away.sessions) == ("bbbbbbbbbb", None, 2)
+    assert 95 < away.silent < 160
+    assert here.rank is not None
+    assert facts.heard == ()
+
+
+def test_how_long_to_listen() -> None:
+    assert listening([]) == 0
+    assert listening([rank(heartbeat=0.1)]) == SHORTEST
+    assert listening([rank(heartbeat=0.1), rank(heartbeat=2.0)]) == 7.0
+    assert listening([rank(heartbeat=60.0)]) == LONGEST
+
+
+def test_an_unreachable_redis() -> None:
+    with Client(f"redis://127.0.0.1:{free_port()}") as client, pytest.raises(RedisUnavailable):
+        client.examine()
