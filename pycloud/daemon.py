@@ -90,7 +90,7 @@ class Daemon:
         self._hurry = Flag()
         self._fatal: PyCloudError | None = None
         self._predecessor = ""
-        self._started = False
+        self.started = False
         self._refresher: gevent.Greenlet | None = None
 
     def start(self) -> None:
@@ -122,7 +122,7 @@ class Daemon:
         self._refresher = gevent.spawn(self._refresh_for_ever)
         self._tell("cloud.draining" if self.router.draining else "cloud.up")
         adoption.tell_adopted(self.cloud)
-        self._started = True
+        self.started = True
         self._finish_late()
 
     def serve(self) -> None:
@@ -235,7 +235,7 @@ class Daemon:
     def _on_found(self, found: list[Found]) -> None:
         """Sessions that outlived the last daemon; those of an engine that was away may be found long after that."""
         self.adoption.adopt(found)
-        if self._started:
+        if self.started:
             self._finish_late()
 
     def _finish_late(self) -> None:
@@ -273,7 +273,7 @@ def run(config: Config, *, nofile: int, ready: Callable[[], None]) -> int:
         gevent.signal_handler(number, daemon.on_signal)
     try:
         daemon.start()
-        if daemon.subscriber.subscribed.is_set():
+        if daemon.started:
             log.info("ready: cloud %s takes requests on %s.*", daemon.identity.id, config.namespace)
             ready()
         daemon.serve()
