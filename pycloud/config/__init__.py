@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pycloud.config import kinds as types
+from pycloud.image_script import KINDS
 from pycloud.names import DEFAULT_NAMESPACE
 
 DEFAULT_REDIS = "redis://localhost:6379/0"
-#: What sessions may be.
-KINDS = ("script", "docker")
 #: In ``Config.sources``: nobody set this.
 FROM_DEFAULT = "default"
 

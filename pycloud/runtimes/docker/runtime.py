@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import inf
@@ -31,11 +30,12 @@ from pycloud.runtimes.docker.undone import Undone
 
 log = logging.getLogger(__name__)
 
-DEFAULT_HOST = "unix:///var/run/docker.sock"
-
 
 class DockerRuntime:
-    """Runs containers for cloud ``cloud``. Raises ConfigError where the settings that concern them make no sense."""
+    """Runs containers for cloud ``cloud``; ``config`` is settled (surroundings.py).
+
+    Raises ConfigError where the settings that concern them make no sense.
+    """
 
     kind = "docker"
 
@@ -43,7 +43,7 @@ class DockerRuntime:
         self.on_found: Callable[[list[Found]], None] = lambda _found: None
         self._config, self._cloud = config, cloud
         self._policy = Policy.of(config)
-        host = config.docker_host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+        host = str(config.docker_host)
         self._engine = Engine(host, config.docker_timeout, config.docker_parallel)
         self._records = Records(config.data_dir / "docker")
         self._containers = Containers(self._engine, config.docker_timeout)
