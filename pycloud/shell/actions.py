@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from pycloud.client import Answer, output_of
+from pycloud.client.answer import Answer, output_of
 from pycloud.client.ask import LARGEST_SCRIPT, check_script
 from pycloud.client.errors import NoAnswer, NoCloud, NotFound, RequestRefused, Unsettled, UnusableAnswer
 from pycloud.errors import PyCloudError

@@ -10,8 +10,9 @@ from typing import Any, NoReturn
 
 import pycloud
 from pycloud.config.sources import suggestion
-from pycloud.shell.commands import COMMANDS, COMMON_FLAGS, CONNECTION_FLAGS
+from pycloud.shell.commands import COMMANDS
 from pycloud.shell.exits import UsageProblem
+from pycloud.shell.flags import COMMON_FLAGS, CONNECTION_FLAGS
 from pycloud.shell.rows import Argument, Command
 
 PROGRAM = "pycloudctl"

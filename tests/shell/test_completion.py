@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pycloud.shell.commands import COMMANDS, COMMON_FLAGS, CONNECTION_FLAGS
+from pycloud.shell.commands import COMMANDS
 from pycloud.shell.completion import SHELLS, script
+from pycloud.shell.flags import COMMON_FLAGS, CONNECTION_FLAGS
 from tests.shell.conftest import PYCLOUDCTL, TIMEOUT, Shell
 from tests.support.needs import program
 

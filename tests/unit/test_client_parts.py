@@ -9,7 +9,8 @@ import sys
 import msgspec
 import pytest
 
-from pycloud.client import Client, UnusableAnswer, output_of
+from pycloud.client import Client, UnusableAnswer
+from pycloud.client.answer import output_of
 from pycloud.client.ask import make_ask
 from pycloud.client.records import record_of
 from pycloud.client.request import pause, silence

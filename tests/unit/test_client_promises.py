@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pycloud import client as library
-from pycloud.client import Client, NoAnswer, NotFound, RedisLost, RequestRefused
+from pycloud.client import Client, NoAnswer, NotFound, RedisLost, RequestRefused, asking
 from pycloud.client.ask import LARGEST_SCRIPT, make_ask
 from pycloud.errors import PyCloudError
 from pycloud.names import Names
@@ -112,7 +112,7 @@ def test_a_remove_may_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:
         def run(self) -> bytes:
             return b'{"cloud": "c", "id": "s", "status": true}'
 
-    monkeypatch.setattr(library, "Exchange", Noted)
+    monkeypatch.setattr(asking, "Exchange", Noted)
     with Client() as client, Client(timeout=3) as hasty:
         client.status(SESSION), client.remove(SESSION), hasty.remove(SESSION), client.remove(SESSION, timeout=5)
     assert given == [10, 30, 3, 5]

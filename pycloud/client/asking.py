@@ -1,0 +1,154 @@
+"""Requests of a client: each sent, awaited, and its answer decoded. How that is done is in ``request.py``."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from pycloud.client.answer import Answer, Created, decoded, output_of
+from pycloud.client.ask import checked_timeout, make_ask
+from pycloud.client.line import Lines
+from pycloud.client.request import Exchange, OnProgress
+from pycloud.config import DEFAULT_REDIS
+from pycloud.messages import (
+    DEFAULT_TAIL,
+    CreateRequest,
+    CreateResponse,
+    LogsRequest,
+    LogsResponse,
+    RemoveRequest,
+    RemoveResponse,
+    Response,
+    StatusRequest,
+    StatusResponse,
+)
+from pycloud.names import DEFAULT_NAMESPACE, Names
+from pycloud.redis_url import check_database
+
+DEFAULT_TIMEOUT = 10.0
+#: A session that does not heed SIGTERM has its cloud's ``stop_grace``, 10 seconds by default, before it is killed.
+REMOVE_TIMEOUT = 30.0
+ID_BYTES = 10
+
+RESPONSES: dict[str, type[Response]] = {
+    CreateRequest.op: CreateResponse,
+    StatusRequest.op: StatusResponse,
+    RemoveRequest.op: RemoveResponse,
+    LogsRequest.op: LogsResponse,
+}
+
+
+def ignore(_news: object) -> None:
+    """Nobody wants to hear of it."""
+
+
+class Requester:
+    """What a client asks of clouds: see ``Client``, which is what others use."""
+
+    def __init__(
+        self, url: str = DEFAULT_REDIS, *, namespace: str = DEFAULT_NAMESPACE, timeout: float | None = None
+    ) -> None:
+        """``timeout``: seconds that a request may take, at most a day; None: 10, and 30 for a remove.
+
+        Raises ValueError for a URL, a namespace or a timeout of no use.
+        """
+        check_database(url, namespace)
+        self.timeout = None if timeout is None else checked_timeout(timeout)
+        self._names = Names(namespace)
+        self._ears, self._mouths = Lines(url), Lines(url)
+
+    def create(
+        self,
+        script: str,
+        env: Mapping[str, str] | None = None,
+        id: str | None = None,
+        timeout: float | None = None,
+        *,
+        where: Mapping[str, str] | None = None,
+        cloud: str | None = None,
+        runtime: str | None = None,
+        on_progress: OnProgress = ignore,
+    ) -> Created:
+        """Start ``script`` as a session; returns when it runs: ``id``, ``cloud``, ``host``, ``port``, ``state``.
+
+        ``env`` is added to its environment. ``where`` names labels that its cloud must have, ``cloud`` the one cloud
+        (10 hex digits) that shall take it, ``runtime`` what it shall be (``script`` or ``docker``; None: what it looks
+        like). While its image is pulled, ``on_progress`` is called with an event ``session.pulling`` about once a
+        second, and ``timeout`` counts from the last of them. ``id`` names the request: the same id with the same
+        arguments again is the same request, and starts nothing new. A script over 16 MiB is refused without asking
+        anybody.
+        """
+        wishes = {
+            "env": dict(env or {}) or None,
+            "where": dict(where or {}) or None,
+            "cloud": cloud,
+            "runtime": runtime,
+        }
+        fields: dict[str, Any] = {"script": script, **{name: wish for name, wish in wishes.items() if wish is not None}}
+        answer = self.request(CreateRequest.op, fields, id=id, timeout=timeout, on_progress=on_progress).accepted()
+        return decoded(answer.raw, Created)
+
+    def status(self, session: str, *, timeout: float | None = None) -> StatusResponse:
+        """What has become of ``session``: ``status`` is true while it lives, false also where nobody knows it."""
+        answer = self.request(StatusRequest.op, {"session": session}, timeout=timeout).accepted()
+        return msgspec.convert(answer.response, StatusResponse)
+
+    def remove(self, session: str, *, id: str | None = None, timeout: float | None = None) -> RemoveResponse:
+        """End ``session`` and delete what is left of it; returns when it is gone.
+
+        ``status`` of the answer is false where there was nothing to remove.
+        """
+        answer = self.request(RemoveRequest.op, {"session": session}, id=id, timeout=timeout).accepted()
+        return msgspec.convert(answer.response, RemoveResponse)
+
+    def logs(self, session: str, *, max_bytes: int = DEFAULT_TAIL, timeout: float | None = None) -> bytes:
+        """The newest ``max_bytes`` of the output of ``session``, exactly as written.
+
+        Only the cloud that owns the session can tell: NoCloud where that one is away. Raises ValueError where
+        ``session`` is no session id, NotFound (a LookupError) where its cloud knows no such session.
+        """
+        answer = self.request(LogsRequest.op, {"session": session, "bytes": max_bytes}, timeout=timeout).accepted()
+        return output_of(msgspec.convert(answer.response, LogsResponse))
+
+    def request(
+        self,
+        op: str,
+        fields: Mapping[str, Any],
+        *,
+        id: str | None = None,
+        timeout: float | None = None,
+        on_progress: OnProgress = ignore,
+    ) -> Answer:
+        """Send any request and wait for its answer, which may be a refusal.
+
+        ``op`` is create, status, remove or logs, ``fields`` its keys beside ``id``. For what the methods above do not
+        offer: keys of a newer cloud, the answer as it came. Raises ValueError and TypeError for a request that no cloud
+        could use.
+        """
+        ask = make_ask(op, fields, secrets.token_hex(ID_BYTES) if id is None else id)
+        timeout = self._seconds(op, timeout)
+        raw = Exchange(self._ears, self._mouths, self._names, ask, timeout, on_progress).run()
+        return Answer(raw, decoded(raw, RESPONSES[op]))
+
+    def _seconds(self, op: str, timeout: float | None) -> float:
+        """How long a request may take: as said for it, or for all, or by default."""
+        if timeout is not None:
+            return checked_timeout(timeout)
+        return self.timeout or (REMOVE_TIMEOUT if op == RemoveRequest.op else DEFAULT_TIMEOUT)
+
+    def close(self) -> None:
+        """Close all connections. The client cannot be used afterwards."""
+        self._ears.close()
+        self._mouths.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
