@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from pycloud.shell import actions, cloud_commands, later, session_commands
 from pycloud.shell.context import Context
-from pycloud.shell.exits import Exit
+from pycloud.shell.exits import MEANINGS, Exit
 from pycloud.shell.flags import COMMON_FLAGS, CONNECTION_FLAGS
 from pycloud.shell.rows import Command, argument
 
@@ -15,6 +15,15 @@ def _completion(context: Context, args: Namespace) -> int:
     from pycloud.shell.completion import script  # only whoever sets up a shell needs it
 
     context.printer.raw(script(args.shell, COMMANDS, (*CONNECTION_FLAGS, *COMMON_FLAGS)).encode())
+    return Exit.DONE
+
+
+def _man(context: Context, args: Namespace) -> int:
+    import pycloud
+    from pycloud.shell.manual import page
+
+    common = (*CONNECTION_FLAGS, *COMMON_FLAGS)
+    context.printer.raw(page(COMMANDS, common, version=pycloud.__version__, codes=MEANINGS).encode())
     return Exit.DONE
 
 
@@ -34,6 +43,7 @@ _OWN: tuple[Command, ...] = (
         (argument("shell", choices=("bash", "zsh", "fish"), help="the shell that it is for"),),
         "For bash: source <(pycloudctl completion bash). The script's first lines say where to put it for good.",
     ),
+    Command("man", "print the manual page", _man, details="To read it: pycloudctl man | man -l -"),
     Command(
         "help",
         "show this, or the help of one command",

@@ -25,6 +25,20 @@ class Exit(IntEnum):
     BROKEN_PIPE = 141
 
 
+#: In words, for help and the man page.
+MEANINGS: dict[Exit, str] = {
+    Exit.DONE: "done",
+    Exit.FAILED: "failed",
+    Exit.USAGE: "usage",
+    Exit.NOT_FOUND: "not found or not alive",
+    Exit.REFUSED: "refused",
+    Exit.REDIS: "Redis unreachable",
+    Exit.NO_ANSWER: "nobody answered",
+    Exit.INTERRUPTED: "Ctrl-C",
+    Exit.BROKEN_PIPE: "nobody reads the output",
+}
+
+
 class UsageProblem(PyCloudError):
     """What was typed cannot be carried out as it stands."""
 

@@ -11,16 +11,15 @@ from typing import Any, NoReturn
 import pycloud
 from pycloud.config.sources import suggestion
 from pycloud.shell.commands import COMMANDS
-from pycloud.shell.exits import UsageProblem
+from pycloud.shell.exits import MEANINGS, UsageProblem
 from pycloud.shell.flags import COMMON_FLAGS, CONNECTION_FLAGS
 from pycloud.shell.rows import Argument, Command
 
 PROGRAM = "pycloudctl"
 DESCRIPTION = "Start sessions on a PyCloud, ask about them, end them."
-EXIT_CODES = """\
-exit codes: 0 done, 1 failed, 2 usage, 3 not found or not alive, 4 refused,
-            69 Redis unreachable, 124 nobody answered, 130 Ctrl-C,
-            141 nobody reads the output"""
+#: Few enough to a line for 80 columns.
+_CODES = [f"{code} {meaning}" for code, meaning in MEANINGS.items()]
+EXIT_CODES = "exit codes: " + ",\n            ".join(", ".join(some) for some in (_CODES[:5], _CODES[5:8], _CODES[8:]))
 EPILOG = f"""{EXIT_CODES}
 
 Without a command: a prompt, on a terminal; otherwise commands are read from
