@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from time import time
+from typing import Any
 
 import gevent
 
@@ -57,6 +58,8 @@ class Cloud:
     ) -> None:
         self.identity, self.runtime, self.ledger, self.registry = identity, runtime, ledger, registry
         self.sessions: dict[str, Session] = {}
+        #: Who carries out the requests that are for this cloud alone, by op.
+        self.direct: dict[str, Callable[[Any], None]] = {LogsRequest.op: self.logs}
         self.claiming = Claiming(identity.id, ledger)
         self.watchers = Watchers(runtime, self._ended)
         self.teller = Teller(identity.id, registry, clock)

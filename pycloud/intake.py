@@ -8,7 +8,7 @@ from functools import partial
 
 from pycloud.decoding import DecodeError, Refused, decode_direct, decode_request
 from pycloud.dropped import Dropped
-from pycloud.messages import CreateRequest, RemoveRequest, Request, StatusRequest
+from pycloud.messages import REQUESTS, Request
 from pycloud.names import Names
 from pycloud.routing import Heard, Router
 from pycloud.standby import Kept
@@ -17,7 +17,7 @@ from pycloud.subscriber import Handler
 log = logging.getLogger(__name__)
 
 #: What every cloud listens to.
-BROADCAST = (CreateRequest.op, StatusRequest.op, RemoveRequest.op)
+BROADCAST = tuple(op for op, kind in REQUESTS.items() if not kind.direct_only)
 
 
 class Intake:

@@ -1,5 +1,7 @@
 """Every message on the wire, as a type (docs/protocol.md). What comes in is decoded in ``decoding.py``.
 
+A request that is ``direct_only`` is for one cloud, and comes over its direct channel: others never hear it.
+
 Pure. Keys are added, never renamed or removed: a client that reads only ``cloud``, ``id`` and ``status`` keeps working.
 """
 
@@ -10,8 +12,9 @@ from typing import ClassVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-#: A field that does not travel: whatever a payload holds under this name is overwritten.
-COMPUTED: str = msgspec.field(name="(computed)", default="")
+from pycloud.message_parts import COMPUTED
+from pycloud.message_parts import ErrorBody as ErrorBody
+
 COMPUTED_KINDS: tuple[str, ...] = msgspec.field(name="(computed kinds)", default=("script",))
 DEFAULT_TAIL = 64 * 1024
 MAX_TAIL = 1 << 20
@@ -29,6 +32,7 @@ class CreateRequest(msgspec.Struct, frozen=True):
     """
 
     op: ClassVar[str] = "create"
+    direct_only: ClassVar[bool] = False
     id: str
     script: str
     env: dict[str, str] = {}
@@ -43,6 +47,7 @@ class StatusRequest(msgspec.Struct, frozen=True):
     """Tell what has become of ``session``."""
 
     op: ClassVar[str] = "status"
+    direct_only: ClassVar[bool] = False
     id: str
     session: str
     digest: str = COMPUTED
@@ -52,15 +57,17 @@ class RemoveRequest(msgspec.Struct, frozen=True):
     """End ``session`` and delete what is left of it."""
 
     op: ClassVar[str] = "remove"
+    direct_only: ClassVar[bool] = False
     id: str
     session: str
     digest: str = COMPUTED
 
 
 class LogsRequest(msgspec.Struct, frozen=True):
-    """Send the newest ``bytes`` (at most MAX_TAIL) of the output of ``session``. Direct channel only."""
+    """Send the newest ``bytes`` (at most MAX_TAIL) of the output of ``session``."""
 
     op: ClassVar[str] = "logs"
+    direct_only: ClassVar[bool] = True
     id: str
     session: str
     bytes: int = DEFAULT_TAIL
@@ -71,13 +78,6 @@ Request = CreateRequest | StatusRequest | RemoveRequest | LogsRequest
 REQUESTS: dict[str, type[Request]] = {
     kind.op: kind for kind in (CreateRequest, StatusRequest, RemoveRequest, LogsRequest)
 }
-
-
-class ErrorBody(msgspec.Struct, frozen=True):
-    """Why a request was refused or failed: a stable code for programs, a sentence for people."""
-
-    code: str
-    message: str
 
 
 class CreateResponse(msgspec.Struct, frozen=True):
@@ -144,6 +144,12 @@ class LogsResponse(msgspec.Struct, frozen=True):
 
 
 Response = CreateResponse | StatusResponse | RemoveResponse | LogsResponse
+RESPONSES: dict[str, type[Response]] = {
+    CreateRequest.op: CreateResponse,
+    StatusRequest.op: StatusResponse,
+    RemoveRequest.op: RemoveResponse,
+    LogsRequest.op: LogsResponse,
+}
 
 
 class Rank(msgspec.Struct, frozen=True):
@@ -211,9 +217,4 @@ def refusal(request: type[Request], cloud: str, session: str, error: ErrorBody) 
     """The answer to a request that is refused or failed. ``session`` is what it named (create: ignored)."""
     if request is CreateRequest:
         return CreateResponse(cloud=cloud, id=None, error=error)
-    answers: dict[type[Request], type[StatusResponse | RemoveResponse | LogsResponse]] = {
-        StatusRequest: StatusResponse,
-        RemoveRequest: RemoveResponse,
-        LogsRequest: LogsResponse,
-    }
-    return answers[request](cloud=cloud, id=session, status=False, error=error)
+    return RESPONSES[request.op](cloud=cloud, id=session, status=False, error=error)  # type: ignore[call-arg]

@@ -19,7 +19,7 @@ from pycloud.cloud import Cloud
 from pycloud.decoding import Refused
 from pycloud.errors import NoCapacity, NoMatch, RequestError
 from pycloud.ledger import STATUS_LIFE
-from pycloud.messages import CreateRequest, LogsRequest, RemoveRequest, Request, StatusRequest
+from pycloud.messages import CreateRequest, RemoveRequest, Request, StatusRequest
 from pycloud.names import owner_of
 from pycloud.repeats import Repeats
 from pycloud.sessions import Session
@@ -104,14 +104,15 @@ class Router:
         self, item: Request | Refused, payload: bytes, heard: Heard, round_: int = 0, fresh_until: float | None = None
     ) -> None:
         """Do what there is to do. Never waits. ``fresh_until``: of a request that was kept, as in Reception."""
+        if not isinstance(item, Refused) and item.direct_only:
+            self.spawn(self._cloud.direct[item.op], item)
+            return
         if heard in NEWS and self._repeats.heard(_op(item), item.id) and heard is Heard.PUBLISHED:
             heard = Heard.REPEATED
         if fresh_until is None:
             fresh_until = self._fresh_until(item, heard, monotonic())
         arrival = Arrival(item, payload, heard, round_, Reception(heard.replay, fresh_until))
-        if isinstance(item, LogsRequest):
-            self.spawn(self._cloud.logs, item)
-        elif isinstance(item, StatusRequest) and heard in OLD and monotonic() > fresh_until:
+        if isinstance(item, StatusRequest) and heard in OLD and monotonic() > fresh_until:
             log.debug("status %.80r was kept for too long: others may have answered it, and forgotten that", item.id)
         elif isinstance(item, StatusRequest | RemoveRequest) and item.session in self._cloud.sessions:
             self._answer_as_owner(item, arrival)

@@ -14,7 +14,7 @@ import msgspec
 from pycloud.client.errors import RequestRefused
 from pycloud.decoding import usable_id
 from pycloud.errors import ScriptTooLarge
-from pycloud.messages import REQUESTS, CreateRequest, CreateResponse, ErrorBody, LogsRequest, RemoveRequest
+from pycloud.messages import REQUESTS, CreateRequest, CreateResponse, ErrorBody, RemoveRequest
 from pycloud.names import CLOUD_ID_LENGTH, owner_of
 
 #: The highest value that a cloud's ``max_script_bytes`` can have.
@@ -49,7 +49,7 @@ def make_ask(op: str, fields: Mapping[str, Any], request_id: str) -> Ask:
     """
     _check(op, fields, request_id)
     owner = _owner(op, fields)
-    direct_only = op == LogsRequest.op
+    direct_only = REQUESTS[op].direct_only
     if direct_only and owner is None:
         raise ValueError(f"{fields.get('session')!r} is no session id, which has 20 hex digits")
     # The op goes along even where the channel says it, so that each repeat has the same bytes, whichever way it goes.

@@ -16,13 +16,12 @@ from pycloud.client.request import Exchange, OnProgress
 from pycloud.config import DEFAULT_REDIS
 from pycloud.messages import (
     DEFAULT_TAIL,
+    RESPONSES,
     CreateRequest,
-    CreateResponse,
     LogsRequest,
     LogsResponse,
     RemoveRequest,
     RemoveResponse,
-    Response,
     StatusRequest,
     StatusResponse,
 )
@@ -33,13 +32,6 @@ DEFAULT_TIMEOUT = 10.0
 #: A session that does not heed SIGTERM has its cloud's ``stop_grace``, 10 seconds by default, before it is killed.
 REMOVE_TIMEOUT = 30.0
 ID_BYTES = 10
-
-RESPONSES: dict[str, type[Response]] = {
-    CreateRequest.op: CreateResponse,
-    StatusRequest.op: StatusResponse,
-    RemoveRequest.op: RemoveResponse,
-    LogsRequest.op: LogsResponse,
-}
 
 
 def ignore(_news: object) -> None:
