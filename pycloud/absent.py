@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 from time import monotonic, time
 
+from msgspec import UNSET
+
 from pycloud.claiming import Claiming, Reception
 from pycloud.errors import OwnerAway
 from pycloud.keeper import faults
 from pycloud.ledger import Claim, Ledger
 from pycloud.messages import Event, RemoveRequest, RemoveResponse, StatusRequest, StatusResponse
 from pycloud.names import owner_of
-from pycloud.records import stale_response
+from pycloud.records import labels_in, stale_response
 from pycloud.registry import Registry, Wish
 from pycloud.view import View
 
@@ -54,7 +56,7 @@ class Absent:
         elif not record and not self._is_wished(request):
             self._ledger.commit(claim, RemoveResponse(self._cloud, request.session, status=False))
         else:
-            self._keep_wish(claim, request)
+            self._keep_wish(claim, request, record.get("name"))
 
     def look(self) -> None:
         """Say which clouds are lost. Done by one cloud, the least loaded; again by another where that one dies."""
@@ -85,9 +87,11 @@ class Absent:
         owner = owner_of(request.session)
         return owner is not None and self._registry.is_wished(owner, _wish(request))
 
-    def _keep_wish(self, claim: Claim, request: RemoveRequest) -> None:
+    def _keep_wish(self, claim: Claim, request: RemoveRequest, name: str | None) -> None:
         owner = str(owner_of(request.session))
         self._registry.wish(owner, _wish(request))
+        if name:  # another session may have it at once: this one has no future
+            self._registry.session_names.give_up(request.session, name)
         error = OwnerAway(f"cloud {owner} is away; the session is removed as soon as it is back")
         self._claiming.answer_refusal(claim, request, error)
 
@@ -101,8 +105,9 @@ class Absent:
         if sessions:
             after = self._lost_after
             log.warning("cloud %s was not heard for %g s: its %d sessions are lost", cloud, after, len(sessions))
-        for session in sessions:
-            self._registry.tell(Event("session.lost", cloud, time(), session=session))
+        for lost in sessions:
+            name, labels = lost.name.decode() or UNSET, labels_in({"labels": lost.labels.decode()}) or UNSET
+            self._registry.tell(Event("session.lost", cloud, time(), session=lost.session, name=name, labels=labels))
 
 
 def _wish(request: RemoveRequest) -> Wish:

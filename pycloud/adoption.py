@@ -33,6 +33,8 @@ def session_of(found: Found) -> Session:
         created=record["created"],
         runtime=record.get("runtime", "script"),
         answered=record.get("answered", False),
+        name=record.get("name"),
+        labels=record.get("labels", {}),
     )
     if found.started:
         session.run(found.started.port, found.started.started, found.started.ports)

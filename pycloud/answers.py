@@ -38,6 +38,8 @@ def status_response(session: Session) -> StatusResponse:
         ended=session.ended if over else UNSET,
         exit_code=session.exit_code if over else UNSET,
         reason=session.reason if over and session.reason else UNSET,
+        name=session.name or UNSET,
+        labels=dict(session.labels) or UNSET,
     )
 
 

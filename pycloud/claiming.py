@@ -7,7 +7,9 @@ is answered.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from msgspec import UNSET
 
 from pycloud.claims import Claims
 from pycloud.decoding import Refused
@@ -45,7 +47,10 @@ class Claiming:
     def claim(self, request: Request, payload: bytes, came: Reception) -> Claim | None:
         """The claim to carry a request out; None where that is done: replayed, refused, or somebody else's."""
         session = "" if isinstance(request, CreateRequest) else request.session
-        return self._claim(type(request), request.id, session, request.digest, payload, came)
+        claim = self._claim(type(request), request.id, session, request.digest, payload, came)
+        if claim and isinstance(request, CreateRequest) and request.name:
+            return replace(claim, name=request.name)
+        return claim
 
     def refuse(self, request: Request, payload: bytes, error: RequestError, came: Reception) -> None:
         """Answer that a request cannot be carried out, once."""
@@ -60,6 +65,10 @@ class Claiming:
     def answer_refusal(self, claim: Claim, request: Request, error: RequestError) -> None:
         """Answer a claimed request with an error."""
         self._answer(claim, type(request), "" if isinstance(request, CreateRequest) else request.session, error)
+
+    def refuse_create(self, claim: Claim, error: RequestError) -> None:
+        """Answer a claimed create with an error."""
+        self._answer(claim, CreateRequest, "", error)
 
     def _claim(
         self, kind: type[Request], id_: str, session: str, digest: str, payload: bytes, came: Reception
@@ -87,6 +96,7 @@ class Claiming:
             self._ledger.replay(apart, came.replay or 0.0)
 
     def _answer(self, claim: Claim, kind: type[Request], session: str, error: RequestError) -> None:
-        response = refusal(kind, self._cloud, session, ErrorBody(error.code, error.message))
+        body = ErrorBody(error.code, error.message, error.session or UNSET)
+        response = refusal(kind, self._cloud, session, body)
         # A status is answered afresh: what is refused now may be granted to the next one.
         self._ledger.commit(claim, response, passing=error.passing or kind is StatusRequest)

@@ -14,7 +14,7 @@ import gevent
 
 from pycloud.answers import create_response, logs_response, status_response
 from pycloud.claiming import Claiming, Reception
-from pycloud.errors import EngineUnavailable, NoCapacity, RequestError
+from pycloud.errors import EngineUnavailable, NameTaken, NoCapacity, RequestError
 from pycloud.identity import Identity
 from pycloud.keeper import faults
 from pycloud.ledger import Claim, Ledger, Outcome
@@ -63,7 +63,7 @@ class Cloud:
         self.claiming = Claiming(identity.id, ledger)
         self.watchers = Watchers(runtime, self._ended)
         self.teller = Teller(identity.id, registry, clock)
-        self._starter = Starter(identity, runtime, self.teller, self.sessions, clock)
+        self._starter = Starter(identity, runtime, self.teller, self.sessions, registry.session_names, clock)
         self.capacity = capacity
         #: Creates that are ours to carry out and have not become sessions yet.
         self.underway = 0
@@ -127,6 +127,9 @@ class Cloud:
             log.warning("session %s: another cloud has answered its request; it is removed", session.id)
             self.remover.discard(session)
             return
+        if outcome is Outcome.NAMED:
+            self._give_way(session, claim)
+            return
         faults.point("create.committed")
         self.note_answered(session)
 
@@ -167,6 +170,17 @@ class Cloud:
             self.remover.found_removed(session)
         else:
             self._forget_later(session)
+
+    def _give_way(self, session: Session, claim: Claim) -> None:
+        """Another session has got the name of one that nobody was told of: it goes, and its create is refused.
+
+        In this order: whoever finds a session here whose create is answered takes it for the one that was told.
+        """
+        name = str(session.name)
+        holder = self.registry.session_names.holder(name) or "unknown by now"
+        log.warning("session %s: its name %s went to session %s; it is removed", session.id, name, holder)
+        self.remover.discard(session)
+        self.claiming.refuse_create(claim, NameTaken(name, holder))
 
     def _carry_out(self, request: CreateRequest, claim: Claim) -> RequestError | None:
         self._admitted += 1
@@ -209,7 +223,7 @@ class Cloud:
 
     def _forget(self, session: Session) -> None:
         if session.id in self.sessions and session.state is not State.REMOVED:
-            self.teller.tell_news(session, self.registry.erase(session.id), session.state)
+            self.teller.tell_news(session, self.registry.erase(session), session.state)
             self._drop(session)
 
     def _drop(self, session: Session) -> None:

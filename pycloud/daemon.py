@@ -176,6 +176,8 @@ class Daemon:
             self.router.mind_new_server()
         try:
             self._restore()
+            if self._announced.is_set():
+                self.registry.session_names.keep(s for s in list(self.cloud.sessions.values()) if s.answered)
         except redis.RedisError as error:
             self._complain(error)
 
@@ -217,7 +219,7 @@ class Daemon:
         if self._announced.is_set():
             self.registry.appear(self.heartbeat.rank())
         for session in self.registry.recorded() - set(cloud.sessions):
-            self.registry.erase(session)
+            self.registry.erase_unknown(session)
         # Looked at only when their turn comes: what was removed meanwhile must not be written again. What nobody was
         # told of yet is written with its answer.
         there = (s for s in list(cloud.sessions.values()) if s.answered and s.state is not State.REMOVED)

@@ -17,6 +17,7 @@ import msgspec
 from pycloud.errors import BadRequest, RequestError, ScriptTooLarge
 from pycloud.image_script import KINDS, kinds_of
 from pycloud.messages import MAX_TAIL, REQUESTS, CreateRequest, LogsRequest, Rank, Request, StatusRequest
+from pycloud.naming import check_labels, check_name
 
 MAX_ID_LENGTH = 256
 #: JSON may spell each byte of a script as six (``\u000a``); the rest is room for the other keys.
@@ -241,6 +242,9 @@ def _check_create(request: CreateRequest, max_script_bytes: int) -> None:
             raise BadRequest(f"create: `env` has an unusable entry, {name[:64]!r}: no '=' in names, no NUL anywhere")
         if name in RESERVED_ENV:
             raise BadRequest(f"create: `env` cannot set {name}: PyCloud sets it")
+    if request.name is not None:
+        check_name(request.name)
+    check_labels(request.labels)
 
 
 def _kinds(request: CreateRequest) -> tuple[str, ...]:

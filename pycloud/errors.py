@@ -43,6 +43,8 @@ class RequestError(PyCloudError):
     code: ClassVar[str]
     #: True where asking again later may succeed: such an answer is replayed for seconds only, not for minutes.
     passing: bool = False
+    #: The session that is in the way, where one is.
+    session: str | None = None
 
 
 class BadRequest(RequestError):
@@ -128,6 +130,17 @@ class EngineUnavailable(RequestError):
 
     code = "engine_unavailable"
     passing = True
+
+
+class NameTaken(RequestError):
+    """Another session that lives, or may come back, has the name; the message names it, and so does ``session``."""
+
+    code = "name_taken"
+    passing = True
+
+    def __init__(self, name: str, session: str) -> None:
+        super().__init__(f"the name {name} is taken by session {session}; it is free once that one has ended")
+        self.session = session
 
 
 class OwnerAway(RequestError):

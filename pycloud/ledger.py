@@ -26,6 +26,9 @@ ANSWER_LIFE = 600_000
 PASSING_LIFE = 5_000
 #: Milliseconds that an answer to a status is remembered: who hears the status late finds it answered.
 STATUS_LIFE = 8_000
+#: Milliseconds for which a name is kept for a session that is being started, unless the claim of its create is renewed:
+#: long enough for somebody else to take that over.
+NAME_LEASE = 3 * LEASE
 #: After so many take-overs a request is answered ``abandoned``: it may be what kills the clouds.
 MOST_TAKE_OVERS = 2
 MOST_EVENTS = 10_000
@@ -51,6 +54,7 @@ class Outcome(StrEnum):
     COMMITTED = "committed"
     ALREADY = "already"
     LOST = "lost"
+    NAMED = "named"
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Claim:
     """The right to answer request ``id`` of ``op``, as long as nobody else's ``token`` stands in Redis.
 
     ``variant`` sets apart the answer to another payload under an id that was used before (its digest, or empty).
+    ``name``: that of the session that is to be created, or empty; it is kept as long as the claim.
     """
 
     op: str
@@ -65,6 +70,7 @@ class Claim:
     digest: str
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     variant: str = ""
+    name: str = ""
 
     @classmethod
     def of(cls, session: Session) -> Claim:
@@ -135,8 +141,12 @@ class Ledger:
 
     def renew(self, claims: Iterable[Claim]) -> None:
         """Keep claims for another lease, as far as they are still ours."""
+        lives = (LEASE, ANSWER_LIFE, NAME_LEASE)
         for page in pages(claims):
-            runs = [(self._claim_keys(claim), (claim.member, claim.token, LEASE, ANSWER_LIFE)) for claim in page]
+            runs = [
+                ([*self._claim_keys(claim), *self._name_keys(claim.name)], (claim.member, claim.token, *lives))
+                for claim in page
+            ]
             self._bus.run_many(self._renew, runs)
 
     def release(self, claim: Claim) -> None:
@@ -192,11 +202,13 @@ class Ledger:
             record_life(session, self._remember) if session else 0,
             *(encode(event) if event else b"", self._names.events_channel, MOST_EVENTS),
             PASSING_LIFE if passing and not afresh else 0,
+            "live" if session and session.alive else "ended",
         ]
         keys = [
             *self._claim_keys(claim),
             *self._names.session_keys(session.id if session else "", self._cloud),
             self._names.events_key,
+            *self._name_keys(session.name if session else None),
         ]
         args.extend(record_of(record) if record else ())
         return Outcome(self._bus.run(self._commit, keys, args).decode())
@@ -223,6 +235,9 @@ class Ledger:
     def _claim_keys(self, claim: Claim) -> list[str]:
         request = self._request_key(claim.op, claim.id)
         return [f"{request}:{claim.variant}" if claim.variant else request, self._names.claims_key]
+
+    def _name_keys(self, name: str | None) -> list[str]:
+        return [self._names.name_key(name)] if name else []
 
     def _restoration(self, claim: Claim, response: msgspec.Struct) -> tuple[list[str], list[Argument]]:
         return self._claim_keys(claim), [claim.member, claim.token, claim.digest, encode(response), ANSWER_LIFE]

@@ -24,7 +24,8 @@ class CreateRequest(msgspec.Struct, frozen=True):
     """Start ``script`` as a session. ``env`` is added to the session's environment.
 
     ``where``: labels that its cloud must have. ``cloud``: the one that must take it. ``runtime``: what it shall be, a
-    ``script`` or a ``docker`` container; null: what the script looks like.
+    ``script`` or a ``docker`` container; null: what the script looks like. ``name``: unique among sessions that live.
+    ``labels``: what it is to be found by.
 
     ``kinds`` is computed from these: what the session may be, the best first.
 
@@ -39,6 +40,8 @@ class CreateRequest(msgspec.Struct, frozen=True):
     where: dict[str, str] = {}
     cloud: str | None = None
     runtime: str | None = None
+    name: str | None = None
+    labels: dict[str, str] = {}
     digest: str = COMPUTED
     kinds: tuple[str, ...] = COMPUTED_KINDS
 
@@ -116,6 +119,8 @@ class StatusResponse(msgspec.Struct, frozen=True):
     reason: str | UnsetType | None = UNSET
     #: True where its cloud is away: this is the last that was known.
     stale: bool | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    labels: dict[str, str] | UnsetType = UNSET
     error: ErrorBody | UnsetType = UNSET
 
 
@@ -187,7 +192,8 @@ class Rank(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What happened: ``cloud.up``, ``session.running``, ...; ``time`` in Unix seconds.
+    """What happened: ``cloud.up``, ``session.running``, ...; ``time`` in Unix seconds. ``name`` and ``labels``: the
+    session's, where it has any.
 
     ``request``, ``image``, ``progress`` (words for people) and ``done`` (from 0 to 1, null where that is unknown) come
     with ``session.pulling``.
@@ -203,6 +209,8 @@ class Event(msgspec.Struct, frozen=True):
     done: float | UnsetType | None = UNSET
     exit_code: int | UnsetType | None = UNSET
     reason: str | UnsetType | None = UNSET
+    name: str | UnsetType = UNSET
+    labels: dict[str, str] | UnsetType = UNSET
 
 
 _encoder = msgspec.json.Encoder()

@@ -75,6 +75,10 @@ class Names:
         """All that knows of a session of ``cloud``: its record, and the two indexes."""
         return [self.session_key(session), self.sessions_key, self.cloud_sessions_key(cloud)]
 
+    def name_key(self, name: str) -> str:
+        """Hash: the session that has a name, or had it last, and whether another may have it."""
+        return self.key("name", name)
+
     def wishes_key(self, cloud: str) -> str:
         """Set: removes, as JSON, that were asked for while the cloud that is to carry them out was away."""
         return self.key("wishes", cloud)

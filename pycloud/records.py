@@ -33,6 +33,8 @@ def record_of(session: Session) -> list[str]:
         "reason": session.reason,
         "request": session.request,
         "runtime": session.runtime,
+        "name": session.name,
+        "labels": json.encode(session.labels).decode() if session.labels else None,
     }
     return [str(part) for pair in fields.items() if pair[1] is not None for part in pair]
 
@@ -58,7 +60,14 @@ def stale_response(cloud: str, session: str, record: Mapping[str, str], *, lost:
         exit_code=(int(code) if code else None) if over else UNSET,
         reason=record.get("reason", UNSET) if over else UNSET,
         stale=True,
+        name=record.get("name", UNSET),
+        labels=labels_in(record) or UNSET,
     )
+
+
+def labels_in(record: Mapping[str, str]) -> dict[str, str]:
+    """The labels in the hash of a session."""
+    return json.decode(record.get("labels") or "{}", type=dict[str, str])
 
 
 def _number(text: str | None) -> float | UnsetType:

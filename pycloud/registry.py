@@ -19,6 +19,7 @@ from pycloud.names import Names, owner_of
 from pycloud.paging import START, Place, limits, page_of
 from pycloud.placement import HEARTBEATS_MISSED
 from pycloud.records import RECORD_LIFE, record_life, record_of
+from pycloud.session_names import SessionNames
 from pycloud.sessions import LIVE, Session, State
 
 #: How many members of an index are read at once, and seconds after which a silent cloud is taken out of its index.
@@ -31,6 +32,14 @@ class Wish(msgspec.Struct, frozen=True):
     session: str
     id: str
     digest: str
+
+
+class Lost(NamedTuple):
+    """A session that was marked as lost; its name, and its labels as JSON (both may be empty)."""
+
+    session: str
+    name: bytes
+    labels: bytes
 
 
 class Change(NamedTuple):
@@ -46,22 +55,35 @@ class Registry:
 
     def __init__(self, bus: Bus, names: Names, cloud: str, remember: float) -> None:
         self._bus, self._names, self._cloud, self._remember = bus, names, cloud, remember
+        self.session_names = SessionNames(bus, names, remember)
         self._lose = load_script("lose")
 
     def announce(self, sessions: Iterable[Session]) -> list[Change]:
         """Write what is known of these sessions, whatever Redis knows; where it had known another state."""
         changes: list[Change] = []
         for page in pages(sessions):
+            if self.session_names.keep(page):  # what was removed meanwhile must not be written again
+                page = [session for session in page if session.state is not State.REMOVED]
             states = [session.state for session in page]
             commands = [command for session in page for command in self._announcement(session)]
-            replies = self._bus.call_many(commands)[:: len(commands) // len(page)]
+            replies = self._bus.call_many(commands)[:: len(commands) // max(1, len(page)) or 1]
             before = [None if state is None else state.decode() for state in replies]
             found = zip(page, before, states, strict=True)
             changes += [Change(session, was, now) for session, was, now in found if was not in (None, now)]
         return changes
 
-    def erase(self, session: str) -> str | None:
+    def erase(self, session: Session) -> str | None:
         """Delete what Redis knows of one of this cloud's sessions; the state that stood there, None where none did."""
+        self.session_names.release(session)
+        return self._erase(session.id)
+
+    def erase_unknown(self, session: str) -> None:
+        """Delete what Redis knows of a session that should be this cloud's, and is not."""
+        if name := self.session(session).get("name"):
+            self.session_names.give_up(session, name)
+        self._erase(session)
+
+    def _erase(self, session: str) -> str | None:
         record, sessions, own = self._names.session_keys(session, self._cloud)
         commands = [("HGET", record, "state"), ("DEL", record), ("ZREM", sessions, session), ("SREM", own, session)]
         state = self._bus.call_many(commands)[0]
@@ -165,15 +187,15 @@ class Registry:
         """A wish has been carried out."""
         self._bus.call("SREM", self._names.wishes_key(self._cloud), encode(wish))
 
-    def mark_lost(self, cloud: str) -> list[str]:
+    def mark_lost(self, cloud: str) -> list[Lost]:
         """Mark the living sessions of a cloud as lost, unless it is back; those that were marked now."""
         members = self._bus.call("SMEMBERS", self._names.cloud_sessions_key(cloud))
-        sessions, marked = [member.decode() for member in members], []
+        sessions, marked = [member.decode() for member in members], list[Lost]()
         states = [State.LOST.value, *sorted(LIVE)]
         for page in pages(sessions):
             keys = [[self._names.cloud_key(cloud), self._names.session_key(session)] for session in page]
             results = self._bus.run_many(self._lose, [(each, states) for each in keys])
-            marked += [session for session, result in zip(page, results, strict=True) if result]
+            marked += [Lost(session, *known) for session, known in zip(page, results, strict=True) if known]
         return marked
 
     def sweep(self, now: float) -> None:

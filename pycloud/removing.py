@@ -146,7 +146,7 @@ class Remover:
         outcome = self._ledger.commit(claim, response, erase=session, event=event)
         faults.point("remove.committed")
         if outcome is not Outcome.COMMITTED:
-            self._registry.erase(session.id)
+            self._registry.erase(session)
         if outcome is Outcome.LOST:
             self._teller.tell_event(event)
         else:
@@ -156,7 +156,7 @@ class Remover:
     def _bury(self, session: Session) -> None:
         """Forget a session that is gone, and say so."""
         event = self._gone(session)
-        self._registry.erase(session.id)
+        self._registry.erase(session)
         self._teller.tell_event(event)
         self._drop(session)
 

@@ -141,7 +141,7 @@ class Router:
     def _settle(self, arrival: Arrival, plan: Plan) -> None:
         """Act at once where we come first, and are sure of what we know; otherwise later, or never."""
         now, heard = monotonic(), arrival.heard
-        if plan.early or (heard in OLD and isinstance(arrival.item, CreateRequest) and now < self._forgetful_until):
+        if plan.early or (now < self._forgetful_until and _needs_memory(arrival)):
             self._keep(arrival, plan.place, patient=True)
         elif heard in OURS or (plan.place == 0 and self._view.sure(now)):
             self.spawn(plan.act)
@@ -231,6 +231,14 @@ def _guarded(work: Callable[..., Any], *args: Any) -> None:
     except Exception:
         # A bug or a refusal of Redis: said with its place, and the other requests go on.
         log.exception("a request could not be carried out")
+
+
+def _needs_memory(arrival: Arrival) -> bool:
+    """Whether a Redis that has not been told yet what runs could make twins of it: by its id, or by its name."""
+    item, heard = arrival.item, arrival.heard
+    if not isinstance(item, CreateRequest) or heard in LAPSED:
+        return False
+    return heard in OLD or item.name is not None
 
 
 def _op(item: Request | Refused) -> str:

@@ -49,6 +49,7 @@ class Session:
     that made it, ``token`` the claim under which that is answered, ``answered`` whether it was. Times are Unix
     seconds. ``ports``: the host's by the container's, where it has any. ``exit_code`` is valid in EXITED (128+n for
     signal n; None where nobody can know it any more, and then ``reason`` says why); ``reason`` also in FAILED.
+    ``name`` is the one that it has, or had to its end; ``labels`` are what it is to be found by.
     """
 
     id: str
@@ -66,6 +67,8 @@ class Session:
     exit_code: int | None = None
     reason: str | None = None
     answered: bool = False
+    name: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def cloud(self) -> str:

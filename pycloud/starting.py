@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from gevent.event import Event
 
-from pycloud.errors import EngineUnavailable, RequestError, StartFailed, WrongRuntime
+from pycloud.errors import EngineUnavailable, NameTaken, RequestError, StartFailed, WrongRuntime
 from pycloud.identity import Identity
 from pycloud.ledger import Claim
 from pycloud.messages import CreateRequest
 from pycloud.runtimes import Order, Progress, Started
 from pycloud.runtimes.several import Runtimes
+from pycloud.session_names import SessionNames
 from pycloud.sessions import Session, State, new_session_id
 from pycloud.telling import Teller
 
@@ -21,9 +23,17 @@ log = logging.getLogger(__name__)
 
 #: What of a session is kept with it on its host, to be found again by the next daemon.
 KEPT = ("request", "digest", "token", "host", "created", "runtime")
+#: The same of those that have any.
+KEPT_WHERE_ANY = ("name", "labels")
 
 
 GIVEN_UP = "it was removed while it was started"
+
+
+def kept_of(session: Session) -> dict[str, Any]:
+    """What is kept with a session on its host."""
+    found = {name: getattr(session, name) for name in (*KEPT, *KEPT_WHERE_ANY)}
+    return {name: value for name, value in found.items() if value or name in KEPT}
 
 
 class _Start:
@@ -44,10 +54,11 @@ class Starter:
         runtime: Runtimes,
         teller: Teller,
         sessions: dict[str, Session],
+        names: SessionNames,
         now: Callable[[], float],
     ) -> None:
         self._identity, self._runtime, self._teller = identity, runtime, teller
-        self._sessions, self._now = sessions, now
+        self._sessions, self._names, self._now = sessions, names, now
         self._underway: dict[str, _Start] = {}
 
     def start(self, request: CreateRequest, claim: Claim, load: int) -> Session:
@@ -56,12 +67,15 @@ class Starter:
         Raises RequestError, and then nothing of it is left.
         """
         session, start = self._session(request, claim), _Start()
+        if holder := self._names.reserve(session):
+            raise NameTaken(request.name or "", holder)
         self._sessions[session.id], self._underway[session.id] = session, start
         self._teller.tell("session.starting", session)
         try:
             started = self._run(self._order(session, request, load, start), start)
         except Exception as error:
             del self._sessions[session.id]
+            self._names.release(session)
             session.move(State.FAILED)
             session.reason = str(error)
             self._teller.tell("session.failed", session)
@@ -106,6 +120,8 @@ class Starter:
             host=self._identity.host,
             created=self._now(),
             runtime=kind,
+            name=request.name,
+            labels=request.labels,
         )
 
     def _run(self, order: Order, start: _Start) -> Started:
@@ -142,7 +158,7 @@ class Starter:
             request.script,
             request.env,
             load,
-            {name: getattr(session, name) for name in KEPT},
+            kept_of(session),
             session.runtime,
             partial(self._report, session, start),
         )

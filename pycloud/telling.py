@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+from msgspec import UNSET
 
 from pycloud.messages import Event
 from pycloud.registry import Registry
@@ -30,7 +31,8 @@ class Teller:
 
     def event(self, name: str, session: Session) -> Event:
         """What there is to say of a session; of one that is over also how it ended."""
-        event = Event(name, self._cloud, self._now(), session=session.id)
+        labels = dict(session.labels) or UNSET
+        event = Event(name, self._cloud, self._now(), session=session.id, name=session.name or UNSET, labels=labels)
         if session.state in (State.EXITED, State.FAILED):
             return msgspec.structs.replace(event, exit_code=session.exit_code, reason=session.reason)
         return event

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from pycloud.client.errors import (
     Unsettled,
     UnusableAnswer,
 )
-from pycloud.client.records import Records, SessionRecord
+from pycloud.client.records import Records, SessionRecord, selection
 from pycloud.errors import PyCloudError, RedisUnavailable
 from pycloud.messages import Rank, StatusResponse
 
@@ -78,12 +78,28 @@ class Client(Requester):
         follower = Events(self._mouths, self._names, patience).follower()
         return waiting.wait(session, lambda seconds: self.status(session, timeout=seconds), follower, until)
 
-    def sessions(self, *, clouds: Collection[str] = (), states: Collection[str] = ()) -> Iterator[SessionRecord]:
+    def sessions(
+        self,
+        *,
+        clouds: Collection[str] = (),
+        states: Collection[str] = (),
+        labels: Mapping[str, str] | None = None,
+        name: str | None = None,
+    ) -> Iterator[SessionRecord]:
         """All sessions known, oldest first, read from Redis page by page while you iterate.
 
-        ``clouds``, ``states``: of those only, unless empty. A record is ``stale`` where its cloud is away.
+        ``clouds``, ``states``: of those only, unless empty. ``labels``: of those that have them all. ``name``: of those
+        whose name matches this pattern (``web-*``). A record is ``stale`` where its cloud is away.
         """
-        return self._records.sessions(clouds, states)
+        return self._records.sessions(clouds, selection(states, labels, name))
+
+    def session_named(self, name: str) -> str | None:
+        """The id of the session that has this name, or had it last and is remembered; None where there is none."""
+        return self.sessions_named([name]).get(name)
+
+    def sessions_named(self, names: Sequence[str]) -> dict[str, str]:
+        """The same for several, by name, in one read; those that no session has are missing."""
+        return self._records.named(names)
 
     def session_ids(self, *, clouds: Collection[str] = ()) -> Iterator[str]:
         """The ids of all sessions known, oldest first: quicker than ``sessions()``."""

@@ -22,8 +22,8 @@ LARGEST_SCRIPT = 16 << 20
 #: Seconds.
 LONGEST_TIMEOUT = 86400.0
 #: JSON has no bytes: an encoder would make base64 of them, and a script of that kind would be started as it is.
-TEXTS = ("script", "session", "cloud", "runtime")
-TEXT_MAPPINGS = ("env", "where")
+TEXTS = ("script", "session", "cloud", "runtime", "name")
+TEXT_MAPPINGS = ("env", "where", "labels")
 
 
 @dataclass(frozen=True)

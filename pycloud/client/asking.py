@@ -63,22 +63,27 @@ class Requester:
         where: Mapping[str, str] | None = None,
         cloud: str | None = None,
         runtime: str | None = None,
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
         on_progress: OnProgress = ignore,
     ) -> Created:
         """Start ``script`` as a session; returns when it runs: ``id``, ``cloud``, ``host``, ``port``, ``state``.
 
         ``env`` is added to its environment. ``where`` names labels that its cloud must have, ``cloud`` the one cloud
         (10 hex digits) that shall take it, ``runtime`` what it shall be (``script`` or ``docker``; None: what it looks
-        like). While its image is pulled, ``on_progress`` is called with an event ``session.pulling`` about once a
-        second, and ``timeout`` counts from the last of them. ``id`` names the request: the same id with the same
-        arguments again is the same request, and starts nothing new. A script over 16 MiB is refused without asking
-        anybody.
+        like). ``name`` is unique among sessions that live: RequestRefused with the code ``name_taken`` where another
+        has it. ``labels`` are for ``sessions()`` to find it by. While its image is pulled, ``on_progress`` is called
+        with an event ``session.pulling`` about once a second, and ``timeout`` counts from the last of them. ``id``
+        names the request: the same id with the same arguments again is the same request, and starts nothing new. A
+        script over 16 MiB is refused without asking anybody.
         """
         wishes = {
             "env": dict(env or {}) or None,
             "where": dict(where or {}) or None,
             "cloud": cloud,
             "runtime": runtime,
+            "name": name,
+            "labels": dict(labels or {}) or None,
         }
         fields: dict[str, Any] = {"script": script, **{name: wish for name, wish in wishes.items() if wish is not None}}
         answer = self.request(CreateRequest.op, fields, id=id, timeout=timeout, on_progress=on_progress).accepted()

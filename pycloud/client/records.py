@@ -5,7 +5,8 @@ The clouds write these records and sweep them (docs/protocol.md, "In Redis"); a 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any
 
@@ -44,6 +45,8 @@ class SessionRecord(msgspec.Struct, frozen=True):
     reason: str | UnsetType = UNSET
     request: str | UnsetType = UNSET
     runtime: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    labels: dict[str, str] | UnsetType = UNSET
     stale: bool | UnsetType = UNSET
 
 
@@ -59,11 +62,30 @@ def record_of(session: str, fields: Mapping[str, str], *, stale: bool = False) -
     try:
         if stale:
             row["stale"] = True
-        if "ports" in row:
-            row["ports"] = msgspec.json.decode(known["ports"])
+        for name in ("ports", "labels"):
+            if name in row:
+                row[name] = msgspec.json.decode(known[name])
         return msgspec.convert(row, SessionRecord, strict=False)
     except msgspec.DecodeError as error:
         raise UnusableAnswer(f"what Redis holds of session {session} cannot be read: {error}") from error
+
+
+def selection(
+    states: Collection[str] = (), labels: Mapping[str, str] | None = None, name: str | None = None
+) -> Callable[[SessionRecord], bool]:
+    """Whether a record is in one of these states (any, where there are none), has all these labels, and a name that
+    matches the pattern ``name`` (as for files: ``*``, ``?`` and ``[abc]``).
+    """
+    wanted = (labels or {}).items()
+
+    def chosen(record: SessionRecord) -> bool:
+        return (
+            (not states or record.state in states)
+            and wanted <= (record.labels or {}).items()
+            and (name is None or (bool(record.name) and fnmatchcase(record.name or "", name)))
+        )
+
+    return chosen
 
 
 class Records:
@@ -80,14 +102,21 @@ class Records:
         for page in self._pages():
             yield from (session for session in page if not clouds or owner_of(session) in clouds)
 
-    def sessions(self, clouds: Collection[str] = (), states: Collection[str] = ()) -> Iterator[SessionRecord]:
+    def sessions(
+        self, clouds: Collection[str] = (), wanted: Callable[[SessionRecord], bool] = lambda _record: True
+    ) -> Iterator[SessionRecord]:
         """The records of all sessions known, oldest first, read page by page while you iterate.
 
-        Sessions that come or go meanwhile may or may not be among them; all others are, once. ``clouds``, ``states``:
-        of those only, unless empty.
+        Sessions that come or go meanwhile may or may not be among them; all others are, once. ``clouds``: of those
+        only, unless empty. ``wanted``: of these only.
         """
         for page in batched(self.session_ids(clouds), PAGE):
-            yield from (record for record in self.records(page) if not states or record.state in states)
+            yield from (record for record in self.records(page) if wanted(record))
+
+    def named(self, names: Sequence[str]) -> dict[str, str]:
+        """The sessions that have these names, or had them last, by name; in one read."""
+        replies = self._read(*(("HGET", self._names.name_key(name), "session") for name in names))
+        return {name: reply.decode() for name, reply in zip(names, replies, strict=True) if reply is not None}
 
     def records(self, sessions: Sequence[str]) -> Iterator[SessionRecord]:
         """The records of these sessions, of those that there are."""

@@ -6,16 +6,25 @@
 -- KEYS[4] sessions           sorted set: ids of all sessions, by Unix second of creation
 -- KEYS[5] sessions:C         set: ids of the sessions of one cloud
 -- KEYS[6] events             stream, capped: field event holds the JSON
+-- KEYS[7] name:N             where the session has a name (name.lua)
 -- ARGV    member (OP:ID), token, digest, response, life of the response (ms), response channel,
 --         change (record, erase or none), session, its creation (s), life of its record (ms),
 --         event (JSON, may be empty), events channel, most events, ms after which a repeat is a new request (0: it is
---         one only when Redis has forgotten this one), then the fields and values of the record
+--         one only when Redis has forgotten this one), state of the name (live or ended), then the fields and values
+--         of the record
 --
--- Returns committed; already (this very token has answered before: nothing done); or lost (another has claimed or
--- answered it: nothing done). A request that Redis has forgotten is claimed and committed at once.
+-- Returns committed; already (this very token has answered before: nothing done); lost (another has claimed or
+-- answered it: nothing done); or named (another session that lives has its name: nothing done). A request that Redis
+-- has forgotten is claimed and committed at once.
 local was = redis.call('HMGET', KEYS[1], 'token', 'response')
 if was[1] and was[1] ~= ARGV[2] then return 'lost' end
 if was[2] then return 'already' end
+local held, may_name = {}, false
+if KEYS[7] then
+  held = redis.call('HMGET', KEYS[7], 'session', 'state', 'request')
+  may_name = not held[1] or held[1] == ARGV[8] or held[2] == 'ended' or (held[2] == 'starting' and held[3] == ARGV[1])
+  if ARGV[7] == 'record' and ARGV[15] == 'live' and not may_name then return 'named' end
+end
 
 local time = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'token', ARGV[2], 'digest', ARGV[3], 'response', ARGV[4],
@@ -28,15 +37,20 @@ redis.call('PEXPIRE', KEYS[1], ARGV[5])
 redis.call('ZREM', KEYS[2], ARGV[1])
 if ARGV[7] == 'record' then
   redis.call('DEL', KEYS[3])
-  redis.call('HSET', KEYS[3], unpack(ARGV, 15))
+  redis.call('HSET', KEYS[3], unpack(ARGV, 16))
   redis.call('PEXPIRE', KEYS[3], ARGV[10])
   redis.call('ZADD', KEYS[4], ARGV[9], ARGV[8])
   redis.call('SADD', KEYS[5], ARGV[8])
   redis.call('PEXPIRE', KEYS[5], math.max(tonumber(ARGV[10]), 86400000))
+  if may_name then
+    redis.call('HSET', KEYS[7], 'session', ARGV[8], 'state', ARGV[15], 'request', ARGV[1])
+    redis.call('PEXPIRE', KEYS[7], ARGV[10])
+  end
 elseif ARGV[7] == 'erase' then
   redis.call('DEL', KEYS[3])
   redis.call('ZREM', KEYS[4], ARGV[8])
   redis.call('SREM', KEYS[5], ARGV[8])
+  if held[1] == ARGV[8] then redis.call('DEL', KEYS[7]) end
 end
 redis.call('PUBLISH', ARGV[6], ARGV[4])
 if ARGV[11] ~= '' then

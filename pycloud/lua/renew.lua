@@ -1,7 +1,7 @@
 -- Keep a claim while its work goes on. The keys are described in claim.lua.
 --
--- KEYS[1] request:OP:ID, KEYS[2] claims
--- ARGV    member (OP:ID), token, lease (ms), life of the key (ms)
+-- KEYS[1] request:OP:ID, KEYS[2] claims, KEYS[3] name:N where a name is kept for it (name.lua)
+-- ARGV    member (OP:ID), token, lease (ms), life of the key (ms), life of the name (ms)
 --
 -- Returns 1, or 0 where the claim is not ours (any more) or is answered.
 local was = redis.call('HMGET', KEYS[1], 'token', 'response')
@@ -11,4 +11,8 @@ local lease = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3]
 redis.call('HSET', KEYS[1], 'lease', lease)
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('ZADD', KEYS[2], lease, ARGV[1])
+if KEYS[3] then
+  local held = redis.call('HMGET', KEYS[3], 'state', 'request')
+  if held[1] == 'starting' and held[2] == ARGV[1] then redis.call('PEXPIRE', KEYS[3], ARGV[5]) end
+end
 return 1

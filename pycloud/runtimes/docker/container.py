@@ -18,6 +18,8 @@ from pycloud.runtimes.docker.policy import Policy
 
 NAME = "pycloud_"
 CLOUD, SESSION, REQUEST, PORT, RECORD = (LABELS + name for name in ("cloud", "session", "request", "port", "record"))
+#: For people, and for what filters containers; and the session's labels below a prefix. Nothing is read from these.
+SESSION_NAME, SESSION_LABEL = LABELS + "name", LABELS + "label."
 
 #: Options that go into the call itself as they are; what is neither here nor in MADE goes into its host config.
 CREATE = frozenset(
@@ -149,6 +151,8 @@ def _labels(options: Mapping[str, Any], order: Order, cloud: str, first: str) ->
         REQUEST: str(order.record.get("request", "")),
         PORT: first,
         RECORD: json.dumps(dict(order.record)),
+        **({SESSION_NAME: str(name)} if (name := order.record.get("name")) else {}),
+        **{SESSION_LABEL + key: str(value) for key, value in order.record.get("labels", {}).items()},
     }
 
 

@@ -40,7 +40,7 @@ def test_a_record_that_is_written_tells_what_it_said_before(clouds: dict[str, Sh
 def test_a_record_that_is_erased_tells_what_it_said(clouds: dict[str, Shared]) -> None:
     session = session_for(A, claim_of())
     clouds[A].registry.announce([session])
-    assert [clouds[A].registry.erase(session.id) for _ in range(2)] == ["running", None]
+    assert [clouds[A].registry.erase(session) for _ in range(2)] == ["running", None]
 
 
 def test_who_is_counted_as_lost(clouds: dict[str, Shared]) -> None:
