@@ -22,11 +22,14 @@ from pycloud.errors import PyCloudError
 from pycloud.messages import CreateResponse, Event, LogsResponse, RemoveResponse, StatusResponse
 from pycloud.shell.context import Context
 from pycloud.shell.exits import Exit, Interrupted, Leave, UsageProblem, code_of
+from pycloud.shell.flags import labels_of
 from pycloud.shell.lookup import find_session, find_sessions, not_found
 from pycloud.shell.render import Row, address, duration, row_of
 
 #: As much of a session's id as is shown in hints: unique among thousands.
 SHORT = 8
+#: What may go wrong with one session, and does not meet the others.
+PER_SESSION = (RequestRefused, NotFound, NoAnswer, NoCloud, UnusableAnswer)
 
 T = TypeVar("T")
 
@@ -44,17 +47,19 @@ def create(context: Context, args: Namespace) -> Exit:
         "where": args.where and dict(args.where),
         "cloud": args.cloud,
         "runtime": args.runtime,
+        "name": args.name,
+        "labels": labels_of(args.label) or None,
     }
     fields = {"script": script, **{name: wish for name, wish in wishes.items() if wish is not None}}
     began = time.monotonic()
     answer = _ask(context, "create", fields, _request_id(args))
     took = time.monotonic() - began
     created = _show(context, answer, CreateResponse)
-    context.printer.table([row_of(created, time.time())] if context.printer.mode == "table" else [])
+    context.printer.table([row_of(created, time.time(), args.name)] if context.printer.mode == "table" else [])
     where = address(created.host or "", created.port or None)
+    short = args.name or str(created.id)[:SHORT]
     context.printer.hint(
-        f"Session {str(created.id)[:SHORT]} runs on {where}, started in {duration(took)}. "
-        f"Next: {context.prefix}status {str(created.id)[:SHORT]}"
+        f"Session {short} runs on {where}, started in {duration(took)}. Next: {context.prefix}status {short}"
     )
     return Exit.DONE
 
@@ -74,20 +79,21 @@ def status(context: Context, args: Namespace) -> Exit:
         context.printer.table(rows if context.printer.mode == "table" else [])
 
 
-def remove(context: Context, args: Namespace) -> Exit:
-    """End sessions and delete what is left of them."""
+def remove_one(context: Context, session: str, args: Namespace) -> Exit:
+    """End a session and delete what is left of it; its whole id is known."""
+    try:
+        show_removal(context, session, _ask(context, "remove", {"session": session}, _request_id(args)))
+    except PER_SESSION as error:
+        return report(context, session, error)
+    return Exit.DONE
 
-    def one(session: str) -> Exit:
-        answer = _show(context, _ask(context, "remove", {"session": session}, _request_id(args)), RemoveResponse)
-        if not answer.status:
-            raise not_found(session)
-        if context.printer.mode == "table":
-            context.printer.line(f"{session} removed")
-        return Exit.DONE
 
-    if args.id is not None and len(args.sessions) > 1:
-        raise UsageProblem("--id names one request, so it goes with one session: remove them one by one")
-    return _each(context, args.sessions, one)
+def show_removal(context: Context, session: str, answer: Answer, *, in_words: bool = True) -> None:
+    """Print what came of a remove. Raises RequestRefused, and NotFound where there was nothing to remove."""
+    if not _show(context, answer, RemoveResponse).status:
+        raise not_found(session)
+    if in_words and context.printer.mode == "table":
+        context.printer.line(f"{session} removed")
 
 
 def logs(context: Context, args: Namespace) -> Exit:
@@ -123,17 +129,25 @@ def _each(context: Context, words: Sequence[str], one: Callable[[str], Exit]) ->
     found = find_sessions(context.client, words)
     codes = [Exit.DONE]
     for word in found.missing:
-        codes.append(_complain(context, not_found(word)))
+        codes.append(report(context, word, not_found(word)))
     for session in found.ids:
         try:
             codes.append(one(session))
-        except RequestRefused as error:
-            codes.append(_complain(context, error, f"{session}: {error.message} ({error.code})"))
-        except NotFound as error:
-            codes.append(_complain(context, error))
-        except (NoAnswer, NoCloud, UnusableAnswer) as error:
-            codes.append(_complain(context, error, f"{session}: {error.message}"))
+        except PER_SESSION as error:
+            codes.append(report(context, session, error))
     return max(codes)
+
+
+def report(context: Context, session: str, error: PyCloudError) -> Exit:
+    """Say what went wrong with one session of several; the code for it."""
+    if isinstance(error, NotFound):
+        text = error.message
+    elif isinstance(error, RequestRefused):
+        text = f"{session}: {error.message} ({error.code})"
+    else:
+        text = f"{session}: {error.message}"
+    context.printer.complain(text)
+    return code_of(error)
 
 
 def _script(context: Context, file: str) -> str:
@@ -198,8 +212,3 @@ def _show(context: Context, answer: Answer, kind: type[T]) -> T:
     if printer.mode == "ids" and session and (isinstance(accepted, CreateResponse) or accepted.status):
         printer.line(session)
     return msgspec.convert(accepted, kind)
-
-
-def _complain(context: Context, error: PyCloudError, text: str = "") -> Exit:
-    context.printer.complain(text or error.message)
-    return code_of(error)

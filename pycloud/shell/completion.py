@@ -196,7 +196,9 @@ def _zsh_row(row: Command, rows: Sequence[Command]) -> str:
     flags = [_zsh_flag(item) for item in row.arguments if item.is_flag]
     item = _positional(row, rows)
     place = (
-        [_quoted(f"{'*' if item.options.get('nargs') == '+' else ''}:{row.name}:{_zsh_value(item)}")] if item else []
+        [_quoted(f"{'*' if item.options.get('nargs') in ('+', '*') else ''}:{row.name}:{_zsh_value(item)}")]
+        if item
+        else []
     )
     return " ".join([*flags, *place]) or "'*:'"
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 
 from pycloud.client.ask import LONGEST_TIMEOUT, checked_timeout
 from pycloud.client.asking import DEFAULT_TIMEOUT, REMOVE_TIMEOUT
+from pycloud.shell.exits import UsageProblem
 from pycloud.shell.moments import moment
 from pycloud.shell.render import MODES
 from pycloud.shell.rows import argument
@@ -24,6 +26,15 @@ def seconds(text: str) -> float:
 def since(text: str) -> float:
     """A point in time, as Unix seconds."""
     return moment(text, time.time())
+
+
+def labels_of(pairs: Sequence[tuple[str, str]] | None) -> dict[str, str]:
+    """What was given as ``--label``, each key once. Raises UsageProblem where one is given two values."""
+    labels = dict(pairs or ())
+    for key, value in pairs or ():
+        if labels[key] != value:
+            raise UsageProblem(f"--label {key} is given twice, as {value!r} and {labels[key]!r}")
+    return labels
 
 
 #: Flags that say which clouds to talk to, taken before and after every command.

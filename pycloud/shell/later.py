@@ -14,6 +14,13 @@ def list_sessions(context: Context, args: Namespace) -> int:
     return list_sessions(context, args)
 
 
+def remove(context: Context, args: Namespace) -> int:
+    """End sessions and delete what is left of them."""
+    from pycloud.shell.removing import remove
+
+    return remove(context, args)
+
+
 def events(context: Context, args: Namespace) -> int:
     """Print what happened."""
     from pycloud.shell.happenings import events

@@ -14,6 +14,7 @@ from pycloud.client.records import PAGE, batched
 from pycloud.sessions import State
 from pycloud.shell.context import Context
 from pycloud.shell.exits import Exit, UsageProblem
+from pycloud.shell.flags import labels_of
 from pycloud.shell.render import row_of
 
 #: What a list is sorted by beside the age: those that matter most come first.
@@ -22,6 +23,7 @@ KEYS: dict[str, Callable[[SessionRecord], tuple[int | str, ...]]] = {
     "state": lambda record: (_urgency(record.state), record.state),
     "host": lambda record: (record.host or "",),
     "cloud": lambda record: (record.cloud,),
+    "name": lambda record: (0 if record.name else 1, record.name or ""),
 }
 
 
@@ -30,7 +32,7 @@ def list_sessions(context: Context, args: Namespace) -> int:
     if args.limit == 0:
         raise UsageProblem("--limit 0 shows nothing: name a number from 1 on")
     printer = context.printer
-    if printer.mode == "ids" and not args.state and args.sort == "created":
+    if printer.mode == "ids" and not _looks_inside(args) and args.sort == "created":
         ids = context.client.session_ids(clouds=args.cloud or ())
         for session in islice(ids, args.skip, _end(args)):
             printer.line(session)
@@ -52,15 +54,16 @@ def list_sessions(context: Context, args: Namespace) -> int:
 
 def _chosen(context: Context, args: Namespace) -> tuple[Iterator[SessionRecord], int]:
     """The records to show, and how many more there are behind them."""
-    client, clouds, states = context.client, args.cloud or (), args.state or ()
+    client, clouds = context.client, args.cloud or ()
+    found = client.sessions(clouds=clouds, states=args.state or (), labels=labels_of(args.label), name=args.name)
     if args.limit is None and not args.skip and args.sort == "created":
-        return client.sessions(clouds=clouds, states=states), 0
-    if args.sort == "created" and not states:
+        return found, 0
+    if args.sort == "created" and not _looks_inside(args):
         ids = list(client.session_ids(clouds=clouds))
         shown = ids[args.skip : _end(args)]
         pages = (client.records(page) for page in batched(shown, PAGE))
         return (record for page in pages for record in page), _rest(len(ids), args, len(shown))
-    records = in_order(list(client.sessions(clouds=clouds, states=states)), args.sort)
+    records = in_order(list(found), args.sort)
     chosen = records[args.skip : _end(args)]
     return iter(chosen), _rest(len(records), args, len(chosen))
 
@@ -68,6 +71,11 @@ def _chosen(context: Context, args: Namespace) -> tuple[Iterator[SessionRecord],
 def in_order(records: Sequence[SessionRecord], order: str) -> list[SessionRecord]:
     """Sorted by ``order``, and what is alike by age; ``records`` come by age."""
     return sorted(records, key=KEYS[order]) if order in KEYS else list(records)
+
+
+def _looks_inside(args: Namespace) -> bool:
+    """Whether it takes the records to know which sessions are wanted."""
+    return bool(args.state or args.label) or args.name is not None
 
 
 def _urgency(state: str) -> int:
@@ -86,6 +94,6 @@ def _say_what_next(context: Context, args: Namespace, shown: int, more: int) -> 
     if more:
         context.printer.hint(f"{more} more. Next: the same with --skip {args.skip + shown}")
     elif not shown:
-        filtered = args.cloud or args.state or args.skip
+        filtered = args.cloud or args.skip or _looks_inside(args)
         hint = "No such sessions." if filtered else f"No sessions. Next: {context.prefix}create FILE"
         context.printer.hint(hint)

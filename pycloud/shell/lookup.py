@@ -1,4 +1,4 @@
-"""From what people type for a session, the beginning of its id, to the whole id."""
+"""From what people type for a session, the beginning of its id or its name, to the whole id."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pycloud.shell.exits import UsageProblem
 
 #: More candidates than this help nobody.
 SHOWN = 10
+_HEX = frozenset("0123456789abcdef")
 
 
 @dataclass
 class Found:
-    """Whole ids in the order typed, and the words that no session begins with."""
+    """Whole ids in the order typed, and the words that name no session."""
 
     ids: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -25,10 +26,15 @@ class Found:
 def find_sessions(client: Client, words: Sequence[str]) -> Found:
     """The sessions that ``words`` name. Raises UsageProblem where one names several.
 
-    A whole id is taken as it is, so that naming one never needs the list in Redis. What is named twice counts once.
+    A whole id is taken as it is, so that naming one never needs the list in Redis; nor does a name. What is named twice
+    counts once.
     """
-    prefixes = {word for word in words if owner_of(word) is None}
+    prefixes = {word for word in words if owner_of(word) is None and is_prefix(word)}
+    names = [word for word in dict.fromkeys(words) if not is_prefix(word)]
     candidates = match(prefixes, client.session_ids()) if prefixes else {}
+    if names:
+        known = client.sessions_named(names)
+        candidates |= {name: [known[name]] if name in known else [] for name in names}
     found = Found()
     for word in dict.fromkeys(words):
         ids = candidates.get(word, [word])
@@ -49,8 +55,13 @@ def find_session(client: Client, word: str) -> str:
     return found.ids[0]
 
 
+def is_prefix(word: str) -> bool:
+    """Whether a word may be the beginning of an id. No name is of that kind (``naming.py``)."""
+    return _HEX.issuperset(word)
+
+
 def not_found(word: str) -> NotFound:
-    """What is said where no session begins with ``word``."""
+    """What is said where ``word`` names no session."""
     return NotFound(f"there is no session {word or repr(word)}; `list` shows all")
 
 

@@ -20,15 +20,16 @@ from pycloud.sessions import State
 Mode = Literal["table", "json", "ids"]
 MODES: tuple[Mode, ...] = ("table", "json", "ids")
 
-HEADINGS = ("SESSION", "STATE", "ADDRESS", "AGE", "NOTE")
-#: The columns that give way, first to last, where the screen is narrow, and the least that is left of them.
-FLEXIBLE = (4, 2)
+HEADINGS = ("SESSION", "NAME", "STATE", "ADDRESS", "AGE", "NOTE")
+#: The columns that are there whatever is in them, and those that give way, first to last, where the screen is narrow.
+ALWAYS, STATE_COLUMN, FLEXIBLE = (0, 2), 2, (5, 3, 1)
+#: The least that is left of such a column.
 NARROWEST = 12
 GAP = "  "
 STALE = "as last known, its cloud is away"
 COLOURS = {State.RUNNING: "32", State.STARTING: "33", State.FAILED: "31", State.LOST: "31", State.EXITED: "2"}
 
-Row = tuple[str, str, str, str, str]
+Row = tuple[str, str, str, str, str, str]
 Described = CreateResponse | StatusResponse | SessionRecord
 
 
@@ -84,11 +85,13 @@ def tell(err: TextIO, text: str) -> None:
         err.flush()
 
 
-def row_of(answer: Described, now: float) -> Row:
-    """One line of a table. ``now`` in Unix seconds."""
+def row_of(answer: Described, now: float, name: str | None = None) -> Row:
+    """One line of a table. ``now`` in Unix seconds; ``name``: where that is known, and the answer does not say it."""
     created = UNSET if isinstance(answer, CreateResponse) else answer.created
+    called = name if isinstance(answer, CreateResponse) else answer.name
     return (
         str(answer.id),
+        called or "",
         answer.state or "unknown",
         address(answer.host or "", answer.port or None),
         age(now - created) if isinstance(created, float) else "-",
@@ -134,13 +137,13 @@ def layout(rows: Sequence[Row], width: int | None, colour: bool) -> Iterable[str
     """The lines of a table; columns of which all cells are empty are left out."""
     cells = [HEADINGS, *(tuple(printable(cell) for cell in row) for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(HEADINGS))]
-    used = [i for i in range(len(HEADINGS)) if any(row[i] not in ("", "-") for row in cells[1:]) or i < 2]
+    used = [i for i in range(len(HEADINGS)) if any(row[i] not in ("", "-") for row in cells[1:]) or i in ALWAYS]
     if width is not None:
         _squeeze(widths, used, width)
     for number, row in enumerate(cells):
         shown = {i: _cut(row[i], widths[i]).ljust(widths[i]) for i in used}
         if colour and number:
-            shown[1] = _coloured(shown[1], row[1])
+            shown[STATE_COLUMN] = _coloured(shown[STATE_COLUMN], row[STATE_COLUMN])
         yield GAP.join(shown.values()).rstrip()
 
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 from pycloud.image_script import KINDS
 from pycloud.sessions import State
 from pycloud.shell import actions, later
-from pycloud.shell.rows import Command, argument, count, pair
+from pycloud.shell.rows import Argument, Command, argument, count, pair
 
 #: The states that a session may be listed in, and what a list may be sorted by.
 STATES = tuple(State)
-ORDERS = ("created", "state", "host", "cloud")
+ORDERS = ("created", "state", "host", "cloud", "name")
 
 _SESSIONS = argument(
-    "sessions", nargs="+", metavar="SESSION", help="a session's id, or the beginning of it", kind="session"
+    "sessions", nargs="+", metavar="SESSION", help="a session's id, the beginning of it, or its name", kind="session"
 )
 
-_SESSION = argument("session", metavar="SESSION", kind="session", help="the session's id, or the beginning of it")
+_SESSION = argument(
+    "session", metavar="SESSION", kind="session", help="the session's id, the beginning of it, or its name"
+)
+
+
+def _label(text: str) -> Argument:
+    return argument("--label", action="append", type=pair, metavar="KEY=VALUE", help=text)
+
 
 COMMANDS: tuple[Command, ...] = (
     Command(
@@ -42,6 +49,8 @@ COMMANDS: tuple[Command, ...] = (
             argument(
                 "--cloud", metavar="CLOUD", kind="cloud", help="the id of the cloud that shall take it (10 hex digits)"
             ),
+            argument("--name", metavar="NAME", help="what it is called: no other session that lives may be"),
+            _label("a label to find it by; may be given several times"),
             argument("--runtime", choices=KINDS, help="what it shall be (default: what the script looks like)"),
             argument("--id", metavar="ID", help="name the request: the same again starts nothing new"),
         ),
@@ -58,10 +67,18 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "remove",
         "end sessions and delete what is left of them",
-        actions.remove,
-        (_SESSIONS, argument("--id", metavar="ID", help="name the request, to repeat it; for one session only")),
-        "Returns when they are gone, which may take as long as their cloud's stop_grace. Ends with 3 where there was "
-        "nothing to remove.",
+        later.remove,
+        (
+            argument(*_SESSIONS.names, kind=_SESSIONS.kind, **{**_SESSIONS.options, "nargs": "*"}),
+            argument("--all", action="store_true", help="all that there are, ended ones included"),
+            _label("those with this label; with several, those that have them all"),
+            argument("--cloud", action="append", metavar="CLOUD", kind="cloud", help="of this cloud; several add up"),
+            argument("-y", "--yes", action="store_true", help="do not ask before several are removed"),
+            argument("--id", metavar="ID", help="name the request, to repeat it; for one session only"),
+        ),
+        "Returns when they are gone, which may take as long as their cloud's stop_grace. Asks where that is more than "
+        "one; where there is no terminal to ask at, it ends with 2 unless --yes is given, and with 1 where the answer "
+        "is no. Ends with 3 where one that is named is not there.",
     ),
     Command(
         "list",
@@ -72,6 +89,8 @@ COMMANDS: tuple[Command, ...] = (
             argument(
                 "--state", action="append", choices=STATES, metavar="STATE", help=f"{', '.join(STATES)}; several add up"
             ),
+            _label("with this label; with several, those that have them all"),
+            argument("--name", metavar="PATTERN", help="whose name matches, as in web-*"),
             argument("--sort", choices=ORDERS, default="created", help="by what (default: created, the oldest first)"),
             argument("--limit", type=count, metavar="N", help="at most so many"),
             argument("--skip", type=count, default=0, metavar="N", help="pass over so many first"),

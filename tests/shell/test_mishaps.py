@@ -39,7 +39,8 @@ def deaf_to_the_first(heard: Heard, before: int) -> Fields | None:
 @pytest.mark.parametrize("op", ["status", "remove"])
 def test_one_that_is_not_answered_holds_up_no_other(shell: Shell, op: str) -> None:
     with other_cloud(shell, deaf_to_the_first):
-        result = shell.run(op, FIRST, SECOND, "ff", "--timeout", "1.5")
+        sure = ["--yes"] if op == "remove" else []
+        result = shell.run(op, FIRST, SECOND, "ff", "--timeout", "1.5", *sure)
 
     assert result.code == 124
     assert f"{FIRST}: no answer to request" in result.err
@@ -49,7 +50,7 @@ def test_one_that_is_not_answered_holds_up_no_other(shell: Shell, op: str) -> No
 
 def test_without_a_cloud_each_session_is_named(shell: Shell) -> None:
     shell.cloud.retire()
-    result = shell.run("remove", FIRST, SECOND)
+    result = shell.run("remove", FIRST, SECOND, "-y")
 
     assert result.code == 124
     for session in (FIRST, SECOND):

@@ -140,7 +140,7 @@ def test_the_beginning_of_an_id_is_enough(shell: Shell) -> None:
 
 def test_of_several_sessions_those_that_are_there_are_dealt_with(shell: Shell) -> None:
     session = shell.obedient.add()
-    result = shell.run("remove", "ff", session, UNKNOWN)
+    result = shell.run("remove", "ff", session, UNKNOWN, "--yes")
 
     assert (result.code, result.lines) == (3, [f"{session} removed"])
     assert not shell.obedient.sessions
@@ -163,7 +163,12 @@ def test_of_several_sessions_those_that_are_there_are_dealt_with(shell: Shell) -
         (("-e", "A=1", "create", "x"), "goes behind it"),
         (("create", "-", "--cloud", "abc"), "no cloud id"),
         (("create", "-", "--cloud", ""), "no cloud id"),
-        (("remove", "aa", "bb", "--id", "r"), "one by one"),
+        (("remove", "1" * 20, "2" * 20, "--id", "r"), "one by one"),
+        (("remove", "1" * 20, "2" * 20), "--yes"),
+        (("remove",), "which"),
+        (("remove", "aa", "--all"), "not both"),
+        (("remove", "--label", "a"), "KEY=VALUE"),
+        (("list", "--label", "a=1", "--label", "a=2"), "given twice"),
         (("help", "staus"), "did you mean status?"),
         (("--redis", "nonsense", "list"), "flag --redis"),
         (("--redis", "redis://localhost?nonsense=1", "list"), "nonsense"),

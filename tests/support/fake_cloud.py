@@ -135,12 +135,16 @@ class Obedient:
             record = {"cloud": self.cloud, "state": state, "host": "here", "port": "4000", "created": now, **more}
             self.redis.zadd(self.names.sessions_key, {session: float(now)})
             self.redis.hset(self.names.session_key(session), mapping=record)
+            if name := more.get("name"):
+                self.redis.hset(self.names.name_key(name), mapping={"session": session, "state": "live"})
         return session
 
     def _create(self, fields: Fields) -> Fields:
         if "refuse" in fields["script"]:
             return {"id": None, "error": {"code": "start_failed", "message": "no such interpreter"}}
-        return {"id": self.add(), "host": "here", "port": 4000, "state": "running"}
+        named = {"name": fields["name"]} if "name" in fields else {}
+        labels = {"labels": json.dumps(fields["labels"])} if "labels" in fields else {}
+        return {"id": self.add(**named, **labels), "host": "here", "port": 4000, "state": "running"}
 
     def _status(self, fields: Fields) -> Fields:
         session = fields["session"]
