@@ -139,7 +139,7 @@ class NameTaken(RequestError):
     passing = True
 
     def __init__(self, name: str, session: str) -> None:
-        super().__init__(f"the name {name} is taken by session {session}; it is free once that one has ended")
+        super().__init__(f"the name {name} is taken by session {session}, until that one has ended or is removed")
         self.session = session
 
 

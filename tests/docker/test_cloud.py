@@ -42,6 +42,24 @@ def test_a_web_server_from_publish_to_gone(
         assert requester.status(created["id"])["status"] is False
 
 
+def test_name_and_labels_are_kept_with_the_container(
+    engine: Engine, docker_on: Callable[..., Daemon], requester: Requester
+) -> None:
+    with docker_on(engine) as cloud:
+        session = requester.create("web\n{}", name="shop", labels={"app": "shop"})["id"]
+        assert engine.containers("pycloud.name=shop") == engine.containers("pycloud.label.app=shop")
+        assert containers(engine, cloud) == [f"pycloud_{session}"]
+        for record in (cloud.data / "docker", None):
+            cloud.kill()
+            if record is not None:
+                for file in record.iterdir():
+                    file.unlink()  # what stands on the container is enough
+            cloud.start()
+            status = requester.status(session)
+            assert (status["status"], status["name"], status["labels"]) == (True, "shop", {"app": "shop"})
+        assert requester.create(WEB, name="shop")["error"]["code"] == "name_taken"
+
+
 @pytest.mark.parametrize(
     ("script", "code"),
     [

@@ -144,6 +144,21 @@ def test_another_cloud_takes_over_with_the_name(
     assert meant_by(requester, "web") == session
 
 
+def test_a_session_that_nobody_was_told_of_gives_way_to_one_that_has_its_name(
+    two: list[Daemon], requester: Requester, daemon_on: DaemonOn, own_redis: RedisServer
+) -> None:
+    dying = daemon_on(own_redis, env={"PYCLOUD_FAULT": "create.started"}).start()
+    requester.publish("create", {"id": "r", "script": SLEEP, "name": "web", "cloud": dying.cloud})
+    wait_until(lambda: not dying.running, 20)
+    requester.redis.delete(f"{KEYS}name:web")  # as after the time for which it is kept
+    second = named(requester, two[0])
+    dying.env.pop("PYCLOUD_FAULT")
+    dying.start()
+    assert taken(json.loads(requester.answers("create", "r", 1, 30)[0])) == second
+    wait_until(lambda: not dying.sessions())
+    assert meant_by(requester, "web") == second
+
+
 def test_an_adopted_session_keeps_name_and_labels(two: list[Daemon], requester: Requester) -> None:
     session = requester.create(SLEEP, name="web", labels={"a": "b"}, cloud=two[0].cloud)["id"]
     two[0].kill()

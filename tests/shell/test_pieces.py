@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prompt_toolkit.completion import CompleteEvent, FuzzyCompleter
 from prompt_toolkit.document import Document
 
-from pycloud.messages import StatusResponse
+from pycloud.messages import CreateResponse, StatusResponse
 from pycloud.shell.commands import COMMANDS
 from pycloud.shell.exits import UsageProblem
 from pycloud.shell.history import PromptHistory, history_file, holds_secret
@@ -48,13 +48,15 @@ def test_a_row_says_what_is_known() -> None:
     unknown = StatusResponse("c", SESSION, False)
     ended = StatusResponse("c", SESSION, False, "exited", "h", None, created=10.0, exit_code=None, reason="reboot")
 
-    assert row_of(unknown, 100) == (SESSION, "unknown", "-", "-", "")
-    assert row_of(ended, 100) == (SESSION, "exited", "h", "90s", "reboot")
+    assert row_of(unknown, 100) == (SESSION, "", "unknown", "-", "-", "")
+    assert row_of(ended, 100) == (SESSION, "", "exited", "h", "90s", "reboot")
+    assert row_of(StatusResponse("c", SESSION, True, "running", name="web"), 100)[1] == "web"
+    assert row_of(CreateResponse("c", SESSION), 100, "web")[1] == "web"
 
 
 ROWS: list[Row] = [
-    (SESSION, "running", "a-rather-long-host-name.game.example.net:40123", "5m", ""),
-    (SESSION, "exited", "h:1", "2h", "exit 3, and a very long reason that goes on and on"),
+    (SESSION, "a-name-of-some-length", "running", "a-rather-long-host-name.game.example.net:40123", "5m", ""),
+    (SESSION, "", "exited", "h:1", "2h", "exit 3, and a very long reason that goes on and on"),
 ]
 
 
@@ -229,7 +231,7 @@ def test_other_lines_are_no_secrets(line: str) -> None:
 def test_what_is_stale_is_said_to_be() -> None:
     stale = StatusResponse("c", SESSION, True, "running", "h", 1, stale=True)
 
-    assert row_of(stale, 100)[4] == "as last known, its cloud is away"
+    assert row_of(stale, 100)[5] == "as last known, its cloud is away"
 
 
 def test_hints_are_for_people_at_a_terminal() -> None:

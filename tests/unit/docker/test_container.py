@@ -40,10 +40,15 @@ def policy_of(**fields: Any) -> Policy:
     return Policy.of(Config(data_dir=Path("/d"), run_dir=Path("/r"), hostname="h", **fields))
 
 
-def made(options: dict[str, Any], policy: Policy | None = None, env: dict[str, str] | None = None) -> Creation:
+def made(
+    options: dict[str, Any],
+    policy: Policy | None = None,
+    env: dict[str, str] | None = None,
+    record: dict[str, Any] = RECORD,
+) -> Creation:
     """What is created for an image script with ``options``."""
     script = "year4000/pycloud\n" + json.dumps(options)
-    order = Order("5e55", script, env or {}, 1, RECORD, "docker")
+    order = Order("5e55", script, env or {}, 1, record, "docker")
     return creation(parse(script), order, policy or Policy(), "c10d", "host.example", 4096)
 
 
@@ -79,6 +84,14 @@ def test_the_example_of_the_readme() -> None:
         "pycloud.request": "req",
         "pycloud.port": "80/tcp",
     }
+
+
+def test_name_and_labels_of_a_session_are_labels_of_its_container() -> None:
+    record = {**RECORD, "name": "web", "labels": {"app": "shop", "tier": ""}}
+    labels = made({}, record=record).kwargs["labels"]
+    assert json.loads(labels["pycloud.record"]) == record
+    shown = {name: value for name, value in labels.items() if name.startswith(("pycloud.name", "pycloud.label"))}
+    assert shown == {"pycloud.name": "web", "pycloud.label.app": "shop", "pycloud.label.tier": ""}
 
 
 def test_without_ports_there_is_no_port() -> None:
