@@ -78,8 +78,9 @@ def _item(item: Argument) -> Iterator[str]:
 
 
 def _place(item: Argument) -> str:
-    several = " ..." if item.options.get("nargs") == "+" else ""
-    return f"[{_value(item)}]" if item.options.get("nargs") == "?" else _value(item) + several
+    count = item.options.get("nargs")
+    value = _value(item) + (" ..." if count in ("+", "*") else "")
+    return f"[{value}]" if count in ("?", "*") else value
 
 
 def _value(item: Argument) -> str:

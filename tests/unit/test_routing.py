@@ -87,3 +87,23 @@ def test_a_status_that_was_kept_for_long_is_left_to_who_asks_again(
     until = monotonic() + (-1.0 if late else 60.0)
     member.router.route(StatusRequest("r", "nonsense"), CREATE, Heard.LEFT_TO_US, 1, until)
     assert member.acted == acted
+
+
+def test_creates_with_a_name_wait_until_a_new_redis_was_told_which_names_there_are(crowd: dict[str, Member]) -> None:
+    plain, named = CreateRequest("r1", "script"), CreateRequest("r2", "script", name="web")
+    for member in crowd.values():
+        member.router.mind_new_server()
+        for request in (plain, named):
+            member.router.route(request, CREATE, Heard.PUBLISHED)
+    assert sum(member.acted for member in crowd.values()) == 1, "the plain one, at once"
+    kept = [kept for member in crowd.values() for queue in member.standby._queues.values() for _at, kept in queue]
+    caring = [each for each in kept if each.id == "r2"]
+    assert 0 < len(caring) <= CARING
+    assert all(each.ours for each in caring)
+    some = next(iter(crowd.values()))
+    before = some.acted
+    some.router.route(named, CREATE, Heard.LEFT_TO_US, 1)
+    assert some.acted == before
+    some.router._forgetful_until = 0.0
+    some.router.route(named, CREATE, Heard.LEFT_TO_US, 2)
+    assert some.acted == before + 1
