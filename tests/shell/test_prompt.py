@@ -97,6 +97,20 @@ def test_the_same_commands_as_elsewhere(shell: Shell, screen: Screen, tmp_path: 
     screen.shows("No sessions. Next: create FILE")
 
 
+def test_ux_15_removing_several_asks_here_too(shell: Shell, screen: Screen) -> None:
+    sessions = {shell.obedient.add(), shell.obedient.add()}
+
+    screen.type(f"remove --all{ENTER}")
+    screen.shows("Remove 2 sessions? [y/N]")
+    screen.type(f"n{ENTER}")
+    screen.shows("Nothing was removed.")
+    screen.asks()
+    assert set(shell.obedient.sessions) == sessions
+    screen.type(f"remove --all --yes{ENTER}")
+    screen.shows("Removed 2 of 2 sessions.")
+    assert not shell.obedient.sessions
+
+
 @pytest.mark.parametrize("farewell", [f"exit{ENTER}", CTRL_D])
 def test_leaving(screen: Screen, farewell: str) -> None:
     screen.type(farewell)

@@ -67,20 +67,6 @@ def test_ux_15_ctrl_c_and_ctrl_d_at_the_question_remove_nothing(shell: Shell) ->
     assert not removed(shell)
 
 
-def test_ux_15_the_prompt_asks_too_and_goes_on(shell: Shell) -> None:
-    sessions = {shell.obedient.add(), shell.obedient.add()}
-    with terminal(shell) as child:
-        child.expect("pycloud> ")
-        child.send("remove --all\r")
-        child.expect(re.escape("[y/N] "))
-        child.send("n\r")
-        child.expect("Nothing was removed")
-        assert set(shell.obedient.sessions) == sessions
-        child.send("remove --all --yes\r")
-        child.expect("Removed 2 of 2")
-    assert not shell.obedient.sessions
-
-
 def test_ux_15_one_thing_is_not_asked_about(shell: Shell) -> None:
     shell.obedient.add(labels=SHOP)
     other = shell.obedient.add(labels=BLOG)
