@@ -15,6 +15,7 @@ import gevent
 from pycloud.answers import create_response, logs_response, status_response
 from pycloud.claiming import Claiming, Reception
 from pycloud.errors import EngineUnavailable, NameTaken, NoCapacity, RequestError
+from pycloud.following import Following
 from pycloud.identity import Identity
 from pycloud.keeper import faults
 from pycloud.ledger import Claim, Ledger, Outcome
@@ -59,7 +60,8 @@ class Cloud:
         self.identity, self.runtime, self.ledger, self.registry = identity, runtime, ledger, registry
         self.sessions: dict[str, Session] = {}
         #: Who carries out the requests that are for this cloud alone, by op.
-        self.direct: dict[str, Callable[[Any], None]] = {LogsRequest.op: self.logs}
+        self.following = Following(identity.id, self.sessions, runtime, ledger)
+        self.direct: dict[str, Callable[[Any], None]] = {LogsRequest.op: self.logs, **self.following.handlers}
         self.claiming = Claiming(identity.id, ledger)
         self.watchers = Watchers(runtime, self._ended)
         self.teller = Teller(identity.id, registry, clock)
@@ -210,6 +212,7 @@ class Cloud:
             return
         session.exit(exit_.exit_code, exit_.reason, exit_.ended)
         self._living.discard(session.id)
+        self.following.changed(session.id)
         self.teller.tell("session.exited", session)
         self._forget_later(session)
         # One that nobody was told of yet is recorded with its answer: a record proves that the answer was given.
@@ -231,6 +234,7 @@ class Cloud:
         self.sessions.pop(session.id, None)
         self._living.discard(session.id)
         self.runtime.forget(session.id)
+        self.following.changed(session.id)
 
     def _tail(self, request: LogsRequest) -> LogsResponse:
         if request.session not in self.sessions:

@@ -138,6 +138,7 @@ class Daemon:
         self.standby.stop()
         self.heartbeat.stop()
         self.subscriber.stop()
+        self.cloud.following.stop()
         self.heartbeat.farewell()
         self._unless_hurried(lambda: self.router.finish(FINISH_PATIENCE))
         if self._config.on_stop == "remove":

@@ -18,6 +18,7 @@ from pycloud.errors import BadRequest, RequestError, ScriptTooLarge
 from pycloud.image_script import KINDS, kinds_of
 from pycloud.messages import MAX_TAIL, REQUESTS, CreateRequest, LogsRequest, Rank, Request, StatusRequest
 from pycloud.naming import check_labels, check_name
+from pycloud.streams import FollowRequest, check_follow
 
 MAX_ID_LENGTH = 256
 #: JSON may spell each byte of a script as six (``\u000a``); the rest is room for the other keys.
@@ -227,6 +228,8 @@ def _check_values(request: Request, max_script_bytes: int) -> None:
         _check_create(request, max_script_bytes)
     elif not request.session:
         raise BadRequest(f"{request.op}: `session` is empty; it names the session, 20 hex digits")
+    elif isinstance(request, FollowRequest):
+        check_follow(request)
     elif isinstance(request, LogsRequest) and not 0 < request.bytes <= MAX_TAIL:
         raise BadRequest(f"logs: `bytes` is {request.bytes}; it goes from 1 to {MAX_TAIL}")
 

@@ -125,6 +125,13 @@ class ImageDenied(RequestError):
     passing = True
 
 
+class TooManyStreams(RequestError):
+    """The cloud serves as many viewers as it can."""
+
+    code = "too_many_streams"
+    passing = True
+
+
 class EngineUnavailable(RequestError):
     """The container engine does not answer."""
 

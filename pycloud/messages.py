@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from pycloud.message_parts import COMPUTED
 from pycloud.message_parts import ErrorBody as ErrorBody
+from pycloud.streams import FollowRequest, FollowResponse, StreamRequest
 
 COMPUTED_KINDS: tuple[str, ...] = msgspec.field(name="(computed kinds)", default=("script",))
 DEFAULT_TAIL = 64 * 1024
@@ -77,9 +78,9 @@ class LogsRequest(msgspec.Struct, frozen=True):
     digest: str = COMPUTED
 
 
-Request = CreateRequest | StatusRequest | RemoveRequest | LogsRequest
+Request = CreateRequest | StatusRequest | RemoveRequest | LogsRequest | FollowRequest | StreamRequest
 REQUESTS: dict[str, type[Request]] = {
-    kind.op: kind for kind in (CreateRequest, StatusRequest, RemoveRequest, LogsRequest)
+    kind.op: kind for kind in (CreateRequest, StatusRequest, RemoveRequest, LogsRequest, FollowRequest, StreamRequest)
 }
 
 
@@ -148,12 +149,14 @@ class LogsResponse(msgspec.Struct, frozen=True):
     error: ErrorBody | UnsetType = UNSET
 
 
-Response = CreateResponse | StatusResponse | RemoveResponse | LogsResponse
+Response = CreateResponse | StatusResponse | RemoveResponse | LogsResponse | FollowResponse
 RESPONSES: dict[str, type[Response]] = {
     CreateRequest.op: CreateResponse,
     StatusRequest.op: StatusResponse,
     RemoveRequest.op: RemoveResponse,
     LogsRequest.op: LogsResponse,
+    FollowRequest.op: FollowResponse,
+    StreamRequest.op: FollowResponse,
 }
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
 from pycloud.client.answer import Answer, Created, decoded, output_of
 from pycloud.client.ask import checked_timeout, make_ask
 from pycloud.client.line import Lines
+from pycloud.client.progress import Output
 from pycloud.client.request import Exchange, OnProgress
 from pycloud.config import DEFAULT_REDIS
 from pycloud.messages import (
@@ -27,6 +28,10 @@ from pycloud.messages import (
 )
 from pycloud.names import DEFAULT_NAMESPACE, Names
 from pycloud.redis_url import check_database
+from pycloud.streams import FollowRequest
+
+if TYPE_CHECKING:
+    from pycloud.client.following import Following, OnLoss
 
 DEFAULT_TIMEOUT = 10.0
 #: A session that does not heed SIGTERM has its cloud's ``stop_grace``, 10 seconds by default, before it is killed.
@@ -102,14 +107,55 @@ class Requester:
         answer = self.request(RemoveRequest.op, {"session": session}, id=id, timeout=timeout).accepted()
         return msgspec.convert(answer.response, RemoveResponse)
 
-    def logs(self, session: str, *, max_bytes: int = DEFAULT_TAIL, timeout: float | None = None) -> bytes:
-        """The newest ``max_bytes`` of the output of ``session``, exactly as written.
+    def logs(
+        self,
+        session: str,
+        *,
+        max_bytes: int = DEFAULT_TAIL,
+        lines: int | None = None,
+        since: float | None = None,
+        timeout: float | None = None,
+    ) -> bytes:
+        """The newest ``max_bytes`` of the output of ``session``, exactly as written; or its newest ``lines``, or what
+        it wrote ``since`` (see ``follow_logs``), as far as that is kept.
 
         Only the cloud that owns the session can tell: NoCloud where that one is away. Raises ValueError where
         ``session`` is no session id, NotFound (a LookupError) where its cloud knows no such session.
         """
+        if lines is not None or since is not None:
+            with self.follow_logs(session, lines=lines, since=since, follow=False, timeout=timeout) as pieces:
+                return b"".join(piece.data for piece in pieces if isinstance(piece, Output))
         answer = self.request(LogsRequest.op, {"session": session, "bytes": max_bytes}, timeout=timeout).accepted()
         return output_of(msgspec.convert(answer.response, LogsResponse))
+
+    def follow_logs(
+        self,
+        session: str,
+        *,
+        offset: int | None = None,
+        tail: int | None = None,
+        lines: int | None = None,
+        since: float | None = None,
+        follow: bool = True,
+        timeout: float | None = None,
+        on_loss: OnLoss = ignore,
+    ) -> Following:
+        """The output of ``session`` as it grows, until the session ends: an iterator of ``Output``, ``Skipped`` and, as
+        the last, ``Ended`` (see ``pycloud.client.progress``). Close it, or use it in a ``with`` block.
+
+        It begins at byte ``offset``, with the newest ``tail`` bytes or ``lines`` lines, or with what was written
+        ``since`` (Unix seconds; containers only); with the newest 64 KiB where nothing is said. ``follow`` False: it
+        ends where the output ends now. Who reads slowly does not slow the session down, and misses what is not kept any
+        more: ``Skipped``. Restarts of Redis and of its cloud are sat out; ``on_loss`` is called with the error when the
+        stream is lost, and with None when it goes on. Raises what ``logs`` raises, to begin with.
+        """
+        from pycloud.client.following import Following  # requests need none of it
+
+        wishes: dict[str, Any] = {"offset": offset, "tail": tail, "lines": lines, "since": since}
+        fields = {name: wish for name, wish in wishes.items() if wish is not None}
+        fields |= {} if follow else {"once": True}
+        lines_ = (self._ears, self._mouths, self._names)
+        return Following(*lines_, session, fields, self._seconds(FollowRequest.op, timeout), on_loss)
 
     def request(
         self,

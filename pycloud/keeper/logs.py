@@ -1,7 +1,7 @@
 """Logs of sessions: append-only files whose offsets never change, and whose old blocks are given back.
 
 A session writes its log itself, so the file cannot be rotated under it: instead the blocks before the newest part are
-freed, which leaves a hole. The daemon reads with ``tail``.
+freed, which leaves a hole. The daemon reads with ``tail`` and ``read``.
 
 May touch: the files it is given.
 """
@@ -11,10 +11,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 _PUNCH_HOLE = 0x02
 _KEEP_SIZE = 0x01
+PIECE = 64 * 1024  # bytes that are read at once
 _NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -77,6 +79,61 @@ def tail(path: Path, count: int) -> tuple[int, bytes]:
         os.close(fd)
     kept = data.lstrip(b"\0")  # a file system without holes shows what was freed as zeros
     return start + len(data) - len(kept), kept
+
+
+def read(path: Path, offset: int, most: int) -> tuple[int, int, bytes]:
+    """At most ``most`` bytes from ``offset`` on, where they begin, and the size of the log. Raises OSError.
+
+    They begin later than at ``offset`` where what lies there has been freed.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        while True:
+            size = os.fstat(fd).st_size
+            if offset >= size:
+                return offset, size, b""
+            start = _first_data(fd, offset, size)
+            data = os.pread(fd, min(most, size - start), start)
+            # What was freed while it was read may have been read as zeros.
+            if _first_data(fd, start, size) == start:
+                return start, size, data
+            offset = start
+    finally:
+        os.close(fd)
+
+
+def line_start(path: Path, lines: int, pause: Callable[[], None]) -> int:
+    """The offset at which the newest ``lines`` lines begin, as far as they are kept. Raises OSError.
+
+    What follows the last line feed is a line. ``pause`` is called between two reads.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        end = at = os.fstat(fd).st_size
+        missing = lines
+        while at > 0 and missing > 0:
+            wanted = max(0, at - PIECE)
+            begin = min(at, _first_data(fd, wanted, end))
+            piece = os.pread(fd, at - begin, begin)
+            # What ends the last line begins none.
+            begins = piece[:-1] if at == end else piece
+            if (found := begins.count(b"\n")) >= missing:
+                return begin + _nth_last(begins, missing) + 1
+            if begin > wanted:
+                return begin
+            missing, at = missing - found, begin
+            pause()
+        return at
+    finally:
+        os.close(fd)
+
+
+def _nth_last(piece: bytes, count: int) -> int:
+    """The place of the line feed number ``count`` from the end."""
+    at = len(piece)
+    for _ in range(count):
+        at = piece.rindex(b"\n", 0, at)
+    return at
 
 
 def _first_data(fd: int, start: int, size: int) -> int:

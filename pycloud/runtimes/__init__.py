@@ -85,6 +85,59 @@ class Found:
     removal: Mapping[str, Any] | None
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where the reading of output begins: one of these, or ``lines`` of what was written ``since``; see FollowRequest.
+
+    ``place`` goes with ``offset``.
+    """
+
+    offset: int | None = None
+    tail: int | None = None
+    lines: int | None = None
+    since: float | None = None
+    place: str | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Output from byte ``offset`` on. What lies between it and the last piece is not to be had any more.
+
+    ``place``: what finds the place behind it again, beside the offset. ``lost``: something is missing before it, and
+    nobody knows how much.
+    """
+
+    offset: int
+    data: bytes
+    place: str | None = None
+    lost: bool = False
+
+
+class Reader(Protocol):
+    """The output of one session in order. ``begin``: the offset of the first byte that is asked for.
+
+    ``place``: what finds that one again, where the offset does not.
+
+    ``patience``: seconds after which it is worth a look whether there is more even if nothing was said.
+    """
+
+    begin: int
+    place: str | None
+    patience: float
+
+    def read(self, most: int) -> Piece | None:
+        """The next output, at most ``most`` bytes; None: there is none now, and there will be a word when there is.
+
+        Never waits. Raises FileNotFoundError where there is none any more.
+        """
+
+    def complete(self, over: bool) -> bool:
+        """Where ``read`` has just returned None: whether that was all. ``over``: the session had ended before that."""
+
+    def close(self) -> None:
+        """Read no more."""
+
+
 class Runtime(Protocol):
     """All of these wait for what they do; none of them holds up the other greenlets meanwhile."""
 
@@ -134,3 +187,9 @@ class Runtime(Protocol):
 
     def tail(self, session: str, count: int) -> tuple[int, bytes]:
         """The newest ``count`` bytes of its output at most, and the offset of the first of them."""
+
+    def follow(self, session: str, start: Start, once: bool, more: Callable[[], None]) -> Reader:
+        """Its output from ``start`` on as it grows, or (``once``) as far as it has come; ``more``: there is some.
+
+        Raises FileNotFoundError where there is none, BadRequest where it cannot begin there, and EngineUnavailable.
+        """

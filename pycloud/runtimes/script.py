@@ -16,10 +16,12 @@ from gevent.event import AsyncResult
 from pycloud.config import Config
 from pycloud.errors import RemoveFailed, StartFailed
 from pycloud.keeper import logs, protocol
-from pycloud.runtimes import Exit, Found, Order, Phase, Started
+from pycloud.runtimes import Exit, Found, Order, Phase, Reader, Start, Started
 from pycloud.runtimes.environment import session_environment
+from pycloud.runtimes.growth import Growth
 from pycloud.runtimes.keeper_home import KeeperSettings
 from pycloud.runtimes.keeper_link import KeeperLink, Message, Refusal
+from pycloud.runtimes.log_reader import LogReader
 
 #: Why nobody knows the exit code of a session that the keeper has no record of.
 GONE = "the keeper's record of it is gone"
@@ -36,6 +38,7 @@ class ScriptRuntime:
         self._config, self._cloud = config, cloud
         self.on_found: Callable[[list[Found]], None] = lambda _found: None
         self._ends: dict[str, AsyncResult] = {}
+        self._growth = Growth()
         self._link = KeeperLink(KeeperSettings(config.data_dir, config.log_bytes, nofile))
         self._link.on_event = self._on_event
         self._link.on_new = self._catch_up
@@ -54,6 +57,7 @@ class ScriptRuntime:
 
     def close(self) -> None:
         """Hang up; the keeper and its sessions go on."""
+        self._growth.close()
         self._link.close()
 
     def recover(self) -> list[Found]:
@@ -109,6 +113,10 @@ class ScriptRuntime:
     def tail(self, session: str, count: int) -> tuple[int, bytes]:
         """The newest output, read from the session's log. Raises FileNotFoundError where there is none."""
         return logs.tail(self._log_path(session), count)
+
+    def follow(self, session: str, start: Start, once: bool, more: Callable[[], None]) -> Reader:
+        """Its output as its log grows. Raises FileNotFoundError where there is none, BadRequest."""
+        return LogReader(self._log_path(session), start, once, self._growth, more)
 
     def _log_path(self, session: str) -> Path:
         return self._config.data_dir / "logs" / f"{session}.log"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
 
-from pycloud.runtimes import Exit, Found, Order, Runtime, Started
+from pycloud.runtimes import Exit, Found, Order, Reader, Runtime, Start, Started
 
 
 class Runtimes:
@@ -90,6 +90,10 @@ class Runtimes:
     def tail(self, session: str, count: int) -> tuple[int, bytes]:
         """The newest output. Raises FileNotFoundError where there is none."""
         return self._at(session).tail(session, count)
+
+    def follow(self, session: str, start: Start, once: bool, more: Callable[[], None]) -> Reader:
+        """Its output as it grows. Raises FileNotFoundError where there is none, BadRequest, EngineUnavailable."""
+        return self._at(session).follow(session, start, once, more)
 
     def _place(self, part: Runtime, found: list[Found]) -> list[Found]:
         for each in found:

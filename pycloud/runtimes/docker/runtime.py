@@ -15,13 +15,14 @@ from gevent.pool import Group
 from pycloud.config import Config
 from pycloud.errors import EngineUnavailable, RemoveFailed, RequestError
 from pycloud.image_script import parse
-from pycloud.runtimes import Exit, Found, Order, Started
+from pycloud.runtimes import Exit, Found, Order, Reader, Start, Started
 from pycloud.runtimes.docker import events
 from pycloud.runtimes.docker.container import creation
 from pycloud.runtimes.docker.containers import Containers
 from pycloud.runtimes.docker.engine import Engine
 from pycloud.runtimes.docker.failures import Refusal
 from pycloud.runtimes.docker.images import Images
+from pycloud.runtimes.docker.log_reader import LogReader
 from pycloud.runtimes.docker.policy import Policy
 from pycloud.runtimes.docker.records import Record, Records, Stage
 from pycloud.runtimes.docker.starter import Starter
@@ -160,6 +161,16 @@ class DockerRuntime:
         if record is None:
             raise FileNotFoundError(session)
         return self._containers.tail(record.target, count)
+
+    def follow(self, session: str, start: Start, once: bool, more: Callable[[], None]) -> Reader:
+        """Its output as it grows. Raises FileNotFoundError, EngineUnavailable, and BadRequest."""
+        record = self._records.get(session)
+        if record is None:
+            raise FileNotFoundError(session)
+        try:
+            return LogReader(self._engine, record.target, start, once, more)
+        except Refusal as refusal:
+            raise FileNotFoundError(refusal.message) from refusal
 
     def _stop(self, record: Record, grace: float, note: Mapping[str, Any]) -> None:
         if record.stage in (Stage.RUNNING, Stage.ENDED):
