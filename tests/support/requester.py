@@ -20,7 +20,8 @@ class Requester:
         self.prefix = prefix
         self._heard: dict[str, list[bytes]] = {}
         self._pubsub = self.redis.pubsub(ignore_subscribe_messages=True)
-        self._pubsub.psubscribe(f"{prefix}.create.*", f"{prefix}.status.*", f"{prefix}.remove.*", f"{prefix}.logs.*")
+        answered = ("create", "status", "remove", "logs", "follow", "stream")
+        self._pubsub.psubscribe(*(f"{prefix}.{op}.*" for op in answered))
         self._pubsub.get_message(timeout=5)
 
     def __enter__(self) -> Self:

@@ -205,3 +205,42 @@ def test_without_watches_it_looks_now_and_then(
         assert caplog.text.count("cannot look after") == 1
     finally:
         made.close()
+
+
+def test_reading_on_from_an_offset(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"0123456789")
+    assert logs.read(path, 3, 4) == (3, 10, b"3456")
+    assert logs.read(path, 8, 100) == (8, 10, b"89")
+    assert logs.read(path, 10, 100) == (10, 10, b"")
+    assert logs.read(path, 99, 100) == (99, 10, b"")
+    with pytest.raises(FileNotFoundError):
+        logs.read(tmp_path / "none", 0, 1)
+
+
+def test_what_was_freed_is_not_read_as_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    block = path.parent.stat().st_blksize
+    path.write_bytes(b"x" * (3 * block + 5))
+    logs.bound(path, block + 5)
+    assert logs.read(path, 10, 7) == (2 * block, 3 * block + 5, b"x" * 7)
+
+
+@given(st.lists(st.sampled_from([b"", b"a", b"bb" * 9, b"c" * 70_000]), max_size=6), st.booleans(), st.integers(0, 8))
+def test_where_the_newest_lines_begin(lines: list[bytes], ended: bool, count: int) -> None:
+    written = b"\n".join(lines) + (b"\n" if ended and lines else b"")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log"
+        path.write_bytes(written)
+        begin = logs.line_start(path, count, lambda: None)
+    kept = written.splitlines(keepends=True)[-count:] if count else []
+    assert written[begin:] == b"".join(kept)
+
+
+def test_lines_that_were_freed_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    block = path.parent.stat().st_blksize
+    path.write_bytes(b"\n" * (40 * block))
+    logs.bound(path, block)
+    assert logs.line_start(path, 100 * block, lambda: None) == 39 * block
+    assert logs.line_start(path, 3, lambda: None) == 40 * block - 3
