@@ -18,8 +18,8 @@ from pycloud.errors import BadRequest
 STAMP_LENGTH = len("2026-11-25T15:10:01.123456789Z ")
 #: A terminal's output comes without frames: a message is over with its line, or with so many bytes.
 LONGEST_MESSAGE = 16 * 1024
-#: Seconds before a place that are read again to find it: messages are out of order by far less.
-MARGIN = 1
+#: Nanoseconds before a place that are read again to find it: messages are out of order by far less.
+MARGIN = 250_000_000
 #: More messages than there can be: everything with that time was passed.
 ALL = 10**9
 
@@ -51,9 +51,9 @@ class Place:
 
     def since(self) -> str:
         """From when on an engine is to be asked, in its words, so that this place is within."""
-        whole, fraction = self.stamp[:19], self.stamp[19:29]
-        margin = MARGIN if self.count else 0
-        return f"{max(0, int(datetime.fromisoformat(whole + '+00:00').timestamp()) - margin)}{fraction}"
+        seconds = int(datetime.fromisoformat(self.stamp[:19] + "+00:00").timestamp())
+        at = max(0, seconds * 10**9 + int(self.stamp[20:29]) - (MARGIN if self.count else 0))
+        return f"{at // 10**9}.{at % 10**9:09}"
 
 
 #: Before everything.

@@ -10,6 +10,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -38,12 +39,14 @@ log = logging.getLogger(__name__)
 #: Bytes that are held for the viewer, at most; more is left with the engine.
 MOST_HELD = 256 * 1024
 #: Seconds that a stream may stand still.
-STILL = 1.0
+STILL = 0.25
 #: Seconds until a stream is opened again that has ended (its container may be started again) or was refused.
 AGAIN = 1.0
 #: Bytes that a line is taken to have where so many bytes are asked for: engines count lines.
 LINE = 64
 CHUNK = 64 * 1024
+#: Seconds for which it is read without a pause.
+TURN = 0.005
 
 
 class LogReader:
@@ -53,7 +56,7 @@ class LogReader:
     """
 
     def __init__(self, engine: Engine, container: str, start: Start, once: bool, more: Callable[[], None]) -> None:
-        self._engine, self._container, self._once, self._more = engine, container, once, more
+        self._engine, self._container, self._more = engine, container, more
         self.begin = self._at = start.offset or 0
         self.patience = math.inf
         self._tail: int | None = start.lines if start.tail is None else start.tail // LINE + 1
@@ -68,7 +71,11 @@ class LogReader:
         self._held: deque[tuple[bytes, Place, bool]] = deque()
         self._bytes = 0
         self._room = Event()
-        self._idle = self._gone = False
+        self._gone = self._said_all = False
+        #: The session is over: the next look is the last one. An engine may end the stream of a container that ends
+        #: before it has said all of it.
+        self._last_look = once
+        self._look = Event()
         self._greenlet = gevent.spawn(self._fill_for_ever)
 
     def read(self, most: int) -> Piece | None:
@@ -99,8 +106,11 @@ class LogReader:
         return Piece(offset, b"".join(parts), None if place is None else str(place), lost)
 
     def complete(self, over: bool) -> bool:
-        """Whether that was all: the engine has said the last of it."""
-        return self._idle and not self._held and (over or self._once)
+        """Whether that was all: the engine has said the last of it when the session was over already."""
+        if over and not self._last_look:
+            self._last_look = True
+            self._look.set()
+        return self._said_all and not self._held
 
     def close(self) -> None:
         """Read no more."""
@@ -109,8 +119,9 @@ class LogReader:
     def _fill_for_ever(self) -> None:
         while not self._gone:
             self._engine.connected.wait()
+            last = self._last_look
             try:
-                still = self._engine.run(self._fill, FOREVER)
+                still = self._engine.run(partial(self._fill, follow=not last), FOREVER)
             except EngineUnavailable as error:
                 log.debug("the stream of logs of %s broke: %s", self._container, error)
                 gevent.sleep(AGAIN)
@@ -122,26 +133,28 @@ class LogReader:
                 self._more()
                 gevent.sleep(AGAIN)
                 continue
-            if still:
-                continue
-            self._idle = True
+            self._said_all = last and not still
             self._more()
-            if self._once:
+            if self._said_all:
                 return
-            gevent.sleep(AGAIN)
+            if not still:
+                self._look.wait(AGAIN)
 
-    def _fill(self, client: docker.APIClient) -> bool:
+    def _fill(self, client: docker.APIClient, follow: bool) -> bool:
         """Read what the engine has to say, to its end; True where the stream stood still for too long before that."""
         demultiplexer = Demultiplexer(client._check_is_tty(self._container))
         search = Search(self._place)
-        response = _logs(client, self._container, self._place, self._tail, follow=not self._once)
+        response = _logs(client, self._container, self._place, self._tail, follow=follow)
         try:
+            began = monotonic()
             for chunk in response.iter_content(CHUNK):
-                began = monotonic()
                 for message in demultiplexer.feed(chunk):
                     self._take(message, search)
                 self._more()
-                gevent.sleep(monotonic() - began)  # many small messages take long: others get as much time
+                # Many small messages take long, and a busy engine is never waited for: others get as much time.
+                if (busy := monotonic() - began) > TURN:
+                    gevent.sleep(min(busy, 2 * TURN))
+                    began = monotonic()
                 if not self._wait_for_room():
                     return True
             for message in demultiplexer.rest():
@@ -153,7 +166,7 @@ class LogReader:
     def _take(self, message: Message, search: Search) -> None:
         wanted, lost = search.take(message)
         if wanted:
-            self._place, self._tail, self._idle = search.place, None, False
+            self._place, self._tail = search.place, None
             self._held.append((message.data, search.place, lost))
             self._bytes += len(message.data)
 
