@@ -97,8 +97,12 @@ def show_removal(context: Context, session: str, answer: Answer, *, in_words: bo
 
 
 def logs(context: Context, args: Namespace) -> Exit:
-    """Print the newest output of a session, byte for byte."""
+    """Print the newest output of a session, byte for byte, or what it writes."""
     session = find_session(context.client, args.session)
+    if args.follow or args.lines is not None or args.since is not None:
+        from pycloud.shell.output import stream  # the others need none of it
+
+        return stream(context, session, args)
     answer = _ask(context, "logs", {"session": session})
     if context.printer.mode == "json":
         context.printer.line(answer.raw)

@@ -14,6 +14,10 @@ from pycloud.shell.context import Context
 Kind = Literal["", "file", "session", "cloud"]
 
 
+#: As many lines as there are.
+ALL = -1
+
+
 @dataclass(frozen=True)
 class Argument:
     """One argument as argparse takes it: names or flags, and options. ``kind``: what its value is."""
@@ -68,4 +72,13 @@ def count(text: str) -> int:
     """A whole number that is not negative."""
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+    return int(text)
+
+
+def lines(text: str) -> int:
+    """A number of lines, or ``all``."""
+    if text == "all":
+        return ALL
+    if not (text.isascii() and text.isdigit() and len(text) < 7):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines from 0 to 999999, and not `all`")
     return int(text)

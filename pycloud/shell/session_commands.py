@@ -5,7 +5,8 @@ from __future__ import annotations
 from pycloud.image_script import KINDS
 from pycloud.sessions import State
 from pycloud.shell import actions, later
-from pycloud.shell.rows import Argument, Command, argument, count, pair
+from pycloud.shell.flags import since
+from pycloud.shell.rows import Argument, Command, argument, count, lines, pair
 
 #: The states that a session may be listed in, and what a list may be sorted by.
 STATES = tuple(State)
@@ -100,10 +101,18 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "logs",
-        "print the newest output of a session",
+        "print the output of a session, and follow it",
         actions.logs,
-        (_SESSION,),
-        "The last 64 KiB, byte for byte, from the cloud that owns the session.",
+        (
+            _SESSION,
+            argument("-f", "--follow", action="store_true", help="go on with what it writes, until it ends"),
+            argument("-n", "--lines", type=lines, metavar="N", help="begin with the newest N lines, or `all`"),
+            argument("--since", type=since, metavar="WHEN", help="from then on: 10m, 2h, ...; containers only"),
+        ),
+        "Byte for byte, from the cloud that owns the session; without -n or --since the last 64 KiB. -f goes on over "
+        "restarts of Redis and of the cloud; what is lost because the session writes faster than it can be read is "
+        "said. Ctrl-C stops the following, never the session. With -o json and one of these flags each piece is a line "
+        "of JSON, as in docs/protocol.md.",
     ),
     Command(
         "wait",
