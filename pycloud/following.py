@@ -19,7 +19,7 @@ from gevent.pool import Group
 from msgspec import UNSET
 
 from pycloud.credit import Credit
-from pycloud.errors import RequestError, TooManyStreams
+from pycloud.errors import BadRequest, RequestError, TooManyStreams
 from pycloud.ledger import Ledger
 from pycloud.message_parts import ErrorBody
 from pycloud.runtimes import Piece, Reader, Start
@@ -114,10 +114,12 @@ class Stream:
     def run(self) -> None:
         """Send what there is, as it comes, until the end, or until nobody wants it any more."""
         assert self._reader is not None
-        try:
-            while self._go_on(self._reader):
-                pass
-        finally:
+        while self._go_on(self._reader):
+            pass
+
+    def close(self) -> None:
+        """Read no more."""
+        if self._reader is not None:
             self._reader.close()
 
     def _go_on(self, reader: Reader) -> bool:
@@ -190,6 +192,7 @@ class Following:
         self._cloud, self._sessions, self._runtime, self._ledger, self._most = cloud, sessions, runtime, ledger, most
         self._streams: dict[str, Stream] = {}
         self._work = Group()
+        self._stopped = False
         self._turn = BoundedSemaphore(1)
         self.handlers: dict[str, Callable[[Any], None]] = {
             FollowRequest.op: self.open,
@@ -224,9 +227,13 @@ class Following:
 
     def stop(self) -> None:
         """Tell every viewer to ask anew, and end all streams."""
-        for stream in self._streams.values():
+        self._stopped = True
+        streams = list(self._streams.values())
+        for stream in streams:
             self._send(stream.id, StreamClosed("the cloud is stopping"))
         self._work.kill()
+        for stream in streams:
+            stream.close()  # also of those that had not begun
 
     def _open(self, request: FollowRequest) -> FollowResponse | None:
         known = self._streams.get(request.id)
@@ -235,6 +242,8 @@ class Following:
         session = self._sessions.get(request.session)
         if session is None:
             raise FileNotFoundError(request.session)
+        if session.state is State.STARTING:
+            raise BadRequest("follow: this session is still being started; it has no output yet")
         if len(self._streams) >= self._most:
             raise TooManyStreams(f"this cloud serves {self._most} viewers of output already; ask again later")
         stream = Stream(request, session, lambda message: self._send(request.id, message), self._turn)
@@ -244,6 +253,9 @@ class Following:
         except BaseException:
             del self._streams[request.id]
             raise
+        if self._stopped:
+            stream.close()
+            return None
         self._work.spawn(self._run, stream)
         return answer
 
@@ -255,6 +267,7 @@ class Following:
             log.exception("the output of session %s cannot be followed", stream.session.id)
             self._send(stream.id, StreamClosed("the cloud cannot read its output; its log says why"))
         finally:
+            stream.close()
             self._streams.pop(stream.id, None)
 
     def _send(self, stream: str, message: msgspec.Struct) -> None:
