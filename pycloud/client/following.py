@@ -137,7 +137,7 @@ class Following(Iterator[Followed]):
         self._acknowledged = self._progress.offset
         self._window, self._lease = answer.window or 0, answer.lease or 0.0
         self._heard_at = self._spoken_at = time.monotonic()
-        if not self._closings:
+        if self._closings < SUSPICIOUS:
             self._found_again()
 
     def _ask(self, timeout: float) -> FollowResponse:

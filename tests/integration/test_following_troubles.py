@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from pycloud.client import Client
-from pycloud.client.progress import Ended, Skipped
+from pycloud.client import Client, PyCloudError
+from pycloud.client.progress import Ended, Followed, Output, Skipped
 from tests.support.daemon import Daemon
 from tests.support.redis_server import RedisServer
 from tests.support.viewer import Viewer, counting, numbers, read
@@ -126,3 +127,22 @@ def test_a_slow_viewer_misses_output_and_is_told_and_nobody_else_notices(
         if skipped and at > MUCH:
             break
     assert client.remove(torrent).status
+
+
+def test_a_cloud_that_stops_says_so(own_redis: RedisServer, daemon: Daemon, client: Client, viewer: Viewer) -> None:
+    """Nobody waits for the end of a lease: the viewer looks for its cloud at once, and goes on when it is back."""
+    losses: queue.Queue[object] = queue.Queue()
+    session = client.create("echo a; exec sleep 1000").id
+    pieces = viewer.follow(session, losses.put, lease=60.0)
+    assert next(pieces) == Output(0, b"a\n")
+    found: list[Followed] = []
+    thread = threading.Thread(target=lambda: found.append(next(pieces)))
+    thread.start()
+    daemon.stop()
+    assert isinstance(losses.get(timeout=20), PyCloudError)
+    daemon.start()
+    assert losses.get(timeout=20) is None
+    with (daemon.data / "logs" / f"{session}.log").open("ab") as log:
+        log.write(b"b\n")
+    thread.join(20)
+    assert found == [Output(2, b"b\n")]

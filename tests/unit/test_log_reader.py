@@ -1,0 +1,109 @@
+"""The log of a script session, read as it grows: woken by the kernel, or looking by itself where that cannot be."""
+
+from __future__ import annotations
+
+import errno
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import gevent
+import pytest
+
+from pycloud.keeper import logs
+from pycloud.keeper.inotify import Watches
+from pycloud.runtimes import Piece, Start
+from pycloud.runtimes.growth import Growth
+from pycloud.runtimes.log_reader import LANDING, UNWATCHED, LogReader
+
+
+@pytest.fixture
+def growth() -> Iterator[Growth]:
+    growth = Growth()
+    yield growth
+    growth.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "log"
+    path.write_bytes(b"one\n")
+    return path
+
+
+def write(path: Path, data: bytes) -> None:
+    with path.open("ab") as log:
+        log.write(data)
+
+
+def woken(calls: list[str], count: int) -> bool:
+    with gevent.Timeout(5, False):
+        while len(calls) < count:
+            gevent.sleep(0.001)
+    return len(calls) == count
+
+
+def test_all_readers_of_a_log_are_woken_once(path: Path, growth: Growth) -> None:
+    calls: list[str] = []
+    readers = [LogReader(path, Start(offset=0), False, growth, lambda name=name: calls.append(name)) for name in "ab"]  # type: ignore[misc]
+    for reader in readers:
+        assert reader.read(100) == Piece(0, b"one\n")
+        assert reader.read(100) is None
+        assert reader.patience == math.inf
+        assert not reader.complete(over=False)
+    write(path, b"two\n")
+    write(path, b"three\n")
+    assert woken(calls, 2)
+    assert sorted(calls) == ["a", "b"]
+    for reader in readers:
+        assert reader.read(100) == Piece(4, b"two\nthree\n")
+        assert reader.read(100) is None
+        assert reader.complete(over=True)
+    readers[0].close()
+    write(path, b"four\n")
+    assert woken(calls, 3)
+    assert calls[2] == "b"
+
+
+def test_without_a_watch_it_looks_by_itself(path: Path, growth: Growth, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_watches: Watches, _path: Path) -> int:
+        raise OSError(errno.ENOSPC, "no watches left")
+
+    monkeypatch.setattr(Watches, "add", none_left)
+    reader = LogReader(path, Start(tail=0), False, growth, lambda: None)
+    assert reader.read(100) is None
+    assert reader.patience == UNWATCHED
+    write(path, b"two\n")
+    assert reader.read(100) == Piece(4, b"two\n")
+
+
+def test_who_was_overtaken_goes_on_close_to_the_end(path: Path, growth: Growth) -> None:
+    reader = LogReader(path, Start(offset=0), False, growth, lambda: None)
+    reader.read(100)
+    write(path, b"x" * (4 * LANDING))
+    logs.bound(path, 2 * LANDING)
+    size = path.stat().st_size
+    assert reader.read(3) == Piece(size - LANDING, b"xxx")
+    assert reader.read(3) == Piece(size - LANDING + 3, b"xxx")
+    late = LogReader(path, Start(offset=0), False, growth, lambda: None).read(3)
+    assert late is not None
+    assert size - 2 * LANDING - path.stat().st_blksize < late.offset <= size - 2 * LANDING
+
+
+def test_characters_stay_whole_where_the_rest_is_there(path: Path, growth: Growth) -> None:
+    path.write_bytes("aüb".encode())
+    reader = LogReader(path, Start(offset=0), False, growth, lambda: None)
+    assert [reader.read(2), reader.read(2), reader.read(2)] == [
+        Piece(0, b"a"),
+        Piece(1, "ü".encode()),
+        Piece(3, b"b"),
+    ]
+
+
+def test_a_log_that_is_gone(path: Path, growth: Growth) -> None:
+    reader = LogReader(path, Start(tail=0), False, growth, lambda: None)
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        reader.read(100)
+    with pytest.raises(FileNotFoundError):
+        LogReader(path, Start(tail=0), False, growth, lambda: None)
