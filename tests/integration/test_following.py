@@ -19,14 +19,14 @@ from tests.support.viewer import Viewer
 from tests.support.waiting import wait_until
 
 RequesterOn = Callable[[RedisServer], Requester]
-#: More than the keeper keeps here.
-MUCH = 4 << 20
+#: What the keeper keeps here, and more than that.
+KEPT, MUCH = 1 << 20, 4 << 20
 
 
 @pytest.fixture(scope="module")
 def daemon(shared_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """One cloud for all tests, which keeps little of what sessions write."""
-    with Daemon(tmp_path_factory.mktemp("cloud"), shared_redis.url, log_bytes=1 << 20) as daemon:
+    with Daemon(tmp_path_factory.mktemp("cloud"), shared_redis.url, log_bytes=KEPT) as daemon:
         yield daemon
 
 
@@ -106,7 +106,7 @@ def test_a_removed_session_ends_its_stream(daemon: Daemon, client: Client) -> No
 def test_what_was_freed_before_is_told(daemon: Daemon, client: Client) -> None:
     session = client.create(f"yes | head -c {MUCH}; sleep 1000").id
     log = daemon.data / "logs" / f"{session}.log"
-    wait_until(lambda: log.stat().st_size == MUCH and log.stat().st_blocks * 512 < 2 << 20, 20)
+    wait_until(lambda: log.stat().st_size == MUCH and log.stat().st_blocks * 512 < KEPT + 2**16, 20)
     gap, *pieces = client.follow_logs(session, offset=0, follow=False)
     assert isinstance(gap, Skipped)
     assert gap.size is not None
@@ -157,6 +157,11 @@ def test_the_messages_as_documented(daemon: Daemon, shared_redis: RedisServer, r
     wait_until(lambda: json.loads(requester.answers("stream", "f1", 0, 0.1)[-1]) == closed)
     requester.publish(direct, {"op": "stream", "id": "f1", "session": session, "kind": "ack", "offset": 6})
     wait_until(lambda: b"no such stream" in requester.answers("stream", "f1", 0, 0.1)[-1])
+    short = requester.create("sleep 0.3; exit 3")["id"]
+    assert follows("f5", session=short, lease=60)["status"] is True
+    # Long before the cloud would say that it lives.
+    end = {"kind": "end", "offset": 0, "state": "exited", "exit_code": 3}
+    assert [json.loads(each) for each in requester.answers("stream", "f5")] == [end]
     assert follows("f2", since=1)["error"]["code"] == "bad_request"
     assert follows("f3", session="0" * 20) == {"cloud": daemon.cloud, "id": "0" * 20, "status": False}
     requester.publish(direct, {"op": "stream", "id": "f4", "session": ""})
