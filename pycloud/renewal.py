@@ -17,8 +17,8 @@ from pycloud.identity import FILE, cloud_id, renew
 from pycloud.keeper import lock
 from pycloud.pidfile import PidFile
 
-#: What a keeper would take for its own.
-KEPT = ("work", "state", "logs")
+#: What a keeper, or who looks after containers, would take for its own.
+KEPT = ("work", "state", "logs", "docker")
 
 
 def new_id(config: Config) -> int:

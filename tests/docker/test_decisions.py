@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ from pycloud.runtimes.docker.reconcile import Listed, Plan, listed, plan, record
 from pycloud.runtimes.docker.records import Record, Records, Stage, decode, encode
 
 S, T = "1" * 20, "2" * 20
+CLOUD = S[10:]
+WHOLE = {"request": "r", "digest": "d", "token": "t", "host": "h", "created": 1.5}
 
 
-def listing(session: str, state: str) -> Listed:
-    return Listed("id", session, state, {})
+def listing(session: str, state: str, named: bool = True) -> Listed:
+    return Listed("id", session, state, {}, named)
 
 
 def made(stage: Stage, state: str | None, busy: bool = False) -> Plan:
@@ -65,18 +68,35 @@ def test_containers_that_nobody_knows() -> None:
     found = plan([], [], {S: listing(S, "running"), T: listing(T, "created")}, ())
     assert [each.session for each in found.adopt] == [S]
     assert [each.session for each in found.undo] == [T]
+    assert plan([], [], {S: listing(S, "running", False), T: listing(T, "created", False)}, ()) == Plan()
+
+
+def test_another_container_with_a_sessions_labels_is_not_its_own() -> None:
+    records = [Record(S, Stage.RUNNING, 1.0, container="id"), Record(T, Stage.RUNNING, 1.0, container="another")]
+    assert plan(records, records, {each: listing(each, "running") for each in (S, T)}, ()) == Plan(gone=[T])
+    own, copy = ({"Id": each, "Names": [f"/{name}"]} for each, name in (("own", f"pycloud_{S}"), ("copy", "x")))
+    labels = {"State": "running", "Labels": {"pycloud.cloud": CLOUD, "pycloud.session": S}}
+    for order in ([own, copy], [copy, own]):
+        found = listed([{**each, **labels} for each in order], CLOUD)
+        assert (found[S].id, found[S].named) == ("own", True)
+    assert not listed([{**copy, **labels}], CLOUD)[S].named
 
 
 def test_only_our_containers_are_listed() -> None:
     def one(**labels: str) -> dict[str, object]:
         return {"Id": "x", "State": "running", "Labels": {f"pycloud.{name}": value for name, value in labels.items()}}
 
-    containers = [one(cloud="c", session=S), one(cloud="d", session=T), one(cloud="c", session="../x"), one(cloud="c")]
-    assert list(listed([*containers, {"Id": "y", "Labels": None}], "c")) == [S]
+    odd = [one(cloud=CLOUD, session=session) for session in ("../x", "x", "", T, S.upper() + "A", "\u0661" * 20)]
+    containers = [one(cloud=CLOUD, session=S), one(cloud=T[10:], session=T), one(cloud=CLOUD), *odd]
+    assert list(listed([*containers, {"Id": "y", "Labels": None}], CLOUD)) == [S]
 
 
 def test_labels_that_make_no_sense() -> None:
-    assert record_of({"pycloud.record": '{"a": 1}'}) == {"a": 1, "answered": True}
+    assert record_of({"pycloud.record": json.dumps(WHOLE)}) == {**WHOLE, "answered": True}
+    for name in WHOLE:
+        for value in (None, [], {}, True, float("nan"), float("inf")):
+            assert record_of({"pycloud.record": json.dumps({**WHOLE, name: value})}) is None
+        assert record_of({"pycloud.record": json.dumps({each: WHOLE[each] for each in WHOLE if each != name})}) is None
     for label in ("", "[]", "{", "null"):
         assert record_of({"pycloud.record": label}) is None
     assert record_of({}) is None
@@ -95,12 +115,15 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
         {"n": 1},
     )
     assert decode(encode(record)) == record
-    records = Records(tmp_path / "docker")
+    records = Records(tmp_path / "docker", CLOUD)
     records.open()
     records.write(record)
-    again = Records(tmp_path / "docker")
+    again = Records(tmp_path / "docker", CLOUD)
     again.open()
     assert list(again) == [record]
+    other = Records(tmp_path / "docker", T[10:])
+    other.open()
+    assert list(other) == [], "they are another cloud's"
     for nonsense in (b"", b"{", b"[]", b'{"session": "x"}', encode(record).replace(b"removing", b"dancing")):
         with pytest.raises(ValueError):
             decode(nonsense)

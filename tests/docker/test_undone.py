@@ -64,7 +64,7 @@ def test_one_that_stays_holds_up_no_other(own_engine: Engine, host_on: HostOn) -
 
 
 def test_one_that_stays_is_not_tried_again_for_the_sake_of_others(tmp_path: Path) -> None:
-    records, tries = Records(tmp_path / "docker"), list[str]()
+    records, tries = Records(tmp_path / "docker", "c"), list[str]()
 
     def remove(container: str) -> bool:
         tries.append(container)
@@ -130,8 +130,9 @@ class Fleeting:
         self.asked = 0
 
     def list(self, _cloud: str) -> dict[str, Listed]:
-        labels = {"pycloud.record": json.dumps({"request": "r"})}
-        return {f"s{each}": Listed(f"id{each}", f"s{each}", "running", labels) for each in range(3)}
+        record = {"request": "r", "digest": "d", "token": "t", "host": "h", "created": 1.0}
+        labels = {"pycloud.record": json.dumps(record)}
+        return {f"s{each}": Listed(f"id{each}", f"s{each}", "running", labels, True) for each in range(3)}
 
     def inspect(self, _container: str) -> dict[str, Any]:
         self.asked += 1
@@ -141,7 +142,7 @@ class Fleeting:
 
 
 def test_what_was_found_is_told_though_the_engine_goes_away(tmp_path: Path) -> None:
-    records, told = Records(tmp_path / "docker"), list[Found]()
+    records, told = Records(tmp_path / "docker", "c"), list[Found]()
     records.open()
     survey = Survey("c", cast(Containers, Fleeting()), records, cast(Undone, None), Busy())
     try:

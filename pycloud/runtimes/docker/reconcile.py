@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pycloud.runtimes.docker.container import CLOUD, RECORD, SESSION
+from pycloud.names import owner_of
+from pycloud.runtimes.docker.container import CLOUD, NAME, RECORD, SESSION
 from pycloud.runtimes.docker.records import Record, Stage
 
 #: States in which a container has not begun to run.
@@ -18,15 +20,23 @@ ALIVE = ("running", "paused", "restarting")
 #: Stages in which a session may end.
 UNSURE = (Stage.RUNNING, Stage.REMOVING)
 
+#: What is read of every record.
+TEXTS, TIME = ("request", "digest", "token", "host"), "created"
+
 
 @dataclass(frozen=True)
 class Listed:
-    """A container as the engine lists it; ``state`` in the engine's words."""
+    """A container as the engine lists it; ``state`` in the engine's words.
+
+    ``named``: after its session, as we name them. Labels alone may be inherited: they stand on an image that somebody
+    made of a session's container (``docker commit``), too, and so on whatever runs of that.
+    """
 
     id: str
     session: str
     state: str
     labels: Mapping[str, str]
+    named: bool
 
 
 @dataclass
@@ -47,8 +57,10 @@ def listed(containers: Iterable[Mapping[str, Any]], cloud: str) -> dict[str, Lis
     for each in containers:
         labels = each.get("Labels") or {}
         session = labels.get(SESSION, "")
-        if labels.get(CLOUD) == cloud and session.isalnum():  # it becomes part of a file's name
-            found[session] = Listed(each["Id"], session, each.get("State", ""), labels)
+        if labels.get(CLOUD) == cloud and owner_of(session) == cloud:
+            named = f"/{NAME}{session}" in (each.get("Names") or ())
+            if named or session not in found:
+                found[session] = Listed(each["Id"], session, each.get("State", ""), labels, named)
     return found
 
 
@@ -66,11 +78,15 @@ def plan(
         known.add(record.session)
         if record.session in busy or stages.get(record.session) is not record.stage:
             continue
-        _judge(record, containers.get(record.session), made)
+        container = containers.get(record.session)
+        its_own = container is not None and record.container in (None, container.id)
+        _judge(record, container if its_own else None, made)
     for session, container in containers.items():
-        if session not in known and container.state in UNBEGUN:
+        if session in known or not container.named:
+            continue
+        if container.state in UNBEGUN:
             made.undo.append(Record(session, Stage.UNDONE, 0.0, container=container.id))
-        elif session not in known:
+        else:
             made.adopt.append(container)
     return made
 
@@ -95,4 +111,10 @@ def record_of(labels: Mapping[str, str]) -> dict[str, Any] | None:
         record = json.loads(labels[RECORD])
     except (KeyError, ValueError, RecursionError):
         return None
-    return {**record, "answered": True} if isinstance(record, dict) else None
+    return {**record, "answered": True} if isinstance(record, dict) and _is_whole(record) else None
+
+
+def _is_whole(record: Mapping[str, Any]) -> bool:
+    created = record.get(TIME)
+    in_time = isinstance(created, int | float) and not isinstance(created, bool) and math.isfinite(created)
+    return in_time and all(isinstance(record.get(name), str) for name in TEXTS)

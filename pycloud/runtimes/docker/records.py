@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pycloud.errors import PyCloudError
+from pycloud.names import owner_of
 from pycloud.runtimes import Exit, Found, Phase, Started
 from pycloud.runtimes.docker.container import NAME
 
@@ -98,10 +99,10 @@ def decode(data: bytes) -> Record:
 
 
 class Records:
-    """All records by session, in memory and in ``directory``."""
+    """All records of ``cloud`` by session, in memory and in ``directory``."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, cloud: str) -> None:
+        self._directory, self._cloud = directory, cloud
         self._all: dict[str, Record] = {}
 
     def __iter__(self) -> Iterator[Record]:
@@ -162,9 +163,12 @@ class Records:
             return
         try:
             record = decode(path.read_bytes())
+            if owner_of(record.session) != self._cloud:
+                # Of a directory that was copied, or lost its id. Its container is that one's to watch, and to remove.
+                raise ValueError("it is another cloud's")
         except ValueError as error:
             # Its container, where there is one, carries what is needed.
-            log.error("the record %s makes no sense and is not used: %s", path, error)
+            log.error("the record %s is not used: %s", path, error)
             path.rename(path.with_suffix(".bad"))
             return
         self._all[record.session] = record

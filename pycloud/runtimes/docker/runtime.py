@@ -46,7 +46,7 @@ class DockerRuntime:
         self._policy = Policy.of(config)
         host = str(config.docker_host)
         self._engine = Engine(host, config.docker_timeout, config.docker_parallel)
-        self._records = Records(config.data_dir / "docker")
+        self._records = Records(config.data_dir / "docker", cloud)
         self._containers = Containers(self._engine, config.docker_timeout)
         self._images = Images(self._engine)
         self._undone = Undone(self._engine, self._containers, self._records)
