@@ -37,6 +37,8 @@ def made(stage: Stage, state: str | None, busy: bool = False) -> Plan:
         (Stage.RUNNING, "running", None),
         (Stage.RUNNING, "paused", None),
         (Stage.RUNNING, "exited", "ended"),
+        (Stage.RUNNING, "restarting", "ended"),
+        (Stage.ENDED, "restarting", "again"),
         (Stage.RUNNING, "dead", "ended"),
         (Stage.RUNNING, None, "gone"),
         (Stage.STARTING, None, "undo"),

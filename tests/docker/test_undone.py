@@ -111,6 +111,26 @@ def test_started_again_by_somebody_else(engine: Engine, host_on: HostOn) -> None
     assert host.call("stop", ended, 0, {}) is True
 
 
+def test_a_session_ends_once_whatever_policy_somebody_gave_its_container(engine: Engine, host_on: HostOn) -> None:
+    host = host_on(engine)
+    seen, unseen = (
+        host.start("box", command=["sh", "-c", "while [ ! -e /end ]; do sleep 0.05; done; exit 5"]) for _ in range(2)
+    )
+    for session in (seen, unseen):
+        engine.docker("update", "--restart", "always", f"pycloud_{session}")
+    engine.docker("exec", f"pycloud_{seen}", "touch", "/end")
+    assert host.call("wait", seen)["exit_code"] == 5
+    host.kill()
+    engine.docker("exec", f"pycloud_{unseen}", "touch", "/end")
+    wait_until(lambda: engine.inspect(f"pycloud_{unseen}")["State"]["Restarting"], 30)
+    host.open()
+    end = host.call("wait", unseen)
+    again = (None, "its container was started again by somebody else")  # by then it may run once more
+    assert (end["exit_code"], end["reason"]) in ((5, None), again)
+    wait_until(lambda: engine.docker("ps", "--quiet") == "", 20, host.log)
+    assert [host.record(each)["stage"] for each in (seen, unseen)] == ["ended", "ended"]
+
+
 def test_nothing_is_removed_before_it_is_known_that_there_is_no_other_daemon(engine: Engine, host_on: HostOn) -> None:
     host = host_on(engine, alone=False)
     half = "a" * 10 + host.cloud

@@ -14,8 +14,9 @@ from pycloud.runtimes.docker.records import Record, Stage
 
 #: States in which a container has not begun to run.
 UNBEGUN = ("created",)
-#: States in which its first process may live.
-ALIVE = ("running", "paused", "restarting")
+#: States in which its first process may live, and those in which that one or another does, or will.
+ALIVE = ("running", "paused")
+UP = (*ALIVE, "restarting")
 
 #: Stages in which a session may end.
 UNSURE = (Stage.RUNNING, Stage.REMOVING)
@@ -101,7 +102,7 @@ def _judge(record: Record, container: Listed | None, made: Plan) -> None:
         made.gone.append(record.session)
     elif record.stage in UNSURE and record.exit is None and container is not None and container.state not in ALIVE:
         made.ended.append(record.session)
-    elif record.stage is Stage.ENDED and container is not None and container.state in ALIVE:
+    elif record.stage is Stage.ENDED and container is not None and container.state in UP:
         made.again.append(record.session)
 
 

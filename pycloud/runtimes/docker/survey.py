@@ -21,6 +21,7 @@ from pycloud.runtimes.docker.undone import Undone
 log = logging.getLogger(__name__)
 
 GONE, REMOVED = "its container was removed by somebody else", "it was removed"
+AGAIN = "its container was started again by somebody else"
 #: The engine's word for a container that is being removed.
 GOING = "removing"
 OUT_OF_MEMORY, KILLED = "out of memory", 137
@@ -101,7 +102,8 @@ class Survey:
         elif exit_ := exit_of(inspected):
             self._settle(session, self._with_reason(record, exit_, inspected))
         elif _restarted(record, inspected):
-            self._settle(session, Exit(exit_code, None, self._now()))
+            code = inspected["State"].get("ExitCode") if exit_code is None and _restarting(inspected) else exit_code
+            self._settle(session, Exit(code, AGAIN if code is None else None, self._now()))
             self.end_again(session)
 
     def end_again(self, session: str) -> None:
@@ -181,6 +183,12 @@ class Survey:
 
 
 def _restarted(record: Record, inspected: Inspected) -> bool:
-    """Whether a session's container has ended unseen, and runs again."""
+    """Whether a session's container has ended unseen, and runs again, or is about to."""
     now = started_of(inspected)
-    return now is not None and record.started is not None and now.started > record.started.started
+    later = now is not None and record.started is not None and now.started > record.started.started
+    return later or _restarting(inspected)
+
+
+def _restarting(inspected: Inspected) -> bool:
+    """Whether it has ended, and the engine is to start it again: somebody has given it a policy that says so."""
+    return bool(inspected["State"].get("Restarting"))
