@@ -102,6 +102,10 @@ def test_one_cloud_may_run_both(engine: Engine, docker_on: Callable[..., Daemon]
     with docker_on(engine, "script,docker") as cloud:
         sessions = [requester.create(script)["id"] for script in (WEB, SLEEP)]
         assert containers(engine, cloud) == [f"pycloud_{sessions[0]}"]
+        rank = json.loads(requester.redis.get(f"{{year4000.pycloud}}:cloud:{cloud.cloud}") or b"")
+        assert (rank["runtime"], rank["runtimes"]) == ("script", ["script", "docker"])
+        sessions.append(requester.create("box", runtime="docker")["id"])
+        assert f"pycloud_{sessions[2]}" in containers(engine, cloud), "a request may say what it is"
         cloud.kill()
         cloud.start()
         for session in sessions:
@@ -121,6 +125,22 @@ def test_a_daemon_that_was_killed_knows_what_ended_meanwhile(
         assert requester.status(lives)["status"] is True
         ended = requester.status(ends)
         assert (ended["state"], ended["exit_code"]) == ("exited", 7)
+
+
+def test_requesters_hear_how_a_session_ended(
+    engine: Engine, docker_on: Callable[..., Daemon], requester: Requester
+) -> None:
+    hungry = "x=$(yes | head -c 100000000)"
+    with docker_on(engine):
+        ends = {
+            "killed": {"mem_limit": "16m", "command": ["sh", "-c", f"{hungry}; {hungry}"]},
+            "failed": {"command": ["sh", "-c", "exit 3"]},
+        }
+        sessions = [requester.create(f"box\n{json.dumps(options)}")["id"] for options in ends.values()]
+        wait_until(lambda: all(requester.status(each)["state"] == "exited" for each in sessions), 20)
+        killed, failed = (requester.status(each) for each in sessions)
+        assert (killed["exit_code"], killed["reason"]) == (137, "out of memory")
+        assert (failed["status"], failed["exit_code"], failed.get("reason")) == (False, 3, None)
 
 
 def test_while_its_engine_is_away_a_cloud_refuses_containers_and_no_scripts(

@@ -7,7 +7,9 @@ on the host.
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,10 +17,12 @@ from typing import Any
 import pytest
 
 import pycloud
-from tests.support import container_image
+from tests.support import container_image, needs
+from tests.support import registry as registries
 from tests.support.engine import Engine
 from tests.support.redis_server import RedisServer
-from tests.support.requester import Requester
+from tests.support.registry import Registry
+from tests.support.requester import PREFIX, Requester
 from tests.support.waiting import wait_until
 
 BASE, IMAGE = "base:test", "pycloud:test"
@@ -113,6 +117,16 @@ def requester(server: RedisServer) -> Iterator[Requester]:
         yield made
 
 
+def typed(server: RedisServer, script: str, requester: Requester) -> dict[str, Any]:
+    """The answer to a create that somebody types: ``redis-cli publish``."""
+    request = {"id": "typed-" + secrets.token_hex(4), "script": script}
+    words = [needs.program("redis-cli"), "-p", str(server.port), "publish", f"{PREFIX}.create", json.dumps(request)]
+    subprocess.run(words, env={**os.environ, "REDISCLI_AUTH": PASSWORD}, check=True, capture_output=True)
+    (answer,) = requester.answers("create", request["id"], timeout=30)
+    created: dict[str, Any] = json.loads(answer)
+    return created
+
+
 def page_at(port: int) -> bytes:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
         return bytes(answer.read())
@@ -129,10 +143,10 @@ def test_the_image_says_what_it_is(built: Engine) -> None:
 
 
 def test_sessions_survive_the_replacement_of_the_container(
-    built: Engine, volume: str, contained: Callable[..., Contained], requester: Requester
+    built: Engine, server: RedisServer, volume: str, contained: Callable[..., Contained], requester: Requester
 ) -> None:
     first = contained("--volume", volume)
-    created = requester.create(WEB_SCRIPT)
+    created = typed(server, WEB_SCRIPT, requester)
     assert page_at(created["port"]) == PAGE
     assert created["ports"] == {"80/tcp": created["port"]}
     (name,) = built.containers("pycloud.session")
@@ -150,6 +164,41 @@ def test_sessions_survive_the_replacement_of_the_container(
     assert page_at(created["port"]) == PAGE
     assert requester.remove(created["id"])["status"] is True
     assert built.containers("pycloud.session") == []
+
+
+def test_it_is_restarted_with_its_sessions(
+    built: Engine, contained: Callable[..., Contained], requester: Requester
+) -> None:
+    only = contained()
+    created = requester.create(WEB_SCRIPT)
+    built.docker("restart", "--time", "30", only.id)
+    wait_until(lambda: only.log().count(" ready: ") == 2, 30, only.log)
+    built.docker("kill", only.id)
+    built.docker("start", only.id)
+    wait_until(lambda: only.log().count(" ready: ") == 3, 30, only.log)
+    found = requester.status(created["id"])
+    assert (found["status"], found["cloud"], found["port"]) == (True, created["cloud"], created["port"])
+    assert page_at(created["port"]) == PAGE
+
+
+def test_two_containers_do_not_share_a_volume(volume: str, contained: Callable[..., Contained]) -> None:
+    first = contained("--volume", volume)
+    with pytest.raises(AssertionError, match="uses the data directory"):
+        contained("--volume", volume)
+    assert first.state()["Running"]
+
+
+def test_it_logs_in_to_registries_as_its_own_user(
+    built: Engine, contained: Callable[..., Contained], requester: Requester, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if reason := registries.missing():
+        needs.missing(reason)
+    with Registry(tmp_path_factory.mktemp("locked"), locked=True) as registry:
+        image = registry.fill(built, "secret:1") + "\n{}"
+        logins = registry.credentials() / "config.json"
+        logins.chmod(0o644)
+        contained("--volume", f"{logins}:{DATA}/.docker/config.json:ro")
+        assert requester.create(image, timeout=30)["state"] == "running"
 
 
 def test_a_session_that_ended_while_no_container_was_there(
@@ -173,15 +222,20 @@ def test_requesters_are_told_the_name_of_the_host(contained: Callable[..., Conta
     assert requester.create(WEB_SCRIPT)["host"] == host
     assert plain.run("hostname") != host
     plain.remove()
+    unset = contained("--env", "PYCLOUD_HOSTNAME=")  # as compose.yaml has it
+    assert requester.create(WEB_SCRIPT)["host"] == host
+    unset.remove()
     contained(settings=("--hostname", "game7.example.net"))
     assert requester.create(WEB_SCRIPT)["host"] == "game7.example.net"
 
 
 def test_it_is_not_root_and_serves_no_scripts(contained: Callable[..., Contained], requester: Requester) -> None:
-    only = contained()
-    assert only.run("id", "-u") == "10001"
-    answer = requester.create("exec sleep 60")
-    assert answer["error"]["code"] == "wrong_runtime", answer
+    for flags in ((), ("--env", "PYCLOUD_RUNTIME=auto")):
+        only = contained(*flags)
+        assert only.run("id", "-u") == "10001"
+        answer = requester.create("exec sleep 60")
+        assert answer["error"]["code"] == "wrong_runtime", answer
+        only.remove()
 
 
 def test_it_is_healthy_while_requests_are_taken(
