@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -128,6 +129,20 @@ def test_a_registry_that_dies_in_the_middle(engine: Engine, host_on: HostOn, reg
     assert (engine.containers(), host.files()) == ([], [])
     registry.start()
     assert host.start(image)
+
+
+def test_a_disk_that_is_full_in_the_middle(shared_engine: Engine, host_on: HostOn, registry: Registry) -> None:
+    image = registry.fill(shared_engine, "large:1", 40 * MEGABYTE)
+    engine = Engine()
+    (engine.home / "root").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", engine.home / "root"], check=True)
+    with engine:
+        host = host_on(engine)
+        with pytest.raises(Failed) as failed:
+            host.start(image)
+        assert (failed.value.kind, failed.value.passing) == ("StartFailed", True)
+        assert "no space left on device" in failed.value.message
+        assert (engine.containers(), host.files()) == ([], [])
 
 
 def test_an_engine_that_dies_in_the_middle(own_engine: Engine, host_on: HostOn, registry: Registry) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from pycloud import app
 from pycloud import client as library
+from pycloud.image_script import kinds_of, parse
 from pycloud.shell.parsing import Grammar
 from tests.support.daemon import ROOT, Daemon
 from tests.support.redis_server import RedisServer
@@ -49,6 +50,30 @@ def test_lines_for_pycloud(words: list[str]) -> None:
     alternatives = " ".join(words).split(" | ")
     for text in alternatives:
         app._arguments(text.split())
+
+
+def test_both_example_scripts_are_on_the_page_with_what_they_print() -> None:
+    hello = (ROOT / "examples" / "hello.sh").read_text(encoding="utf-8").splitlines(keepends=True)
+    script = "".join(line for line in hello if line.startswith("#!") or not line.startswith("#"))
+    blocks = [block for kind, block in BLOCKS if not kind]
+    assert script.strip() in [block.strip() for block in blocks]
+    (container,) = (block for block in blocks if kinds_of(block) == ("docker",))
+    assert parse(container).options == {"port": 80}
+    printed = [block for block in TYPED if block.startswith("$ pycloudctl create ") and "\nSESSION " in block]
+    names = {
+        "PYCLOUD_SESSION": "1dfa4b4c605601d6f0fa",
+        "PYCLOUD_HOSTNAME": "game7.example.net",
+        "PYCLOUD_PORT": "51667",
+    }
+    done = subprocess.run(
+        ["/bin/sh", "-c", script.replace("sleep 60", "true")],
+        env={**os.environ, **names, "GREETING": "hi"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert printed[0].endswith(done.stdout)
+    assert len(printed) == 2
 
 
 def test_every_error_of_the_library_is_on_the_page() -> None:

@@ -36,5 +36,18 @@ def test_the_volume_is_the_data_directory() -> None:
     assert f"- pycloud:{data}\n" in COMPOSE
 
 
+def test_the_image_is_made_in_two_stages_on_a_base_that_is_an_argument() -> None:
+    assert re.findall(r"^ARG BASE=", DOCKERFILE, re.MULTILINE) == ["ARG BASE="]
+    assert re.findall(r"^FROM (.*)$", DOCKERFILE, re.MULTILINE) == ["${BASE} AS build", "${BASE}"]
+
+
+def test_the_redis_of_compose_keeps_its_data_and_asks_for_a_password_and_pycloud_has_the_socket() -> None:
+    redis, pycloud_ = COMPOSE.split("\n  pycloud:\n", 1)
+    assert '"--requirepass", "${REDIS_PASSWORD:?' in redis
+    assert "- redis:/data\n" in redis
+    assert "- /var/run/docker.sock:/var/run/docker.sock\n" in pycloud_
+    assert "- ${DOCKER_GID:?" in pycloud_
+
+
 def test_no_password_is_written_down() -> None:
     assert set(re.findall(r"redis://:([^@]*)@", DOCKERFILE + COMPOSE)) == {"${REDIS_PASSWORD}"}
