@@ -113,7 +113,6 @@ OPEN: dict[str, Any] = {
     "entrypoint": [],
     "environment": {"A": "b"},
     "user": 0,
-    "working_dir": "/tmp",
     "labels": {"a": "b"},
     "hostname": "own",
     "domainname": "example.net",
@@ -155,7 +154,7 @@ BORDER = (
 def test_all_that_is_open_at_once_crosses_no_border(engine: Engine, host_on: Callable[..., Host]) -> None:
     assert set(OPEN) == FREE
     host = host_on(engine)
-    plain, full = host.start("box"), host.start("box", **OPEN)
+    plain, full = host.start("box"), host.start("box", working_dir="/tmp", **OPEN)
     borders = [
         {name: engine.inspect(f"pycloud_{each}")["HostConfig"].get(name) for name in BORDER} for each in (plain, full)
     ]

@@ -7,6 +7,7 @@ starts refused: FREE is open to everybody, of LIMITED the harmless values are, t
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,7 +22,7 @@ from pycloud.runtimes.docker.shapes import is_volume_name
 #: What stays within the container's border, whatever its value.
 FREE = frozenset(
     (
-        *("port", "stop_grace", "command", "entrypoint", "environment", "user", "working_dir", "labels"),
+        *("port", "stop_grace", "command", "entrypoint", "environment", "user", "labels"),
         *("hostname", "domainname", "extra_hosts", "dns", "dns_opt", "dns_search", "network_disabled"),
         *("mem_limit", "mem_reservation", "memswap_limit", "mem_swappiness", "shm_size", "pids_limit"),
         *("nano_cpus", "cpu_period", "cpu_quota", "cpu_shares", "cpu_count", "cpu_percent"),
@@ -163,11 +164,26 @@ def _ports(_policy: Policy, name: str, value: Mapping[str, Any]) -> Mapping[str,
     return value
 
 
+def _working_dir(_policy: Policy, name: str, value: str) -> str:
+    _check_place(name, value)
+    return value
+
+
+def _check_place(name: str, place: str) -> None:
+    """What starts containers has its own files open below /proc, those of the host among them, until it has made way
+    for the session's program: older ones could be led there, or be shown a /proc that is none.
+    """
+    path = posixpath.normpath("/" + place.lstrip("/"))
+    if path == "/proc" or path.startswith("/proc/"):
+        raise refusal(name, f"{place[:64]} is where the engine and the kernel are at work")
+
+
 def _volumes(policy: Policy, name: str, value: tuple[Volume, ...]) -> tuple[Volume, ...]:
     return tuple(_volume(policy, name, volume) for volume in value)
 
 
 def _volume(policy: Policy, name: str, volume: Volume) -> Volume:
+    _check_place(name, volume.target)
     if odd := sorted(set(volume.modes) - PLAIN_MODES):
         raise refusal(name, f"the mode {odd[0]} reaches into the host")
     if volume.source is None:
@@ -180,6 +196,7 @@ def _mounts(policy: Policy, name: str, value: tuple[Mount, ...]) -> tuple[Mount,
 
 
 def _mount(policy: Policy, name: str, mount: Mount) -> Mount:
+    _check_place(name, mount.target)
     odd = sorted(set(mount.more) - PLAIN_FIELDS)
     if odd or mount.more.get("propagation", "rprivate") != "rprivate":
         raise refusal(name, f"{odd[0] if odd else 'propagation'} reaches into the host")
@@ -191,6 +208,8 @@ def _mount(policy: Policy, name: str, mount: Mount) -> Mount:
 
 
 def _tmpfs(_policy: Policy, name: str, value: Mapping[str, str]) -> Mapping[str, str]:
+    for target in value:
+        _check_place(name, target)
     for part in (part for options in value.values() for part in options.split(",")):
         setting, equals, _ = part.partition("=")
         if setting not in (TMPFS_SETTINGS if equals else TMPFS_FLAGS):
@@ -209,6 +228,7 @@ LIMITED: dict[str, Callable[[Policy, str, Any], Any]] = {
     "volumes": _volumes,
     "mounts": _mounts,
     "tmpfs": _tmpfs,
+    "working_dir": _working_dir,
 }
 
 

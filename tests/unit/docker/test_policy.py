@@ -59,6 +59,7 @@ CROSSING: dict[str, Any] = {
     "mounts": [{"type": "bind", "source": "/", "target": "/host"}],
     "tmpfs": {"/x": "dev"},
     "healthcheck": {"test": ["CMD", "true"], "interval": 999_999_999},
+    "working_dir": "/proc/self/fd/8",
 }
 
 
@@ -164,6 +165,8 @@ def test_harmless_values_of_limited_options() -> None:
         {"healthcheck": {"test": ["NONE"]}},
         {"cgroupns": "private"},
         {"network": "none"},
+        {"working_dir": "/srv/proc"},
+        {"working_dir": "/process"},
     ):
         assert permitted(Policy(), **options) == check(options)
 
@@ -196,6 +199,21 @@ def test_odd_options_of_tmpfs(options: str) -> None:
 def test_mounts_that_reach_into_the_host(mount: dict[str, Any]) -> None:
     policy = Policy.of(config(docker_volumes=("/open",)))
     assert "`mounts`" in refused(replace(policy, resolve=lambda path: path), mounts=[{"target": "/x", **mount}])
+
+
+@pytest.mark.parametrize("place", ["/proc", "/proc/", "/proc/self/fd/8", "//proc/1", "/./proc/x", "/x//../proc/1/root"])
+def test_places_where_the_engine_is_at_work(place: str) -> None:
+    for options in (
+        {"working_dir": place},
+        {"working_dir": place.lstrip("/")},
+        {"volumes": [place.replace("/x//..", "")]},
+        {"mounts": [{"target": place.replace("/x//..", "")}]},
+        {"mounts": [{"target": place.replace("/x//..", ""), "type": "tmpfs"}]},
+        {"tmpfs": {place.replace("/x//..", ""): ""}},
+    ):
+        (name,) = options
+        assert f"`{name}`: " in refused(Policy(), **options)
+        assert permitted(Policy(allow=frozenset({name})), **options) == check(options)
 
 
 @pytest.mark.parametrize("mode", ["z", "Z", "shared", "rslave", "ro,z", "rw,rshared", "private"])
