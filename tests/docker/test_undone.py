@@ -111,6 +111,18 @@ def test_started_again_by_somebody_else(engine: Engine, host_on: HostOn) -> None
     assert host.call("stop", ended, 0, {}) is True
 
 
+def test_restarted_by_somebody_else_while_nobody_was_there(engine: Engine, host_on: HostOn) -> None:
+    host = host_on(engine)
+    restarted, lives = host.start("web", port=80), host.start("web", port=80)
+    host.kill()
+    engine.docker("restart", "--time", "0", f"pycloud_{restarted}")
+    host.open()
+    end = host.call("wait", restarted)
+    assert (end["exit_code"], end["reason"]) == (None, "its container was started again by somebody else")
+    wait_until(lambda: engine.docker("ps", "--format", "{{.Names}}") == f"pycloud_{lives}", 20, host.log)
+    assert [host.record(each)["stage"] for each in (restarted, lives)] == ["ended", "running"]
+
+
 def test_a_session_ends_once_whatever_policy_somebody_gave_its_container(engine: Engine, host_on: HostOn) -> None:
     host = host_on(engine)
     seen, unseen = (

@@ -220,6 +220,7 @@ class DockerRuntime:
         """Events may have been missed, or the engine is there for the first time."""
         try:
             self._survey.catch_up(lambda found: self._looks.spawn(self.on_found, found))  # events go on meanwhile
+            self._looks.spawn(self._look_at_all)
         finally:
             self._undone.wake()
 
@@ -240,6 +241,12 @@ class DockerRuntime:
             self._survey.look(session, exit_code)
         except (EngineUnavailable, Refusal) as error:
             log.info("how session %s ended will be known later: %s", session, error)
+
+    def _look_at_all(self) -> None:
+        """The engine's list does not show which containers were started again meanwhile."""
+        for record in self._records:
+            if record.stage is Stage.RUNNING:
+                self._look(record.session)
 
     def _look_again(self, session: str) -> None:
         """Its container was started: by us, or after it had ended. A look at that end may still be under way."""
