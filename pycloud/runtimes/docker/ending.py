@@ -17,6 +17,8 @@ from requests import RequestException
 
 from pycloud.errors import PyCloudError
 from pycloud.runtimes.docker.container import CLOUD
+from pycloud.runtimes.docker.reconcile import listed, own
+from pycloud.runtimes.docker.records import decode
 
 #: Seconds beyond its grace that each may take, and how many are ended side by side.
 PATIENCE, SIDE_BY_SIDE = 60.0, 16
@@ -30,9 +32,10 @@ def end_all(engine: str, cloud: str, records: Path, grace: float) -> int:
     try:
         client = docker.APIClient(base_url=engine, version="auto", timeout=math.ceil(grace + PATIENCE))
         try:
-            found = client.containers(all=True, filters={"label": f"{CLOUD}={cloud}"})
+            there = client.containers(all=True, filters={"label": f"{CLOUD}={cloud}"})
+            found = own(listed(there, cloud).values(), _recorded(records))
             with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-                list(pool.map(partial(_end, client, grace), [each["Id"] for each in found]))
+                list(pool.map(partial(_end, client, grace), [each.id for each in found]))
         finally:
             client.close()
     except (DockerException, RequestException, OSError) as error:
@@ -40,6 +43,15 @@ def end_all(engine: str, cloud: str, records: Path, grace: float) -> int:
     for record in records.glob("*.json"):
         record.unlink(missing_ok=True)
     return len(found)
+
+
+def _recorded(records: Path) -> set[str | None]:
+    """The ids of containers on record."""
+    found: set[str | None] = set()
+    for path in records.glob("*.json"):
+        with suppress(OSError, ValueError):
+            found.add(decode(path.read_bytes()).container)
+    return found
 
 
 def _end(client: docker.APIClient, grace: float, container: str) -> None:

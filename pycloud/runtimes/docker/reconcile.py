@@ -65,6 +65,11 @@ def listed(containers: Iterable[Mapping[str, Any]], cloud: str) -> dict[str, Lis
     return found
 
 
+def own(containers: Iterable[Listed], recorded: Collection[str | None]) -> list[Listed]:
+    """Those that are surely this cloud's. ``recorded``: ids of containers that are on record."""
+    return [each for each in containers if each.named or each.id in recorded]
+
+
 def plan(
     before: Iterable[Record], after: Iterable[Record], containers: Mapping[str, Listed], busy: Collection[str]
 ) -> Plan:
