@@ -10,11 +10,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+import gevent
 import pytest
 
 from pycloud.client import Client
+from pycloud.errors import StartFailed
 from pycloud.messages import Event
+from pycloud.runtimes import Progress
+from pycloud.runtimes.docker import images
 from tests.support import needs
 from tests.support import registry as registries
 from tests.support.daemon import Daemon
@@ -143,6 +149,25 @@ def test_a_disk_that_is_full_in_the_middle(shared_engine: Engine, host_on: HostO
         assert (failed.value.kind, failed.value.passing) == ("StartFailed", True)
         assert "no space left on device" in failed.value.message
         assert (engine.containers(), host.files()) == ([], [])
+
+
+def test_a_registry_that_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "REPORT", 0.01)
+    monkeypatch.setattr(images, "SILENCE", 0.05)
+    monkeypatch.setattr(images, "credentials_of", lambda _image: {})
+    reports, begun = list[Progress](), list[float]()
+
+    def run(_work: object, patience: float) -> None:
+        begun.append(patience)
+        gevent.sleep(60)
+
+    pulls = images.Images(cast(Any, SimpleNamespace(run=run)))
+    for count in (1, 2):
+        with pytest.raises(StartFailed, match="the registry has said nothing for") as failed:
+            pulls.pull("x:1", None, reports.append)
+        assert failed.value.passing
+        assert len(begun) == count, "the next one who wants it tries again"
+    assert reports
 
 
 def test_an_engine_that_dies_in_the_middle(own_engine: Engine, host_on: HostOn, registry: Registry) -> None:
