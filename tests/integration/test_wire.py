@@ -115,11 +115,11 @@ def test_a_script_over_the_limit(daemon: Daemon, requester: Requester) -> None:
     ],
 )
 def test_an_interpreter_that_cannot_run(daemon: Daemon, requester: Requester, first_line: str, words: str) -> None:
-    before = sorted(daemon.data.rglob("*"))
+    before = set(daemon.data.rglob("*"))  # the last of an earlier test's session may be deleted meanwhile
     answer = requester.create(first_line + "\necho")
     assert (answer["id"], answer["error"]["code"]) == (None, "start_failed")
     assert words in answer["error"]["message"]
-    assert sorted(daemon.data.rglob("*")) == before, "nothing is left of it"
+    assert set(daemon.data.rglob("*")) <= before, "nothing is left of it"
 
 
 def test_what_cannot_be_answered_is_counted_and_dropped(daemon: Daemon, requester: Requester) -> None:
@@ -220,6 +220,10 @@ def test_what_redis_knows_of_a_session(daemon: Daemon, requester: Requester) -> 
     assert not requester.redis.sismember(f"{keys}sessions:{daemon.cloud}", session)
 
 
+#: What PTTL says of a key that does not expire; one that has expired since it was found is fine.
+NEVER = -1
+
+
 def test_everything_in_redis_expires_or_is_bounded(requester: Requester) -> None:
     created = requester.create(SLEEP)
     bounded = {b"claims", b"clouds", b"sessions", b"events"}
@@ -227,7 +231,7 @@ def test_everything_in_redis_expires_or_is_bounded(requester: Requester) -> None
         assert key.startswith(b"{year4000.pycloud}:")
         name = key.partition(b":")[2]
         own = name.startswith(b"sessions:")
-        assert name in bounded or own or requester.redis.pttl(key) > 0, key
+        assert name in bounded or own or requester.redis.pttl(key) != NEVER, key
     assert requester.redis.zcard("{year4000.pycloud}:claims") == 0
     requester.remove(created["id"])
 
