@@ -17,10 +17,11 @@ from tests.faults import clock, verdict
 from tests.faults.ears import Ears
 from tests.faults.load import Load, Plan
 from tests.faults.machine import look
+from tests.faults.record import Record
 from tests.faults.saboteur import Saboteur
 from tests.faults.schedule import KILLS, Kind, Schedule, draw
 from tests.faults.swarm import Swarm
-from tests.faults.verdict import Record, Violation
+from tests.faults.verdict import Violation
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
@@ -122,9 +123,10 @@ def _judge(seed: int, swarm: Swarm, load: Load, ears: Ears, losses: list[tuple[f
     swarm.await_beats()
     data = {member.cloud: member.daemon.data for member in swarm.members}
     blind = frozenset(member.cloud for member in swarm.members if member.keepers_killed)
+    launches = {member.cloud: member.launches for member in swarm.members}
 
     def record() -> Record:
-        return Record(list(load.asked.values()), dict(load.told), ears.of, losses, blind)
+        return Record(list(load.asked.values()), dict(load.told), ears.of, losses, blind, launches)
 
     with redis.Redis.from_url(swarm.server.url, protocol=2, socket_timeout=10) as client:
         with suppress(AssertionError):  # what is wrong then is found below, with its evidence

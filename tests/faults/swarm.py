@@ -12,6 +12,7 @@ import signal
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
@@ -29,7 +30,10 @@ READY = " ready: "
 
 
 class Member:
-    """One cloud of a swarm. ``meant_to_run``: whether it is up unless something went wrong."""
+    """One cloud of a swarm. ``meant_to_run``: whether it is up unless something went wrong.
+
+    ``launches``: when its daemons were started (monotonic seconds).
+    """
 
     def __init__(self, home: Path, server: RedisServer, *, proxied: bool, clock: int = 0) -> None:
         self.proxy = Proxy(server.port) if proxied else None
@@ -37,6 +41,7 @@ class Member:
         self.daemon = SkewedDaemon(home, url, clock, stop_grace=2) if clock else Daemon(home, url, stop_grace=2)
         self.meant_to_run = False
         self.keepers_killed = 0
+        self.launches: list[float] = []
         self._ready = 0
 
     @property
@@ -60,6 +65,7 @@ class Member:
         if fault:
             self.daemon.env[FAULT] = fault
         self._ready = self.daemon.log().count(READY)
+        self.launches.append(monotonic())
         self.daemon.launch()
         self.meant_to_run = not fault
 

@@ -13,8 +13,9 @@ import pytest
 from tests.faults import verdict
 from tests.faults.ears import Heard
 from tests.faults.machine import Machine, Process
+from tests.faults.record import Record
 from tests.faults.requests import Asked, Script, Told
-from tests.faults.verdict import Record, Violation
+from tests.faults.verdict import Violation
 
 CLOUD, OTHER = "c" * 10, "d" * 10
 SESSION, TWIN = "1" * 10 + CLOUD, "2" * 10 + OTHER
@@ -132,28 +133,47 @@ def test_a_remove_that_found_nothing() -> None:
     assert kinds(verdict.of_answers(history.record(losses=[(1.8, 2.2)]))) == set()
 
 
-def test_an_owner_that_finds_nothing_to_remove_after_redis_lost_its_data() -> None:
-    loss = [(2.5, 2.8)]
+def test_an_owner_that_finds_nothing_to_remove_after_it_and_redis_lost_what_they_knew() -> None:
+    lost: dict[str, Any] = {"losses": [(2.5, 2.8)], "launches": {CLOUD: [3.0], OTHER: [3.0]}}
     history = History().add(asked("remove", 2.0, 3.0), heard(3.5, status=False))
     assert kinds(verdict.of_answers(history.record())) == {"denied"}
-    record = history.record(losses=loss)
+    record = history.record(**lost)
     assert kinds(verdict.of_answers(record)) == set(), "the first answer went with the data"
     assert kinds(verdict.of_machine(record, EMPTY)) == set()
     assert kinds(verdict.of_machine(record, alive())) == {"denied"}, "its processes live: an owner sees them"
     kept = replace(EMPTY, paths=alive().paths)
     assert "denied" in kinds(verdict.of_machine(record, kept)), "its directory is there"
     history.requests[-1].published[:] = [2.0]
-    assert kinds(verdict.of_answers(history.record(losses=loss))) == {"denied"}, "asked once: there was no first answer"
+    assert kinds(verdict.of_answers(history.record(**lost))) == {"denied"}, "asked once: there was no first answer"
     history.requests[-1].copies = 2
-    assert kinds(verdict.of_answers(history.record(losses=loss))) == set()
+    assert kinds(verdict.of_answers(history.record(**lost))) == set()
     history.requests[-1].published[:] = [3.2, 3.3]
-    assert kinds(verdict.of_answers(history.record(losses=loss))) == {"denied"}, "asked after the loss only"
+    assert kinds(verdict.of_answers(history.record(**lost))) == {"denied"}, "asked after the loss only"
+
+
+@pytest.mark.parametrize("launches", [{}, {CLOUD: [0.5]}, {CLOUD: [3.6]}, {OTHER: [3.0]}])
+def test_an_owner_that_lives_on_remembers_what_it_answered(launches: dict[str, list[float]]) -> None:
+    history = History().add(asked("remove", 2.0, 3.0), heard(3.5, status=False))
+    assert kinds(verdict.of_answers(history.record(losses=[(2.5, 2.8)], launches=launches))) == {"denied"}
 
 
 def test_another_cloud_may_not_know_of_a_session_that_lives() -> None:
     history = History().add(asked("remove", 2.0, 3.0), heard(3.5, status=False, cloud=OTHER))
     record = history.record(losses=[(2.5, 2.8)])
     assert kinds(verdict.of_answers(record)) == kinds(verdict.of_machine(record, alive())) == set()
+
+
+@pytest.mark.parametrize("op", ["remove", "status"])
+def test_another_cloud_knows_once_the_owner_was_back(op: str) -> None:
+    wrong = {"denied"} if op == "remove" else {"wrong status"}
+    history = History().add(asked(op, 9.0), heard(9.5, status=False, cloud=OTHER))
+    for at in (4.0, 5.5):
+        history.requests.append(replace(asked("status", at), id=f"at {at}"))
+        history.answers["status", f"at {at}"] = [heard(at, status=True)]
+    assert kinds(verdict.of_answers(history.record(losses=[(2.5, 2.8)]))) == wrong
+    assert kinds(verdict.of_answers(history.record(losses=[(6.0, 6.5)]))) == set(), "lost again since"
+    del history.requests[-1]
+    assert kinds(verdict.of_answers(history.record(losses=[(2.5, 2.8)]))) == set(), "it may have died over it"
 
 
 @pytest.mark.parametrize("once", [False, True])

@@ -6,12 +6,12 @@ quiet, and ``of_audit`` the statuses asked at that time.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from tests.faults.ears import Heard
 from tests.faults.machine import Machine
+from tests.faults.record import Record
 from tests.faults.requests import EXIT_CODE, PASSING, Asked, Script, Told
 
 Violations = Iterator["Violation"]
@@ -27,66 +27,6 @@ class Violation:
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.subject}: {self.evidence}"
-
-
-@dataclass
-class Record:
-    """All that happened. ``losses``: when Redis lost its data (from, to). ``blind``: clouds whose keeper was killed.
-
-    ``notes`` counts what is allowed and yet worth knowing.
-    """
-
-    asked: Sequence[Asked]
-    told: Mapping[str, Told]
-    heard: Callable[[str, str], list[Heard]]
-    losses: Sequence[tuple[float, float]] = ()
-    blind: frozenset[str] = frozenset()
-    notes: Counter[str] = field(default_factory=Counter)
-
-    def loss_between(self, asked: Asked, heard: Sequence[Heard]) -> str:
-        """How Redis' loss of its data explains a second answer to a request; empty where it does not."""
-        for begin, end in self.losses:
-            if asked.published[0] <= end and asked.published[-1] >= begin and len(asked.published) > 1:
-                return "repeated after Redis lost its data"
-            if asked.published[0] <= end and heard[-1].at >= begin:
-                return "read late by a cloud that was away when Redis lost its data"
-        return ""
-
-    def excuses(self, session: str, heard: Heard) -> bool:
-        """Whether another cloud may have said that there is no such session: Redis had forgotten it."""
-        known = self.told[session].at
-        forgotten = any(known <= end and heard.at >= begin for begin, end in self.losses)
-        return forgotten and "state" not in heard.fields and heard.fields["cloud"] != session[10:]
-
-    def lost_between(self, asked: Asked, heard: Heard) -> bool:
-        """Whether an owner may say that nothing is there: a repeat, and Redis lost the first answer meanwhile.
-
-        Only of a session that is gone: ``of_machine`` looks whether it is.
-        """
-        before = [at for at in asked.published if at <= heard.at]
-        repeated = len(before) * asked.copies > 1
-        return repeated and any(before[0] <= end and heard.at >= begin for begin, end in self.losses)
-
-    def removed_before(self, session: str, moment: float) -> bool:
-        """Whether we had heard by then that the session is removed."""
-        removal = self.told[session].removal
-        return removal is not None and any(
-            heard.at < moment and heard.fields["status"] for heard in self.heard("remove", removal.id)
-        )
-
-    def fate(self, session: str) -> str:
-        """``kept``, ``removed`` (or soon to be), or ``unknown`` where no answer told and Redis lost what it knew."""
-        removal = self.told[session].removal
-        if removal is None or not removal.published:
-            return "kept"
-        answers = self.heard("remove", removal.id)
-        if any(heard.fields["status"] for heard in answers):
-            return "removed"
-        if any(self.told[session].at <= end for _, end in self.losses):
-            return "unknown"
-        if any(heard.error == "owner_away" for heard in answers):
-            return "removed"
-        return "unknown" if removal.once else "kept"
 
 
 def of_answers(record: Record) -> Violations:
