@@ -69,16 +69,19 @@ def play(seed: int, seconds: float, kinds: Collection[Kind], plan: Plan, clouds:
         result = _judge(seed, swarm, load, ears, saboteur.losses)
         result.faults = saboteur.done + Counter({f"published {n} times": _copies(load, n) for n in (2, 10)})
         result.violations += [Violation("died", "a cloud", text) for text in said]
-        result.story = _story(saboteur, load, {violation.subject for violation in result.violations})
+        result.story = _story(saboteur, load, ears, {violation.subject for violation in result.violations})
     return result
 
 
-def _story(saboteur: Saboteur, load: Load, subjects: Collection[str]) -> list[str]:
-    """All faults, and when the requests in question went out."""
+def _story(saboteur: Saboteur, load: Load, ears: Ears, subjects: Collection[str]) -> list[str]:
+    """All faults, and when the requests in question went out and were answered."""
     events = list(saboteur.story)
     for asked in load.asked.values():
         if asked.id in subjects or asked.session in subjects:
             events += [(at, f"{asked.op} {asked.id} published for {asked.session or 'all'}") for at in asked.published]
+            events += [
+                (each.at, f"{asked.op} {asked.id}: {each.payload.decode()}") for each in ears.of(asked.op, asked.id)
+            ]
     return [f"{at - saboteur.begin:7.3f} {text}" for at, text in sorted(events)]
 
 
