@@ -166,13 +166,15 @@ def test_another_cloud_may_not_know_of_a_session_that_lives() -> None:
 @pytest.mark.parametrize("op", ["remove", "status"])
 def test_another_cloud_knows_once_the_owner_was_back(op: str) -> None:
     wrong = {"denied"} if op == "remove" else {"wrong status"}
-    history = History().add(asked(op, 9.0), heard(9.5, status=False, cloud=OTHER))
+    history = History().add(asked(op, 4.5), heard(9.5, status=False, cloud=OTHER))
     for at in (4.0, 5.5):
         history.requests.append(replace(asked("status", at), id=f"at {at}"))
         history.answers["status", f"at {at}"] = [heard(at, status=True)]
     assert kinds(verdict.of_answers(history.record(losses=[(2.5, 2.8)]))) == wrong
     assert kinds(verdict.of_answers(history.record(losses=[(6.0, 6.5)]))) == set(), "lost again since"
-    del history.requests[-1]
+    history.answers[op, f"{op}1"].insert(0, replace(history.answers[op, f"{op}1"][0], at=5.0))
+    assert kinds(verdict.of_answers(history.record(losses=[(2.5, 2.8)]))) == set(), "it was given before, and repeated"
+    del history.answers[op, f"{op}1"][0], history.requests[-1]
     assert kinds(verdict.of_answers(history.record(losses=[(2.5, 2.8)]))) == set(), "it may have died over it"
 
 

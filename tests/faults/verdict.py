@@ -67,7 +67,7 @@ def _refusal(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violations
 
 def _removal(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violations:
     """Nobody else removes what we remove: 'nothing there' is wrong, unless we heard before that it was removed."""
-    for each in heard:
+    for each in _given(heard):
         if each.fields["status"]:
             return
         if each.error == "owner_away" and each.fields["cloud"] != asked.session[10:]:
@@ -94,7 +94,7 @@ def _status(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violations:
     elif asked.once and len(heard) > 1:  # with kills only nobody is late: not even the same answer comes twice
         voices = _join([each.payload for each in heard])
         yield Violation("two voices", asked.id, f"asked once about {asked.session}, answered {voices}")
-    for each in heard:
+    for each in _given(heard):
         record.notes["stale statuses"] += bool(each.fields.get("stale"))
         if wrong := _wrong_status(record, asked, each):
             yield Violation("wrong status", asked.id, f"{wrong}, and yet: {each.payload.decode()}")
@@ -234,6 +234,14 @@ def of_audit(record: Record, machine: Machine) -> Violations:
                 yield Violation("wrong status", asked.id, f"session {asked.session} {truth}: {each.payload.decode()}")
             elif says["cloud"] != asked.session[10:]:
                 yield Violation("wrong voice", asked.id, f"its owner is there: {each.payload.decode()}")
+
+
+def _given(heard: Sequence[Heard]) -> list[Heard]:
+    """Each answer when it was given: the same again is a repeat of it, and says nothing of a later moment."""
+    first: dict[bytes, Heard] = {}
+    for each in heard:
+        first.setdefault(each.payload, each)
+    return list(first.values())
 
 
 def _join(payloads: Sequence[bytes]) -> str:
