@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 #: Seconds after which all clouds that live have told a Redis that was started again what it may have forgotten.
 TELLING = 3.0
 
+NOBODY_HEARD = NoMatch("no cloud that fits heard this create; ask again")
+
 #: Seconds for which a request counts as just received: a requester repeats it, or gives it up, within about that time.
 FRESHNESS = 4.0
 #: The same for a status: for less time than its answer is remembered, so that it is not answered twice.
@@ -181,9 +183,15 @@ class Router:
         if heard is Heard.DIRECTLY:
             place, error = 0, self._why_not(request)
         else:
-            place, error = self._view.place(request, now, count=heard in (Heard.PUBLISHED, Heard.REPEATED))
-            if error is None and heard in OURS and not self._view.fits(request):
-                error = NoMatch("no cloud that fits heard this create; ask again")
+            # A repeat makes no session; where it does after all, the next rank says so.
+            place, error = self._view.place(request, now, count=heard is Heard.PUBLISHED)
+            if error is not None:
+                early = self._view.too_early_to_refuse(request, now)
+                return Plan(place, partial(self._refuse, request, arrival, error), early)
+            if heard in LEFT and not self._view.fits(request):
+                return Plan(place, partial(self._leave, request, arrival))
+            if heard in OURS and not self._view.fits(request):
+                error = NOBODY_HEARD
         if error is not None:
             return Plan(place, partial(self._refuse, request, arrival, error))
         return Plan(place, partial(self._create, request, arrival))
@@ -201,9 +209,19 @@ class Router:
         if arrival.heard in LAPSED:
             log.warning("taking over create %.80r: the cloud that claimed it fell silent", request.id)
         error = self._cloud.create(request, arrival.payload, arrival.came)
-        if error is None:
-            return
-        # The others may have seen it claimed, and forgotten it: so the next best one is asked, and we see that it acts.
+        if error is not None:
+            # The others may have seen it claimed, and forgotten it.
+            self._pass_on(request, arrival, error)
+
+    def _leave(self, request: CreateRequest, arrival: Arrival) -> None:
+        """Nobody that fits has heard it, though there is one by now: one of us, who all do not, sees to it."""
+        if self._view.speaker(monotonic()) == 0:
+            self._pass_on(request, arrival, NOBODY_HEARD)
+        else:
+            self._keep(arrival, 0, patient=True)
+
+    def _pass_on(self, request: CreateRequest, arrival: Arrival, error: RequestError) -> None:
+        """Ask the next best cloud to take it, and see that it does; where there is none, answer ``error``."""
         other = self._view.next_best(request, monotonic())
         if other is None or arrival.heard is Heard.DIRECTLY or arrival.round >= ROUNDS:
             self._refuse(request, arrival, error)

@@ -115,6 +115,11 @@ class View:
         # Heard within that time, it is away by its own words.
         return now - peer.heard > patience and self.sure_for(now) < patience
 
+    def too_early_to_refuse(self, request: CreateRequest, now: float) -> bool:
+        """Whether a cloud that a create asks for, and that is not heard, may yet be there."""
+        missed = (cloud for cloud, peer in self.peers.items() if cloud != self.own and placement.matches(peer, request))
+        return any(self.too_early_to_miss(cloud, now) for cloud in missed)
+
     def speaker(self, now: float) -> int | None:
         """Our place among those who answer for a cloud that is away; None: others do.
 

@@ -27,7 +27,11 @@ class Member:
         self.view, self.standby, self.acted = View(cloud, "i", 60.0), Standby(cast(Any, None)), 0
         act = self._act
         claiming = SimpleNamespace(refuse=act, refuse_undecoded=act)
-        self.cloud = SimpleNamespace(sessions={}, claiming=claiming, create=act, remove=act, status=act)
+        self.handed_over: list[str] = []
+        registry = SimpleNamespace(hand_over=lambda _op, _payload, cloud: self.handed_over.append(cloud))
+        self.cloud = SimpleNamespace(
+            sessions={}, claiming=claiming, create=act, remove=act, status=act, registry=registry
+        )
         self.router = Router(cast(Any, self.cloud), self.view, cast(Any, SimpleNamespace(answer=act)), self.standby)
         self.router.spawn = self._act  # type: ignore[method-assign]
 
@@ -107,3 +111,33 @@ def test_creates_with_a_name_wait_until_a_new_redis_was_told_which_names_there_a
     some.router._forgetful_until = 0.0
     some.router.route(named, CREATE, Heard.LEFT_TO_US, 2)
     assert some.acted == before + 1
+
+
+EU = CreateRequest("r", "script", where={"region": "eu"})
+
+
+def rank(cloud: str, **more: Any) -> Rank:
+    """What a cloud says that beats once a second, as just now."""
+    return Rank(cloud, time=0.0, version="2", host="h", runtime="script", heartbeat=1.0, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("listening", "acted"), [(1.0, 0), (60.0, 1)])
+def test_who_may_just_have_missed_a_cloud_that_fits_refuses_nothing_yet(listening: float, acted: int) -> None:
+    """It was cut off, say, as the others were, and it happens to be heard again before them."""
+    member, now = Member("a"), monotonic()
+    member.view.hear(rank("b", score=1.0, sessions=0, instance="i", labels={"region": "eu"}), now - listening - 4.0)
+    member.view.hear(rank("a", score=1.0, sessions=0, instance="i", sent=now - listening), now - listening)
+    member.view._own_sent = now
+    member.router.route(EU, CREATE, Heard.PUBLISHED)
+    assert (member.acted, member.kept) == (acted, 1 - acted)
+
+
+def test_what_nobody_heard_that_fits_is_handed_over_by_one_of_those_who_do_not() -> None:
+    members, now = [Member("a"), Member("b")], monotonic()
+    for member in members:
+        for cloud, score, labels in (("a", 1.0, {}), ("b", 2.0, {}), ("c", 3.0, {"region": "eu"})):
+            member.view.hear(rank(cloud, score=score, sessions=0, instance="i", labels=labels, sent=now), now)
+        member.router.spawn = lambda work, *args: work(*args)  # type: ignore[method-assign]
+        member.router.route(EU, CREATE, Heard.LEFT_TO_US, 1)
+    assert [member.handed_over for member in members] == [["c"], []]
+    assert [(member.acted, member.kept) for member in members] == [(0, 1)] * 2, "and both see that it acts"
