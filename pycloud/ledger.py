@@ -141,7 +141,7 @@ class Ledger:
 
     def renew(self, claims: Iterable[Claim]) -> None:
         """Keep claims for another lease, as far as they are still ours."""
-        lives = (LEASE, ANSWER_LIFE, NAME_LEASE)
+        lives = (LEASE, ANSWER_LIFE, NAME_LEASE, self._bus.run_id)
         for page in pages(claims):
             runs = [
                 ([*self._claim_keys(claim), *self._name_keys(claim.name)], (claim.member, claim.token, *lives))

@@ -3,7 +3,7 @@
 -- KEYS[1]  request:OP:ID  hash: digest   of the payload, to tell a repeat from another request
 --                               token    random; whoever holds it may answer
 --                               cloud    who claimed it last
---                               run      the run_id of the Redis that it was claimed in
+--                               run      the run_id of the Redis that it was claimed, or last renewed, in
 --                               lease    ms of Redis' clock at which the claim runs out unless renewed
 --                               taken    how often the claim was taken over from a cloud that fell silent
 --                               payload  until it is answered, for whoever takes over

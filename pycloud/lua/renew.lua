@@ -1,14 +1,15 @@
--- Keep a claim while its work goes on. The keys are described in claim.lua.
+-- Keep a claim while its work goes on, in whatever run of Redis: its holder says that it has not been answered, so that
+-- others may take it over where that one falls silent. The keys are described in claim.lua.
 --
 -- KEYS[1] request:OP:ID, KEYS[2] claims, KEYS[3] name:N where a name is kept for it (name.lua)
--- ARGV    member (OP:ID), token, lease (ms), life of the key (ms), life of the name (ms)
+-- ARGV    member (OP:ID), token, lease (ms), life of the key (ms), life of the name (ms), run
 --
 -- Returns 1, or 0 where the claim is not ours (any more) or is answered.
 local was = redis.call('HMGET', KEYS[1], 'token', 'response')
 if was[1] ~= ARGV[2] or was[2] then return 0 end
 local time = redis.call('TIME')
 local lease = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3]
-redis.call('HSET', KEYS[1], 'lease', lease)
+redis.call('HSET', KEYS[1], 'lease', lease, 'run', ARGV[6])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('ZADD', KEYS[2], lease, ARGV[1])
 if KEYS[3] then

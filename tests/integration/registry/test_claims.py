@@ -178,6 +178,20 @@ def test_a_claim_from_an_earlier_run_is_finished_by_its_holder_only(
     assert clouds[A].ledger.claim(again(claim), b"p")[0] is Verdict.CLAIMED, "its cloud, started again"
 
 
+def test_a_claim_from_an_earlier_run_that_was_renewed_since_is_taken_over(
+    clouds: dict[str, Shared], client: redis.Redis
+) -> None:
+    """Its holder lived on and went on with it, say with the pull of an image, and died only then."""
+    claim = claim_of()
+    clouds[A].ledger.claim(claim, b"p")
+    for shared in clouds.values():
+        shared.bus.run_id = "run2"
+    clouds[A].ledger.renew([claim])
+    lapse(client, claim)
+    assert clouds[B].ledger.lapsed() == [Lapsed("create", claim.id, b"p", ours=False)]
+    assert clouds[B].ledger.claim(again(claim), b"p")[0] is Verdict.CLAIMED
+
+
 def test_a_claim_from_an_earlier_run_is_finished_by_the_owner_of_what_it_is_about(
     clouds: dict[str, Shared], client: redis.Redis
 ) -> None:
