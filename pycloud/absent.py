@@ -52,9 +52,10 @@ class Absent:
         ours = owner_of(request.session) == self._cloud
         record = {} if ours else self._registry.session(request.session)
         if isinstance(request, StatusRequest):
-            self._answer_status(claim, request, record)
+            self._answer_status(claim, request, record, came.known_until)
         elif not record and not self._is_wished(request):
-            self._ledger.commit(claim, RemoveResponse(self._cloud, request.session, status=False))
+            nothing = RemoveResponse(self._cloud, request.session, status=False)
+            self._ledger.commit(claim, nothing, until=came.known_until)
         else:
             self._keep_wish(claim, request, record.get("name"))
 
@@ -73,14 +74,14 @@ class Absent:
         if self._view.speaker(monotonic()) == 0:
             self._registry.sweep(time())
 
-    def _answer_status(self, claim: Claim, request: StatusRequest, record: dict[str, str]) -> None:
+    def _answer_status(self, claim: Claim, request: StatusRequest, record: dict[str, str], until: float) -> None:
         owner = owner_of(request.session)
         if record and owner is not None:
             lost = self._view.lost(owner, self._lost_after, monotonic())
             response = stale_response(self._cloud, request.session, record, lost=lost)
         else:
             response = StatusResponse(self._cloud, request.session, status=False)
-        self._ledger.commit(claim, response, passing=True)
+        self._ledger.commit(claim, response, passing=True, until=until)
 
     def _is_wished(self, request: RemoveRequest) -> bool:
         """Whether the owner has yet to answer this very request, though the session may be gone by now."""

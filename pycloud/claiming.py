@@ -30,11 +30,13 @@ class Reception:
 
     ``replay``: it is known to be a repeat, so that even an answer just given is published again, unless somebody has
     done so within that many seconds; None: it is not known to be one. After ``fresh_until`` (monotonic seconds) it was
-    held up: what was refused meanwhile is not begun anew for it, as nobody may wait for it any more.
+    held up: what was refused meanwhile is not begun anew for it, as nobody may wait for it any more. After
+    ``known_until`` it is not begun at all: another cloud may have answered it, and nobody knows that any more.
     """
 
     replay: float | None = None
     fresh_until: float = float("inf")
+    known_until: float = float("inf")
 
 
 class Claiming:
@@ -74,7 +76,8 @@ class Claiming:
         self, kind: type[Request], id_: str, session: str, digest: str, payload: bytes, came: Reception
     ) -> Claim | None:
         claim, ours = Claim(kind.op, id_, digest), owner_of(session) == self._cloud
-        verdict, age = self._ledger.claim(claim, payload, ours=ours, fresh_until=came.fresh_until)
+        limits = {"fresh_until": came.fresh_until, "known_until": came.known_until}
+        verdict, age = self._ledger.claim(claim, payload, ours=ours, **limits)
         if verdict is Verdict.CLAIMED:
             return claim
         if verdict is Verdict.ABANDONED:

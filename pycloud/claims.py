@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 import gevent
 import redis
 
-from pycloud.ledger import LEASE, Claim, Ledger
+from pycloud.ledger import KNOWN, LEASE, Claim, Ledger
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ class Claims:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._held: set[Claim] = set()
+        self._held: dict[Claim, float] = {}
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
@@ -38,23 +39,33 @@ class Claims:
             self._greenlet.kill()
 
     @contextmanager
-    def working(self, claim: Claim) -> Iterator[None]:
-        """Keep ``claim`` alive within this block."""
-        self._held.add(claim)
+    def working(self, claim: Claim, known_until: float = float("inf")) -> Iterator[None]:
+        """Keep ``claim`` alive within this block. ``known_until``: as of now, see there."""
+        self._held[claim] = known_until
         try:
             yield
         finally:
-            self._held.discard(claim)
+            self._held.pop(claim, None)
+
+    def known_until(self, claim: Claim) -> float:
+        """Until when (monotonic seconds) Redis surely remembers a claim or who took it over, if it is not renewed."""
+        return self._held.get(claim, float("inf"))
 
     def holds(self, op: str, request_id: str) -> bool:
         """Whether this cloud is working on a request."""
         return any(claim.op == op and claim.id == request_id for claim in self._held)
 
+    def renew(self) -> None:
+        """Renew all that is worked on, now."""
+        began = monotonic()
+        # Looked at only when their turn comes: what was answered meanwhile needs no renewal.
+        renewed = self._ledger.renew(claim for claim in list(self._held) if claim in self._held)
+        self._held.update((claim, began + KNOWN) for claim in renewed if claim in self._held)
+
     def _renew_for_ever(self) -> None:
         while True:
             gevent.sleep(RENEWAL)
             try:
-                # Looked at only when their turn comes: what was answered meanwhile needs no renewal.
-                self._ledger.renew(claim for claim in list(self._held) if claim in self._held)
+                self.renew()
             except redis.RedisError as error:
                 log.warning("claims could not be renewed, trying again: %s", error)

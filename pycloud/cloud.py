@@ -115,7 +115,7 @@ class Cloud:
             if self.full:
                 self.ledger.release(claim)
                 return NoCapacity("this cloud is full")
-            return self._carry_out(request, claim)
+            return self._carry_out(request, claim, came.known_until)
         finally:
             self.underway -= 1
 
@@ -124,7 +124,8 @@ class Cloud:
         claim = Claim.of(session)
         event = self.teller.event("session.running", session)
         faults.point("create.started")
-        outcome = self.ledger.commit(claim, create_response(session), record=session, event=event)
+        until = self.claiming.claims.known_until(claim)
+        outcome = self.ledger.commit(claim, create_response(session), record=session, event=event, until=until)
         if outcome is Outcome.LOST:
             log.warning("session %s: another cloud has answered its request; it is removed", session.id)
             self.remover.discard(session)
@@ -151,7 +152,7 @@ class Cloud:
     def status_with_claim(self, session: Session, request: StatusRequest, payload: bytes, came: Reception) -> None:
         """The same while others may speak for us: whoever claims the answer gives it."""
         if claim := self.claiming.claim(request, payload, came):
-            self.ledger.commit(claim, status_response(session), passing=True)
+            self.ledger.commit(claim, status_response(session), passing=True, until=came.known_until)
 
     def remove(self, session: Session, request: RemoveRequest, payload: bytes, came: Reception) -> None:
         """End one of our sessions, and answer once it is gone."""
@@ -184,11 +185,11 @@ class Cloud:
         self.remover.discard(session)
         self.claiming.refuse_create(claim, NameTaken(name, holder))
 
-    def _carry_out(self, request: CreateRequest, claim: Claim) -> RequestError | None:
+    def _carry_out(self, request: CreateRequest, claim: Claim, known_until: float) -> RequestError | None:
         self._admitted += 1
         try:
             faults.point("create.claimed")
-            with self.claiming.claims.working(claim):
+            with self.claiming.claims.working(claim, known_until):
                 return self._start(request, claim)
         finally:
             self._admitted -= 1

@@ -82,10 +82,10 @@ class Daemon:
         self.rounds = Rounds(self.cloud, self.intake, absent, self.wishes, self.adoption, config.heartbeat)
         handlers = {**self.intake.handlers(self.identity.id), names.rank_channel: self._hear_rank}
         self.subscriber = Subscriber(config.redis, handlers, outage)
-        self.subscriber.on_gap, self.subscriber.on_lost = self._on_gap, self.view.interrupted
-        self.bus.on_new_server, self.bus.on_connect = self._on_new_server, self._on_connect
-        self._announced = Flag()
-        self._sure = Flag()
+        self.subscriber.on_begin, self.subscriber.on_lost = self.view.listens, self.view.interrupted
+        self.subscriber.on_gap, self.bus.on_connect = self._on_gap, self._on_connect
+        self.bus.on_new_server = self._on_new_server
+        self._announced, self._sure = Flag(), Flag()
         self._stop_wanted = Flag()
         self._hurry = Flag()
         self._fatal: PyCloudError | None = None

@@ -67,4 +67,4 @@ class Intake:
         if kept is None:
             self._router.route(item, payload, heard)
         else:
-            self._router.route(item, payload, heard, kept.round + 1, kept.fresh_until)
+            self._router.route(item, payload, heard, kept.round + 1, kept.came)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -22,6 +23,8 @@ from pycloud.sessions import Session
 #: Milliseconds that a claim lasts unless it is renewed, and that an answer is remembered.
 LEASE = 5_000
 ANSWER_LIFE = 600_000
+#: Seconds for which a claim and its answer are surely remembered.
+KNOWN = 0.9 * ANSWER_LIFE / 1000
 #: Milliseconds that an answer is replayed which says that something cannot be done just now.
 PASSING_LIFE = 5_000
 #: Milliseconds that an answer to a status is remembered: who hears the status late finds it answered.
@@ -121,33 +124,40 @@ class Ledger:
         self._looked_at = START
 
     def claim(
-        self, claim: Claim, payload: bytes, *, ours: bool = False, fresh_until: float = float("inf")
+        self,
+        claim: Claim,
+        payload: bytes,
+        *,
+        ours: bool = False,
+        fresh_until: float = float("inf"),
+        known_until: float = float("inf"),
     ) -> tuple[Verdict, float]:
         """Try to claim a request; ``payload`` is kept for whoever has to take over. ``ours``: its session is ours.
 
         Where it is answered also how long ago (s) that was. After ``fresh_until`` (monotonic seconds) it counts as held
-        up: what was refused meanwhile is not begun anew for it.
+        up: what was refused meanwhile is not begun anew for it. After ``known_until`` its answer may have been given
+        and forgotten, so that it is left alone; who still waits asks again.
         """
         who = (claim.member, claim.token, self._cloud, claim.digest)
         args = (*who, payload, LEASE, ANSWER_LIFE, MOST_TAKE_OVERS, self._bus.run_id, int(ours))
         keys = self._claim_keys(claim)
-        try:
-            verdict, age = self._bus.run(self._claim, keys, (*args, 0), until=fresh_until)
-        except TooLate:
-            if claim.op == StatusRequest.op:
-                return Verdict.HELD, 0.0  # its answer may have been given and forgotten; who still waits asks again
-            verdict, age = self._bus.run(self._claim, keys, (*args, 1))
-        return Verdict(verdict.decode()), age / 1000
+        for held_up, until in ((0, min(fresh_until, known_until)), (1, known_until)):
+            with suppress(TooLate):
+                verdict, age = self._bus.run(self._claim, keys, (*args, held_up), until=until)
+                return Verdict(verdict.decode()), age / 1000
+        return Verdict.HELD, 0.0
 
-    def renew(self, claims: Iterable[Claim]) -> None:
-        """Keep claims for another lease, as far as they are still ours."""
-        lives = (LEASE, ANSWER_LIFE, NAME_LEASE, self._bus.run_id)
+    def renew(self, claims: Iterable[Claim]) -> list[Claim]:
+        """Keep claims for another lease; those that are still ours."""
+        lives, ours = (LEASE, ANSWER_LIFE, NAME_LEASE, self._bus.run_id), list[Claim]()
         for page in pages(claims):
             runs = [
                 ([*self._claim_keys(claim), *self._name_keys(claim.name)], (claim.member, claim.token, *lives))
                 for claim in page
             ]
-            self._bus.run_many(self._renew, runs)
+            renewed = self._bus.run_many(self._renew, runs)
+            ours += [claim for claim, is_ours in zip(page, renewed, strict=True) if is_ours]
+        return ours
 
     def release(self, claim: Claim) -> None:
         """Give a claim back: somebody else may carry it out."""
@@ -191,8 +201,12 @@ class Ledger:
         record: Session | None = None,
         erase: Session | None = None,
         event: Event | None = None,
+        until: float = float("inf"),
     ) -> Outcome:
-        """Answer a claimed request, and record or erase a session with it: all of it, or nothing."""
+        """Answer a claimed request, and record or erase a session with it: all of it, or nothing.
+
+        Not after ``until`` (monotonic seconds): the claim may be forgotten by then, and so may whoever took it over.
+        """
         afresh = passing and claim.op == StatusRequest.op  # it changes nothing, so it may be asked again
         session, change = (record, "record") if record else (erase, "erase") if erase else (None, "none")
         args: list[Argument] = [
@@ -211,7 +225,10 @@ class Ledger:
             *self._name_keys(session.name if session else None),
         ]
         args.extend(record_of(record) if record else ())
-        return Outcome(self._bus.run(self._commit, keys, args).decode())
+        try:
+            return Outcome(self._bus.run(self._commit, keys, args, until=until).decode())
+        except TooLate:  # or it was sent before, and the connection broke over it
+            return Outcome.ALREADY if record and self._bus.call("EXISTS", keys[2]) else Outcome.LOST
 
     def grant(self, claim: Claim, response: msgspec.Struct) -> None:
         """Store the answer to a request that was put off and has been carried out since."""

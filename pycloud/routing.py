@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from time import monotonic
@@ -18,7 +18,7 @@ from pycloud.claiming import Reception
 from pycloud.cloud import Cloud
 from pycloud.decoding import Refused
 from pycloud.errors import NoCapacity, NoMatch, RequestError
-from pycloud.ledger import STATUS_LIFE
+from pycloud.ledger import KNOWN, STATUS_LIFE
 from pycloud.messages import CreateRequest, RemoveRequest, Request, StatusRequest
 from pycloud.names import owner_of
 from pycloud.repeats import Repeats
@@ -103,19 +103,18 @@ class Router:
         self._forgetful_until = 0.0
 
     def route(
-        self, item: Request | Refused, payload: bytes, heard: Heard, round_: int = 0, fresh_until: float | None = None
+        self, item: Request | Refused, payload: bytes, heard: Heard, round_: int = 0, came: Reception | None = None
     ) -> None:
-        """Do what there is to do. Never waits. ``fresh_until``: of a request that was kept, as in Reception."""
+        """Do what there is to do. Never waits. ``came``: of a request that was kept, how it came to us first."""
         if not isinstance(item, Refused) and item.direct_only:
             self.spawn(self._cloud.direct[item.op], item)
             return
         if heard in NEWS and self._repeats.heard(_op(item), item.id) and heard is Heard.PUBLISHED:
             heard = Heard.REPEATED
-        if fresh_until is None:
-            fresh_until = self._fresh_until(item, heard, monotonic())
-        arrival = Arrival(item, payload, heard, round_, Reception(heard.replay, fresh_until))
-        if isinstance(item, StatusRequest) and heard in OLD and monotonic() > fresh_until:
-            log.debug("status %.80r was kept for too long: others may have answered it, and forgotten that", item.id)
+        came = replace(came or self._reception(item, heard, monotonic()), replay=heard.replay)
+        arrival = Arrival(item, payload, heard, round_, came)
+        if monotonic() > came.known_until:
+            log.debug("%s %.80r was kept for too long: others may have answered it, and forgotten", _op(item), item.id)
         elif isinstance(item, StatusRequest | RemoveRequest) and item.session in self._cloud.sessions:
             self._answer_as_owner(item, arrival)
         else:
@@ -133,12 +132,14 @@ class Router:
         """Wait for what is being worked on, at most ``timeout`` seconds."""
         self._work.join(timeout)
 
-    def _fresh_until(self, item: Request | Refused, heard: Heard, now: float) -> float:
-        """Until when a request that came now counts as just received."""
+    def _reception(self, item: Request | Refused, heard: Heard, now: float) -> Reception:
+        """Until when a request that came now counts as just received, and until when it may be begun at all."""
         if isinstance(item, StatusRequest):
-            return now + STATUS_FRESHNESS
+            return Reception(None, now + STATUS_FRESHNESS, now + STATUS_FRESHNESS)
+        if heard in LAPSED:
+            return Reception(None, now + FRESHNESS, now + KNOWN)
         # What a cloud hears before it is sure again may have waited for it while it was frozen.
-        return now + FRESHNESS if heard in LAPSED or self._view.sure(now) else now
+        return Reception(None, now + FRESHNESS if self._view.sure(now) else now, self._view.news_since() + KNOWN)
 
     def _settle(self, arrival: Arrival, plan: Plan) -> None:
         """Act at once where we come first, and are sure of what we know; otherwise later, or never."""
@@ -158,7 +159,7 @@ class Router:
             arrival.round,
             repeat=arrival.heard in REPEATS,
             patient=patient,
-            fresh_until=arrival.came.fresh_until,
+            came=arrival.came,
         )
 
     def _plan(self, arrival: Arrival, now: float) -> Plan:

@@ -16,6 +16,7 @@ import gevent
 import redis
 from gevent.event import Event
 
+from pycloud.claiming import Reception
 from pycloud.decoding import Refused
 from pycloud.ledger import Ledger
 from pycloud.messages import Request
@@ -41,8 +42,7 @@ class Kept:
     ours: bool
     #: It was asked for before: where it is answered, somebody has to publish that answer again.
     repeat: bool
-    #: Until when it counts as just received (monotonic seconds).
-    fresh_until: float
+    came: Reception
 
 
 class Standby:
@@ -73,7 +73,7 @@ class Standby:
         *,
         repeat: bool = False,
         patient: bool = False,
-        fresh_until: float,
+        came: Reception,
     ) -> None:
         """Keep a request according to our place among those who care for it; None: forget it.
 
@@ -86,7 +86,7 @@ class Standby:
         delay = LATER if patient else {0: SECOND, 1: SECOND, 2: THIRD}.get(place, LATER)
         # Who looks for the second time acts: those who come first now may have been away when it was published.
         ours = place in (0, 1, 2) or round_ > 0 or patient
-        kept = Kept(op, item.id, payload, round_, ours, repeat, fresh_until)
+        kept = Kept(op, item.id, payload, round_, ours, repeat, came)
         self._queues[delay].append((monotonic() + delay, kept))
         self._wanted.set()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from time import monotonic
 
 import gevent
 import redis
@@ -38,6 +39,8 @@ class Subscriber:
         self.on_gap: Callable[[], None] = lambda: None
         #: Called at once when a subscription is lost or given up: nothing is heard from here on.
         self.on_lost: Callable[[], None] = lambda: None
+        #: Called before each subscription: what is heard from here on was published after this (monotonic seconds).
+        self.on_begin: Callable[[float], None] = lambda _now: None
 
     def start(self) -> None:
         """Subscribe; returns at once, ``subscribed`` is set when the server has confirmed all channels."""
@@ -73,6 +76,7 @@ class Subscriber:
     def _connect(self) -> Connection:
         with gevent.Timeout(PATIENCE, redis.TimeoutError("it accepts connections, and says nothing")):
             connection = self._connection = connect(self._pool)
+            self.on_begin(monotonic())
             connection.send_command("SUBSCRIBE", *self._handlers)
             for _ in self._handlers:
                 self._dispatch(connection.read_response())

@@ -24,7 +24,7 @@ class View:
     def __init__(self, own: str, instance: str, heartbeat: float) -> None:
         self.own, self._instance, self._heartbeat = own, instance, heartbeat
         self.peers: dict[str, Peer] = {}
-        self._own_sent = self._own_heard = float("-inf")
+        self._own_sent = self._own_heard = self._listening = float("-inf")
         self._sure_since: float | None = None
         self._double_since: float | None = None
         self._double_heard = float("-inf")
@@ -54,6 +54,14 @@ class View:
     def deaf(self, now: float) -> bool:
         """Whether we have not heard ourselves for so long that the subscription must be dead."""
         return now - self._own_heard > HEARTBEATS_MISSED * self._heartbeat
+
+    def listens(self, now: float) -> None:
+        """We are about to subscribe, anew or for the first time."""
+        self._listening = now
+
+    def news_since(self) -> float:
+        """What comes in now was published after this (monotonic seconds), however long it was on its way."""
+        return max(self._own_heard, self._listening)
 
     def interrupted(self) -> None:
         """We hear nothing at present: whom we miss after that may be about to come back, as we are."""

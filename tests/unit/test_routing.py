@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from pycloud.messages import CreateRequest, Rank, RemoveRequest, StatusRequest
+from pycloud.claiming import Reception
+from pycloud.messages import CreateRequest, Rank, RemoveRequest, Request, StatusRequest
 from pycloud.routing import Heard, Router
 from pycloud.standby import Standby
 from pycloud.view import View
@@ -32,6 +33,7 @@ class Member:
         self.cloud = SimpleNamespace(
             sessions={}, claiming=claiming, create=act, remove=act, status=act, registry=registry
         )
+        self.cloud.why_not = lambda _request: None
         self.router = Router(cast(Any, self.cloud), self.view, cast(Any, SimpleNamespace(answer=act)), self.standby)
         self.router.spawn = self._act  # type: ignore[method-assign]
 
@@ -84,12 +86,16 @@ def test_of_what_nobody_knows_one_cloud_says_so(crowd: dict[str, Member]) -> Non
 
 
 @pytest.mark.parametrize(("late", "acted"), [(False, 1), (True, 0)])
-def test_a_status_that_was_kept_for_long_is_left_to_who_asks_again(
-    crowd: dict[str, Member], late: bool, acted: int
+@pytest.mark.parametrize(
+    "request_", [StatusRequest("r", "nonsense"), RemoveRequest("r", "nonsense"), CreateRequest("r", "script")]
+)
+def test_what_was_kept_for_long_is_left_to_who_asks_again(
+    crowd: dict[str, Member], request_: Request, late: bool, acted: int
 ) -> None:
     member = crowd[CLOUDS[0]]
     until = monotonic() + (-1.0 if late else 60.0)
-    member.router.route(StatusRequest("r", "nonsense"), CREATE, Heard.LEFT_TO_US, 1, until)
+    came = Reception(fresh_until=until, known_until=until)
+    member.router.route(request_, CREATE, Heard.LEFT_TO_US, 1, came)
     assert member.acted == acted
 
 
@@ -111,6 +117,18 @@ def test_creates_with_a_name_wait_until_a_new_redis_was_told_which_names_there_a
     some.router._forgetful_until = 0.0
     some.router.route(named, CREATE, Heard.LEFT_TO_US, 2)
     assert some.acted == before + 1
+
+
+@pytest.mark.parametrize("heard", [Heard.PUBLISHED, Heard.DIRECTLY])
+def test_what_waited_for_a_cloud_that_was_frozen_for_long_is_not_begun(crowd: dict[str, Member], heard: Heard) -> None:
+    """Others have answered it, and its answer is forgotten. What comes on a new subscription is news."""
+    member, now = crowd[CLOUDS[0]], monotonic()
+    member.view._own_sent = member.view._own_heard = now - 700.0
+    member.router.route(CreateRequest("old", "script"), CREATE, heard)
+    assert (member.acted, member.kept) == (0, 0)
+    member.view.listens(now)
+    member.router.route(CreateRequest("new", "script"), CREATE, heard)
+    assert member.acted + member.kept == 1
 
 
 EU = CreateRequest("r", "script", where={"region": "eu"})

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from time import monotonic
 
 import pytest
 import redis
 
 from pycloud import ledger as ledger_module
 from pycloud.answers import create_response
-from pycloud.ledger import STATUS_LIFE, Claim, Lapsed, Outcome, Verdict
+from pycloud.claims import Claims
+from pycloud.ledger import KNOWN, STATUS_LIFE, Claim, Lapsed, Outcome, Verdict
 from tests.support.shared import NAMES, A, B, C, D, Shared, again, claim_of, lapse, response, session_for
 from tests.support.waiting import wait_until
 
@@ -143,7 +145,7 @@ def test_a_status_that_is_refused_is_forgotten_after_seconds(clouds: dict[str, S
     clouds[A].ledger.commit(claim, response(A), passing=True)
     assert 0 < client.pttl(NAMES.request_key("status", claim.id)) <= STATUS_LIFE
     late = replace(claim_of(), op="status")
-    assert clouds[B].ledger.claim(late, b"p", fresh_until=0.0)[0] is Verdict.HELD
+    assert clouds[B].ledger.claim(late, b"p", known_until=0.0)[0] is Verdict.HELD
     assert not client.exists(NAMES.request_key("status", late.id)), "what comes too late is not even claimed"
 
 
@@ -201,6 +203,41 @@ def test_a_claim_from_an_earlier_run_is_finished_by_the_owner_of_what_it_is_abou
     assert [lapsed.ours for cloud in (A, B) for lapsed in clouds[cloud].ledger.lapsed()] == [True, False]
     clouds[B].bus.run_id = "run2"
     assert clouds[B].ledger.claim(again(claim), b"p", ours=True)[0] is Verdict.CLAIMED
+
+
+def test_what_may_have_been_answered_and_forgotten_is_not_begun(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    """By a cloud that was frozen for longer than answers are remembered."""
+    claim = claim_of()
+    assert clouds[A].ledger.claim(claim, b"p", fresh_until=0.0, known_until=0.0) == (Verdict.HELD, 0)
+    assert clouds[A].ledger.claimed([("create", claim.id)]) == [False]
+    assert clouds[A].ledger.claim(claim, b"p", fresh_until=0.0)[0] is Verdict.CLAIMED, "late, and not too late"
+
+
+def test_what_may_have_been_taken_over_and_forgotten_is_not_answered(
+    clouds: dict[str, Shared], client: redis.Redis
+) -> None:
+    claim = claim_of()
+    session = session_for(A, claim)
+    assert clouds[A].ledger.commit(claim, response(A), record=session, until=0.0) is Outcome.LOST
+    assert not client.exists(NAMES.session_key(session.id))
+    clouds[A].ledger.commit(claim, response(A), record=session)
+    client.delete(NAMES.request_key("create", claim.id))
+    again_ = clouds[A].ledger.commit(claim, response(A), record=session, until=0.0)
+    assert again_ is Outcome.ALREADY, "it was, and the connection broke over it"
+
+
+def test_a_claim_is_known_for_a_while_after_each_renewal(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    claims, claim, other = Claims(clouds[A].ledger), claim_of(), claim_of()
+    for each in (claim, other):
+        clouds[A].ledger.claim(each, b"p")
+    assert claims.known_until(claim) == float("inf"), "not worked on"
+    with claims.working(claim, 1.0), claims.working(other, 1.0):
+        lapse(client, other)
+        clouds[B].ledger.claim(again(other), b"p")
+        before = monotonic()
+        claims.renew()
+        assert before + KNOWN <= claims.known_until(claim) <= monotonic() + KNOWN
+        assert claims.known_until(other) == 1.0, "another's by now"
 
 
 def test_a_claim_given_back_is_for_the_next(clouds: dict[str, Shared], client: redis.Redis) -> None:
