@@ -84,6 +84,21 @@ def test_status_and_remove_are_answered_by_the_owner_alone(three: list[Daemon], 
     assert set(heard.values()) == {1}, "one voice"
 
 
+@pytest.mark.parametrize("op", ["create", "remove"])
+def test_a_repeat_is_answered_again_by_one_cloud(three: list[Daemon], requester: Requester, op: str) -> None:
+    sessions = [requester.create(SLEEP, cloud=daemon.cloud)["id"] for daemon in three]
+    for number, session in enumerate(sessions):
+        request = {"id": f"r{number}", **({"script": SLEEP} if op == "create" else {"session": session})}
+        for times in range(1, 5):
+            requester.publish(op, request)
+            answers = requester.answers(op, f"r{number}", times)
+            assert answers == answers[:1] * times
+    requester.create(SLEEP)  # by now whoever came second has looked
+    assert [len(requester.answers(op, f"r{number}", 5, 1)) for number in range(3)] == [4, 4, 4]
+    lived = sum(len(daemon.sessions()) for daemon in three)
+    assert lived == (7 if op == "create" else 1)
+
+
 def test_a_killed_owner_is_spoken_for_and_comes_back(three: list[Daemon], requester: Requester) -> None:
     session = requester.create(SLEEP)["id"]
     owner = owner_of(three, session)

@@ -236,6 +236,25 @@ def test_everything_in_redis_expires_or_is_bounded(requester: Requester) -> None
     requester.remove(created["id"])
 
 
+def test_no_command_is_newer_than_redis_6_2(each_redis: RedisServer, requester: Requester) -> None:
+    """As the server itself says, of all that it was ever asked, in scripts too."""
+    requester.remove(requester.create(SLEEP)["id"])
+    with redis.Redis.from_url(each_redis.url, protocol=2) as client:
+        asked = [name.removeprefix("cmdstat_").partition("|")[0] for name in client.info("commandstats")]
+        connection = client.connection_pool.get_connection()
+        connection.send_command("COMMAND", "DOCS", *set(asked))
+        docs = connection.read_response()
+        client.connection_pool.release(connection)
+    since = dict(zip(docs[::2], (dict(zip(doc[::2], doc[1::2], strict=True)) for doc in docs[1::2]), strict=True))
+    assert {b"evalsha", b"hset", b"zadd"} <= since.keys()
+    newer = {
+        name: fields[b"since"]
+        for name, fields in since.items()
+        if tuple(map(int, fields[b"since"].split(b".")))[:2] > (6, 2)
+    }
+    assert newer == {}
+
+
 def test_events_tell_the_life_of_a_session(each_redis: RedisServer, requester: Requester) -> None:
     with redis.Redis.from_url(each_redis.url) as client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe("year4000.pycloud.events")

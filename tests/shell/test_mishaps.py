@@ -48,6 +48,19 @@ def test_one_that_is_not_answered_holds_up_no_other(shell: Shell, op: str) -> No
     assert SECOND in result.out.decode()
 
 
+@pytest.mark.parametrize("op", ["create", "status", "remove"])
+def test_a_request_that_nobody_answered_is_published_again(shell: Shell, op: str) -> None:
+    def deaf_to_the_first_time(_heard: Heard, before: int) -> Fields | None:
+        return {"cloud": "dddddddddd", "id": SECOND, "status": True, "state": "running"} if before else None
+
+    with other_cloud(shell, deaf_to_the_first_time) as cloud:
+        result = shell.run(op, "-" if op == "create" else SECOND, stdin=b"sleep 60")
+
+    assert result.code == 0
+    assert len(cloud.heard) == 2
+    assert len({(heard.op, heard.fields["id"]) for heard in cloud.heard}) == 1
+
+
 def test_without_a_cloud_each_session_is_named(shell: Shell) -> None:
     shell.cloud.retire()
     result = shell.run("remove", FIRST, SECOND, "-y")

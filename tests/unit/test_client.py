@@ -126,7 +126,12 @@ def test_sessions_are_read_page_by_page(scene: Scene) -> None:
                 pipeline.hset(names.session_key(session), mapping={"cloud": "cccccccccc", "state": "running"})
         pipeline.execute()
 
+    def pages() -> int:
+        return int(redis.info("commandstats").get("cmdstat_zrangebyscore", {}).get("calls", 0))
+
+    before = pages()
     assert list(scene.client.session_ids()) == ids
+    assert 1 < pages() - before < 10, "a few calls, and not all at once"
     found = [record.id for record in scene.client.sessions()]
     assert found == [session for number, session in enumerate(ids) if number % 100 != 7]
 

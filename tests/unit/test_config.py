@@ -22,6 +22,8 @@ def test_defaults(machine: Machine) -> None:
     assert config.data_dir == machine.home / ".local/state/pycloud"
     assert config.run_dir == config.data_dir / "run"
     assert config.log_file is None
+    assert (config.heartbeat, config.lost_after) == (1.0, 30.0)
+    assert (config.capacity, config.labels, config.draining) == (None, (), False)
     assert config.files == ()
     assert set(config.sources.values()) == {"default"}
     assert not config.was_set("redis")

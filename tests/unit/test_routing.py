@@ -7,6 +7,7 @@ from time import monotonic
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from pycloud.claiming import Reception
@@ -83,6 +84,21 @@ def test_of_what_nobody_knows_one_cloud_says_so(crowd: dict[str, Member]) -> Non
         member.router.route(StatusRequest("r", "nonsense"), CREATE, Heard.PUBLISHED)
     assert sum(member.acted for member in crowd.values()) == 1
     assert sum(member.kept for member in crowd.values()) == CARING - 1
+
+
+@pytest.mark.parametrize(
+    ("full", "request_"),
+    [(True, CreateRequest("r", "script")), (False, CreateRequest("r", "script", where={"region": "eu"}))],
+)
+def test_where_nobody_can_take_a_create_one_cloud_says_so_at_once(
+    crowd: dict[str, Member], full: bool, request_: CreateRequest
+) -> None:
+    for member in crowd.values():
+        for peer in member.view.peers.values():
+            peer.rank = msgspec.structs.replace(peer.rank, capacity=0 if full else None)
+        member.router.route(request_, CREATE, Heard.PUBLISHED)
+    assert sum(member.acted for member in crowd.values()) == 1
+    assert sum(member.kept for member in crowd.values()) == CARING - 1, "should that one die over it"
 
 
 @pytest.mark.parametrize(("late", "acted"), [(False, 1), (True, 0)])

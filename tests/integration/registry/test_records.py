@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from uuid import uuid4
 
+import pytest
 import redis
 
+from pycloud import ledger as ledger_module
+from pycloud import registry as registry_module
 from pycloud.answers import create_response
 from pycloud.ledger import Claim, Verdict
-from pycloud.messages import Rank
+from pycloud.messages import Event, Rank
 from pycloud.registry import Wish
 from tests.support.shared import NAMES, A, B, C, Shared, claim_of, response, session_for
 from tests.support.waiting import wait_until
@@ -84,6 +87,20 @@ def test_wishes_wait_for_their_cloud(clouds: dict[str, Shared]) -> None:
     clouds[A].registry.fulfilled(first)
     assert clouds[A].registry.wishes() == [second]
     assert clouds[B].registry.wishes() == []
+
+
+def test_the_stream_of_events_keeps_the_newest(
+    clouds: dict[str, Shared], client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (registry_module, ledger_module):
+        monkeypatch.setattr(module, "MOST_EVENTS", 100)
+    event = Event("session.running", A, 1.0)
+    for _ in range(500):
+        clouds[A].registry.tell(event)
+    assert 100 <= client.xlen(NAMES.events_key) < 300, "a server trims whole nodes"
+    for _ in range(500):
+        clouds[A].ledger.commit(claim_of(), response(A), event=event)
+    assert 100 <= client.xlen(NAMES.events_key) < 300
 
 
 def test_what_has_expired_is_swept_out_of_the_indexes(clouds: dict[str, Shared], client: redis.Redis) -> None:
