@@ -26,7 +26,9 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 #: As it begins, or as people write it who do not know JSON well: with other quotes, or with none.
 _LIKE_AN_OBJECT = re.compile(r"""\{[ \t\r\n]*(?:["'}]|\w+[ \t]*:)""")
 #: All of it on one line.
-_ONE_LINE = re.compile(r"""[ \t\r\n]*[A-Za-z0-9][\w.-]*[/:][\w.:/@-]*[ \t]+\{[ \t]*["']""")
+_ONE_LINE = re.compile(
+    rf"""[ \t\r\n]*[A-Za-z0-9][\w.-]{{0,{LONGEST}}}[/:][\w.:/@-]{{0,{LONGEST}}}[ \t]+\{{[ \t]*["']"""
+)
 
 
 @dataclass(frozen=True)

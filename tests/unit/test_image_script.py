@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -233,3 +234,16 @@ def test_without_options_there_are_none() -> None:
 def test_what_is_wrong_is_said_with_its_place(script: str, said: str) -> None:
     assert said in refused(script)
     assert len(refused(script)) < 300
+
+
+def test_a_long_first_line_is_not_read_to_its_end() -> None:
+    """Every cloud that hears a create looks at its script."""
+
+    def seconds(script: str) -> float:
+        began = time.process_time()
+        for _ in range(50):
+            assert kinds_of(script) == ("script",)
+        return time.process_time() - began
+
+    short, long = ("x" * count + "/" + "x" * count for count in (1_000, 300_000))
+    assert min(seconds(long) for _ in range(3)) < 20 * min(seconds(short) for _ in range(3))
