@@ -67,6 +67,8 @@ class Cloud:
         self.teller = Teller(identity.id, registry, clock)
         self._starter = Starter(identity, runtime, self.teller, self.sessions, registry.session_names, clock)
         self.capacity = capacity
+        #: It takes no creates any more.
+        self.draining = False
         #: Creates that are ours to carry out and have not become sessions yet.
         self.underway = 0
         self._admitted = 0
@@ -88,7 +90,7 @@ class Cloud:
     @property
     def full(self) -> bool:
         """Whether one more session would be too many. Tries to claim do not count: they may come to nothing."""
-        return self.capacity is not None and len(self._living) + self._admitted >= self.capacity
+        return self.draining or (self.capacity is not None and len(self._living) + self._admitted >= self.capacity)
 
     def why_not(self, request: CreateRequest) -> RequestError | None:
         """Why a create that nobody else was asked for cannot be carried out here; None: it can be."""
@@ -97,8 +99,8 @@ class Cloud:
             return self._starter.wrong_runtime(request)
         if trouble := self.runtime.trouble(kind):
             return EngineUnavailable(trouble)
-        if self.capacity is not None and self.load >= self.capacity:
-            return NoCapacity("this cloud is full")
+        if self.draining or (self.capacity is not None and self.load >= self.capacity):
+            return self._no_capacity()
         return None
 
     def create(self, request: CreateRequest, payload: bytes, came: Reception) -> RequestError | None:
@@ -114,7 +116,7 @@ class Cloud:
                 return None
             if self.full:
                 self.ledger.release(claim)
-                return NoCapacity("this cloud is full")
+                return self._no_capacity()
             return self._carry_out(request, claim, came.known_until)
         finally:
             self.underway -= 1
@@ -184,6 +186,9 @@ class Cloud:
         log.warning("session %s: its name %s went to session %s; it is removed", session.id, name, holder)
         self.remover.discard(session)
         self.claiming.refuse_create(claim, NameTaken(name, holder))
+
+    def _no_capacity(self) -> NoCapacity:
+        return NoCapacity(f"this cloud is {'draining' if self.draining else 'full'}")
 
     def _carry_out(self, request: CreateRequest, claim: Claim, known_until: float) -> RequestError | None:
         self._admitted += 1

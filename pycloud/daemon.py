@@ -72,7 +72,7 @@ class Daemon:
         absent = Absent(self.ledger, self.registry, self.view, self.cloud.claiming, config.lost_after)
         self.standby = Standby(self.ledger)
         self.router = Router(self.cloud, self.view, absent, self.standby)
-        self.router.draining = config.draining
+        self.cloud.draining = config.draining
         self.adoption = adoption.Adoption(self.cloud, self.router.spawn, self.router.know)
         self.intake = Intake(self.router, names, config.max_script_bytes)
         self.standby.on_unclaimed = self.intake.take_unclaimed
@@ -84,7 +84,7 @@ class Daemon:
         self.subscriber = Subscriber(config.redis, handlers, outage)
         self.subscriber.on_begin, self.subscriber.on_lost = self.view.listens, self.view.interrupted
         self.subscriber.on_gap, self.bus.on_connect = self._on_gap, self._on_connect
-        self.bus.on_new_server = self._on_new_server
+        self.bus.on_new_server, self.rounds.on_forgotten = self._on_new_server, self._on_connect
         self._announced, self._sure = Flag(), Flag()
         self._stop_wanted = Flag()
         self._hurry = Flag()
@@ -120,7 +120,7 @@ class Daemon:
         self._until(self._sure)
         self.rounds.start()
         self._refresher = gevent.spawn(self._refresh_for_ever)
-        self._tell("cloud.draining" if self.router.draining else "cloud.up")
+        self._tell("cloud.draining" if self.cloud.draining else "cloud.up")
         adoption.tell_adopted(self.cloud)
         self.started = True
         self._finish_late()

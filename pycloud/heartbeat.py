@@ -111,7 +111,7 @@ class Heartbeat:
             dropped=self._intake.dropped.total,
             capacity=config.capacity,
             labels=dict(config.labels),
-            draining=self._router.draining or self._intake.closed,
+            draining=self._cloud.draining or self._intake.closed,
             deaf=self._view.own in self._view.peers and self._view.deaf(monotonic()),
             counted=self._view.counted(),
             per_session=config.session_weight,

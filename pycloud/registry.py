@@ -101,6 +101,10 @@ class Registry:
         """The sessions that Redis thinks this cloud has."""
         return {member.decode() for member in self._bus.call("SMEMBERS", self._names.cloud_sessions_key(self._cloud))}
 
+    def forgotten(self) -> bool:
+        """Whether Redis knows of no session of this cloud."""
+        return not self._bus.call("EXISTS", self._names.cloud_sessions_key(self._cloud))
+
     def session(self, session: str) -> dict[str, str]:
         """The record of any cloud's session; empty where there is none."""
         flat = self._bus.call("HGETALL", self._names.session_key(session))

@@ -28,6 +28,8 @@ class Rounds:
         self._wishes, self._adoption = wishes, adoption
         self._greenlets: list[gevent.Greenlet] = []
         self._pause_until = 0.0
+        #: Called when Redis, which was there all the time, has lost its data.
+        self.on_forgotten: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """Begin."""
@@ -38,6 +40,7 @@ class Rounds:
             # What an engine or Redis would not let us do before.
             (2 * self._heartbeat, self._cloud.remover.try_again),
             (2 * self._heartbeat, self._adoption.finish_late),
+            (2 * self._heartbeat, self.mind_loss),
             (LOOK, self._absent.look),
             (SWEEP, self._absent.sweep),
         )
@@ -61,6 +64,12 @@ class Rounds:
                 ledger.forget_claim(lapsed.op, lapsed.id)
             elif not claims.holds(lapsed.op, lapsed.id):
                 self._intake.take_lapsed(lapsed.op, lapsed.payload, ours=lapsed.ours)
+
+    def mind_loss(self) -> None:
+        """Somebody may have emptied Redis (FLUSHALL): it was not started again, and no connection broke over it."""
+        if self._cloud.alive and self._cloud.registry.forgotten():
+            log.warning("Redis has lost its data: it is told again what runs here")
+            self.on_forgotten()
 
     def _repeat(self, seconds: float, duty: Callable[[], None]) -> None:
         while True:

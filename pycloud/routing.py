@@ -17,7 +17,7 @@ from pycloud.absent import Absent
 from pycloud.claiming import Reception
 from pycloud.cloud import Cloud
 from pycloud.decoding import Refused
-from pycloud.errors import NoCapacity, NoMatch, RequestError
+from pycloud.errors import NoMatch, RequestError
 from pycloud.ledger import KNOWN, STATUS_LIFE
 from pycloud.messages import CreateRequest, RemoveRequest, Request, StatusRequest
 from pycloud.names import owner_of
@@ -93,13 +93,12 @@ class Plan:
 
 
 class Router:
-    """``draining``: this cloud takes no creates any more."""
+    """What comes in is handed to ``cloud``, ``absent`` or ``standby``, by what ``view`` knows."""
 
     def __init__(self, cloud: Cloud, view: View, absent: Absent, standby: Standby) -> None:
         self._cloud, self._view, self._absent, self._standby = cloud, view, absent, standby
         self._work = Group()
         self._repeats = Repeats()
-        self.draining = False
         self._forgetful_until = 0.0
 
     def route(
@@ -201,7 +200,7 @@ class Router:
         """Why this cloud does not carry out a create that nobody else was asked for; None: it does."""
         if not self._view.fits(request):
             return NoMatch("this cloud is not what the request asks for")
-        return NoCapacity("this cloud is draining") if self.draining else self._cloud.why_not(request)
+        return self._cloud.why_not(request)
 
     def _refuse(self, request: CreateRequest, arrival: Arrival, error: RequestError) -> None:
         self._cloud.claiming.refuse(request, arrival.payload, error, arrival.came)

@@ -56,6 +56,20 @@ def test_redis_restarted_empty(own_redis: RedisServer, daemon_on: DaemonOn, requ
     assert "Traceback" not in daemon.log()
 
 
+def test_redis_emptied_while_it_runs(own_redis: RedisServer, daemon_on: DaemonOn, requester_on: RequesterOn) -> None:
+    daemon, requester = daemon_on(own_redis, heartbeat=0.3).start(), requester_on(own_redis)
+    request = {"id": "first", "script": SLEEP}
+    requester.publish("create", request)
+    answer = requester.answers("create", "first")[0]
+    requester.redis.flushall()
+    key = "{year4000.pycloud}:session:" + json.loads(answer)["id"]
+    wait_until(lambda: requester.redis.exists(key), 20, daemon.log)
+    wait_until(lambda: requester.redis.exists("{year4000.pycloud}:request:create:first"), 20)
+    requester.publish("create", request)
+    assert requester.answers("create", "first", 2) == [answer, answer], "a repeat makes no twin"
+    assert len(daemon.sessions()) == 1
+
+
 def test_a_session_that_ends_while_redis_is_away(
     own_redis: RedisServer, daemon_on: DaemonOn, requester_on: RequesterOn, tmp_path: Path
 ) -> None:

@@ -45,6 +45,23 @@ def test_a_create_is_finished_by_its_claimant_though_another_cloud_comes_first(
     assert (len(loaded.sessions()), len(free.sessions())) == (1, 0)
 
 
+def test_a_claimant_that_is_draining_by_now_gives_its_create_to_another(
+    own_redis: RedisServer, daemon_on: DaemonOn, requester_on: RequesterOn
+) -> None:
+    claimant, requester = daemon_on(own_redis), requester_on(own_redis)
+    claimant.env["PYCLOUD_FAULT"] = "create.claimed"
+    claimant.start()
+    requester.publish("create", {"id": "r", "script": SLEEP})
+    wait_until(lambda: not claimant.running, 20)
+    own_redis.restart()
+    requester = requester_on(own_redis)
+    other = daemon_on(own_redis).start()
+    claimant.options["draining"] = True
+    start_without_fault(claimant)
+    assert answer(requester, "create", "r")["cloud"] == other.cloud
+    assert (len(claimant.sessions()), len(other.sessions())) == (0, 1)
+
+
 def test_a_remove_is_finished_by_the_owner_though_another_cloud_had_claimed_it(
     own_redis: RedisServer, daemon_on: DaemonOn, requester_on: RequesterOn
 ) -> None:
