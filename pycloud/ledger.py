@@ -37,6 +37,8 @@ MOST_TAKE_OVERS = 2
 MOST_EVENTS = 10_000
 #: How many lapsed claims are looked at together.
 MOST_LAPSED = 500
+#: Once their payloads come to so many bytes, no more are.
+MOST_LAPSED_BYTES = 8 << 20
 #: How many answers a cloud remembers by itself, for a Redis that forgets them.
 MOST_REMEMBERED = 10_000
 
@@ -171,20 +173,25 @@ class Ledger:
         return [token is not None and (until is None or int(until) > now) for token, until in found]
 
     def lapsed(self) -> list[Lapsed]:
-        """Requests that nobody finished: a page of them, the next one the next time, and all over again."""
+        """Requests that nobody finished: a page of them, the next one the next time, and all over again.
+
+        No more than memory has room for: the rest is found when somebody has claimed these.
+        """
         before = self._looked_at
         reply = self._bus.run(self._lapsed, [self._names.claims_key], limits(before, MOST_LAPSED))
         members, after = page_of(reply, before, MOST_LAPSED)
         self._looked_at = after or START
         requests = [member.partition(":")[::2] for member in members]
-        held = self._bus.call_many([("HMGET", self._request_key(*request), "cloud", "run") for request in requests])
+        keys = [self._request_key(*request) for request in requests]
+        held = self._bus.call_many([("HMGET", key, "cloud", "run") for key in keys])
+        sizes = self._bus.call_many([("HSTRLEN", key, "payload") for key in keys])
         own, run = self._cloud.encode(), self._bus.run_id.encode()
         # A create that another cloud claimed in an earlier run of Redis is not for us (lua/claim.lua).
-        found = [
-            (request, by == own)
-            for request, (by, in_) in zip(requests, held, strict=True)
-            if by in (None, own) or in_ == run or request[0] != CreateRequest.op
-        ]
+        found, room = list[tuple[tuple[str, str], bool]](), MOST_LAPSED_BYTES
+        for request, (by, in_), size in zip(requests, held, sizes, strict=True):
+            if room > 0 and (by in (None, own) or in_ == run or request[0] != CreateRequest.op):
+                found.append((request, by == own))
+                room -= size
         payloads = self._bus.call_many([("HGET", self._request_key(*request), "payload") for request, _ours in found])
         return [Lapsed(*r, payload, ours) for (r, ours), payload in zip(found, payloads, strict=True)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from pycloud.ledger import MOST_LAPSED, Claim, Lapsed
+from pycloud.ledger import MOST_LAPSED, MOST_LAPSED_BYTES, Claim, Lapsed
 from tests.support.shared import NAMES, A, B, Shared, claim_of, lapse
 
 
@@ -46,6 +46,21 @@ def test_removes_are_looked_at_by_all_and_yet_hide_nothing(clouds: dict[str, Sha
     looks = [[lapsed.id for lapsed in clouds[B].ledger.lapsed()] for _ in range(3)]
     assert [len(look) for look in looks] == [MOST_LAPSED, MOST_LAPSED, 101]
     assert looks[2][-1] == claim.id
+
+
+def test_large_requests_are_looked_at_a_few_at_a_time(clouds: dict[str, Shared], client: redis.Redis) -> None:
+    """All clouds look at them each second, and a single one takes each."""
+    large = [claim_of() for _ in range(20)]
+    for claim in large:
+        clouds[A].ledger.claim(claim, b"x" * (MOST_LAPSED_BYTES // 4))
+        lapse(client, claim)
+    taken: list[str] = []
+    while found := clouds[B].ledger.lapsed():
+        assert len(found) <= 4
+        taken += [lapsed.id for lapsed in found]
+        for lapsed in found:
+            clouds[B].ledger.claim(claim_of(lapsed.id), lapsed.payload or b"")
+    assert sorted(taken) == sorted(claim.id for claim in large)
 
 
 def test_a_claim_whose_request_has_expired_is_found(clouds: dict[str, Shared], client: redis.Redis) -> None:
