@@ -107,9 +107,12 @@ class View:
         return own is not None and placement.matches(own, request)
 
     def next_best(self, request: CreateRequest, now: float) -> str | None:
-        """The cloud that takes a create where we cannot; None: there is none."""
+        """The cloud that is to take a create where we cannot, which it will be loaded with; None: there is none."""
         order = placement.candidates(self._seen(now), request, now)
-        return next((cloud for cloud in order if cloud != self.own), None)
+        other = next((cloud for cloud in order if cloud != self.own), None)
+        if other is not None:
+            placement.assign(self.peers[other])
+        return other
 
     def too_early_to_miss(self, cloud: str, now: float) -> bool:
         """Whether a cloud that is not heard may yet be there: we have not been listening for long enough to say.

@@ -88,6 +88,14 @@ def test_whether_others_may_take_what_we_cannot(other: dict[str, object], may: b
     assert view.next_best(ANY, 1.0) == ("b" if may else None)
 
 
+def test_what_is_handed_over_counts_for_whoever_gets_it() -> None:
+    """A cloud that finds itself full in the middle of a burst does not fill another one beyond its room, too."""
+    view = View("a", "i", BEAT)
+    for cloud, capacity in (("a", 0), ("b", 2), ("c", 1)):
+        view.hear(rank_of(cloud, capacity=capacity), 0.0)
+    assert sorted(str(view.next_best(ANY, 1.0)) for _ in range(4)) == ["None", "b", "b", "c"]
+
+
 def test_whether_we_fit_does_not_depend_on_room() -> None:
     view = View("a", "i", BEAT)
     view.hear(rank_of("a", capacity=0, labels={"region": "eu"}), 0.0)
