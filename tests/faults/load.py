@@ -93,12 +93,20 @@ class Load:
             waiting = [asked for asked in self.asked.values() if not asked.done]
             return [asked for asked in waiting if asked.op == "create" or not asked.once]
 
+    def due(self) -> list[Asked]:
+        """What is still to be published (again)."""
+        with self._lock:
+            return [asked for at, _, asked in self._due if at == asked.next_at]
+
     def settle(self, timeout: float) -> None:
-        """Wait until everything is answered; what is not after ``timeout`` seconds is given up."""
+        """Wait until everything is answered and nothing is to be published any more, not even for a second time.
+
+        What is not answered after ``timeout`` seconds is given up.
+        """
 
         def quiet() -> bool:
             self._check()
-            return not self.unanswered()
+            return not self.unanswered() and not self.due()
 
         try:
             wait_until(quiet, timeout)

@@ -26,6 +26,7 @@ def test_what_is_answered_is_not_repeated(own_redis: RedisServer) -> None:
         wait_until(lambda: len(load.asked) > 600, 30)
         load.stop()
         load.settle(30)
+        assert load.due() == [], "what is looked at next does not change any more"
     statuses = times_published(load, "status")
     assert statuses[1] > 10 * (statuses.total() - statuses[1]), "one voice can only be told where it was asked once"
     for op in ("create", "remove"):
