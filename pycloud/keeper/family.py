@@ -103,6 +103,16 @@ class Family:
         self._unclear = {pid: since for pid, since in self._unclear.items() if pid in seen}
         return found, unclear
 
+    def tops(self, session: str) -> list[int]:
+        """The processes of a session from which all its others descend: its leader, and strays among our children.
+
+        Strays that an earlier keeper would have known are not: they are no children of ours.
+        """
+        leader = self.leaders.get(session)
+        others = [pid for pid in processes.own_children() if pid not in self.by_pid]
+        strays = [pid for pid in others if (self._strays.get(pid) or self._attribute(pid)) == session]
+        return [*([leader.pid] if leader else []), *strays]
+
     def session_of_dead(self, pid: int) -> str | None:
         """The session of a child that is dead but not yet waited for, and is no leader."""
         process = processes.look(pid)

@@ -9,10 +9,11 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pycloud.keeper import faults, journal, protocol, requests
+from pycloud.keeper import faults, journal, protocol, requests, usage
 from pycloud.keeper.book import Book
 from pycloud.keeper.command import StartError
 from pycloud.keeper.ending import Endings
@@ -52,6 +53,7 @@ class Operations:
         self._sweeper = sweeper
         self._remover = remover
         self._emit = emit
+        self._since = time.time()
         #: Who waits for a session to be gone: for its stop, its forget, or the undoing of its failed start.
         self._waiting: dict[str, list[Reply]] = {}
         self._failed: dict[str, Message] = {}
@@ -62,6 +64,7 @@ class Operations:
             protocol.STOP: self._stop,
             protocol.FORGET: self._forget,
             protocol.LIST: self._list,
+            protocol.INSPECT: self._inspect,
         }
 
     def handle(self, message: Message, reply: Reply) -> None:
@@ -113,6 +116,24 @@ class Operations:
     def _list(self, message: Message, reply: Reply) -> None:
         entries = self._book.entries.values()
         reply({"sessions": [journal.describe(entry) for entry in entries if entry.state != journal.STARTING]})
+
+    def _inspect(self, message: Message, reply: Reply) -> None:
+        session = self._known(message)
+        about: Message = {
+            "state": self._book.entries[session].state,
+            "directory": str(self._paths.work(session)),
+            "keeper": os.getpid(),
+            "kept_since": self._since,
+        }
+        if leader := self._family.leaders.get(session):
+            about |= {
+                "pid": leader.pid,
+                "adopted": not leader.ours,
+                "user": usage.user_of(leader.pid),
+                "command": usage.command_of(leader.pid),
+                **asdict(usage.measure(self._family.tops(session))),
+            }
+        reply(about)
 
     def _start(self, message: Message, reply: Reply) -> None:
         request = requests.start_request(message)

@@ -130,8 +130,30 @@ def own_children() -> list[int]:
     data = _read(f"{_PROC}/{me}/task/{me}/children")
     if data is not None:
         return [int(pid) for pid in data.split()]
-    # A kernel built without that file.
-    return [pid for pid in _pids() if (process := look(pid)) is not None and process.parent == me]
+    return _with_parent(me)
+
+
+def children_of(pid: int) -> list[int]:
+    """Pids of another process' children, zombies included: each of its threads has its own."""
+    try:
+        with os.scandir(f"{_PROC}/{pid}/task") as entries:
+            threads = [entry.name for entry in entries]
+    except OSError:
+        return []
+    lists = [_read(f"{_PROC}/{pid}/task/{thread}/children") for thread in threads]
+    if threads and all(data is None for data in lists):
+        return _with_parent(pid)
+    return [int(child) for data in lists if data for child in data.split()]
+
+
+def read(name: str, pid: int) -> bytes | None:
+    """The file ``name`` of a process; None when that is gone or hidden from us."""
+    return _read(f"{_PROC}/{pid}/{name}")
+
+
+def _with_parent(pid: int) -> list[int]:
+    """The same on a kernel that was built without lists of children: a look at all processes."""
+    return [child for child in _pids() if (process := look(child)) is not None and process.parent == pid]
 
 
 def send(process: Process, *signals: signal.Signals) -> None:

@@ -14,9 +14,14 @@ note       session, note (merged into the record)                               
 stop       session, grace (seconds), note                                                  found
 forget     session                                                                         (nothing)
 list                                                                                       sessions
+inspect    session                                                                         see below
 =========  ==============================================================================  ==========================
 
 ``data`` names the data directory that the keeper works in: device and inode, or null where it has vanished.
+
+``inspect`` tells ``state``, ``directory``, ``keeper`` (its pid), ``kept_since`` (Unix seconds) and, while the session
+lives, ``pid``, ``adopted`` (another keeper started it), ``user``, ``command`` and what its processes use: ``at``
+(monotonic seconds), ``processes``, ``cpu`` (seconds), ``memory`` (bytes). An older keeper does not know it.
 
 Event ``ended``: session, exit_code (int or null), reason (str or null), ended (Unix seconds).
 """
@@ -37,6 +42,7 @@ VERSION = 1
 SOCKET = "keeper.sock"
 
 HELLO, START, NOTE, STOP, FORGET, LIST = "hello", "start", "note", "stop", "forget", "list"
+INSPECT = "inspect"
 ENDED = "ended"
 
 BAD_REQUEST = "bad_request"
