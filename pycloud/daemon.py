@@ -15,7 +15,7 @@ import redis
 from gevent.event import Event as Flag
 
 import pycloud
-from pycloud import adoption, double, messages, surroundings
+from pycloud import adoption, double, draining, messages, surroundings
 from pycloud.absent import Absent
 from pycloud.answers import create_response
 from pycloud.bus import Bus
@@ -25,6 +25,7 @@ from pycloud.connections import Outage
 from pycloud.errors import PyCloudError
 from pycloud.heartbeat import Heartbeat
 from pycloud.identity import identify, leave_mark, predecessor
+from pycloud.inspecting import Inspector
 from pycloud.intake import Intake
 from pycloud.ledger import ANSWER_LIFE, Claim, Ledger
 from pycloud.names import Names
@@ -72,12 +73,12 @@ class Daemon:
         absent = Absent(self.ledger, self.registry, self.view, self.cloud.claiming, config.lost_after)
         self.standby = Standby(self.ledger)
         self.router = Router(self.cloud, self.view, absent, self.standby)
-        self.cloud.draining = config.draining
         self.adoption = adoption.Adoption(self.cloud, self.router.spawn, self.router.know)
         self.intake = Intake(self.router, names, config.max_script_bytes)
         self.standby.on_unclaimed = self.intake.take_unclaimed
         self.heartbeat = Heartbeat(self.cloud, self.view, self.router, self.intake, config)
         self.heartbeat.on_deaf, self.heartbeat.on_regained = self._deaf, self._regained
+        self._serve_operators()
         self.wishes = Wishes(self.cloud)
         self.rounds = Rounds(self.cloud, self.intake, absent, self.wishes, self.adoption, config.heartbeat)
         handlers = {**self.intake.handlers(self.identity.id), names.rank_channel: self._hear_rank}
@@ -92,6 +93,13 @@ class Daemon:
         self._predecessor = ""
         self.started = False
         self._refresher: gevent.Greenlet | None = None
+
+    def _serve_operators(self) -> None:
+        """What operators ask of this cloud, and what they asked of it before."""
+        draining.begin(self.cloud, self._config.data_dir, self._config.draining)
+        drain = draining.Draining(self.cloud, self.heartbeat, self._config.data_dir).drain
+        inspect = Inspector(self.cloud).inspect
+        self.cloud.direct |= {messages.DrainRequest.op: drain, messages.InspectRequest.op: inspect}
 
     def start(self) -> None:
         """Adopt, connect, announce, and only then subscribe. Waits for Redis as long as that takes, or a stop."""
@@ -120,7 +128,7 @@ class Daemon:
         self._until(self._sure)
         self.rounds.start()
         self._refresher = gevent.spawn(self._refresh_for_ever)
-        self._tell("cloud.draining" if self.cloud.draining else "cloud.up")
+        self._tell(draining.event_name(self.cloud.draining))
         adoption.tell_adopted(self.cloud)
         self.started = True
         self._finish_late()

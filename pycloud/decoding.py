@@ -16,7 +16,7 @@ import msgspec
 
 from pycloud.errors import BadRequest, RequestError, ScriptTooLarge
 from pycloud.image_script import KINDS, kinds_of
-from pycloud.messages import MAX_TAIL, REQUESTS, CreateRequest, LogsRequest, Rank, Request, StatusRequest
+from pycloud.messages import MAX_TAIL, REQUESTS, CreateRequest, DrainRequest, LogsRequest, Rank, Request, StatusRequest
 from pycloud.naming import check_labels, check_name
 from pycloud.streams import FollowRequest, check_follow
 
@@ -226,6 +226,8 @@ def _raw_digest(payload: bytes) -> str:
 def _check_values(request: Request, max_script_bytes: int) -> None:
     if isinstance(request, CreateRequest):
         _check_create(request, max_script_bytes)
+    elif isinstance(request, DrainRequest):
+        return
     elif not request.session:
         raise BadRequest(f"{request.op}: `session` is empty; it names the session, 20 hex digits")
     elif isinstance(request, FollowRequest):

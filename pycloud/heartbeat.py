@@ -112,6 +112,7 @@ class Heartbeat:
             capacity=config.capacity,
             labels=dict(config.labels),
             draining=self._cloud.draining or self._intake.closed,
+            copied=self._intake.closed,
             deaf=self._view.own in self._view.peers and self._view.deaf(monotonic()),
             counted=self._view.counted(),
             per_session=config.session_weight,

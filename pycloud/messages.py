@@ -7,13 +7,17 @@ Pure. Keys are added, never renamed or removed: a client that reads only ``cloud
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from pycloud.message_parts import COMPUTED
 from pycloud.message_parts import ErrorBody as ErrorBody
+from pycloud.operator_messages import DrainRequest as DrainRequest
+from pycloud.operator_messages import DrainResponse as DrainResponse
+from pycloud.operator_messages import Figures as Figures
+from pycloud.operator_messages import InspectRequest as InspectRequest
 from pycloud.streams import FollowRequest, FollowResponse, StreamRequest
 
 COMPUTED_KINDS: tuple[str, ...] = msgspec.field(name="(computed kinds)", default=("script",))
@@ -78,9 +82,28 @@ class LogsRequest(msgspec.Struct, frozen=True):
     digest: str = COMPUTED
 
 
-Request = CreateRequest | StatusRequest | RemoveRequest | LogsRequest | FollowRequest | StreamRequest
+Request = (
+    CreateRequest
+    | StatusRequest
+    | RemoveRequest
+    | LogsRequest
+    | InspectRequest
+    | DrainRequest
+    | FollowRequest
+    | StreamRequest
+)
 REQUESTS: dict[str, type[Request]] = {
-    kind.op: kind for kind in (CreateRequest, StatusRequest, RemoveRequest, LogsRequest, FollowRequest, StreamRequest)
+    kind.op: kind
+    for kind in (
+        CreateRequest,
+        StatusRequest,
+        RemoveRequest,
+        LogsRequest,
+        InspectRequest,
+        DrainRequest,
+        FollowRequest,
+        StreamRequest,
+    )
 }
 
 
@@ -149,12 +172,32 @@ class LogsResponse(msgspec.Struct, frozen=True):
     error: ErrorBody | UnsetType = UNSET
 
 
-Response = CreateResponse | StatusResponse | RemoveResponse | LogsResponse | FollowResponse
+class InspectResponse(StatusResponse, frozen=True, kw_only=True):
+    """The keys of a status response, and all else that its cloud knows; ``state`` is missing where it knows no such.
+
+    ``request``: the id of the create that made it. ``time``: when this was true, Unix seconds by the cloud's clock.
+    ``figures``: what it uses, while it runs; ``trouble``: why they are missing all the same. ``details``: what else
+    its runtime knows, by names of docs/protocol.md.
+    """
+
+    request: str | UnsetType = UNSET
+    runtime: str | UnsetType = UNSET
+    time: float | UnsetType = UNSET
+    figures: Figures | UnsetType = UNSET
+    trouble: str | UnsetType = UNSET
+    details: dict[str, Any] | UnsetType = UNSET
+
+
+Response = (
+    CreateResponse | StatusResponse | RemoveResponse | LogsResponse | InspectResponse | DrainResponse | FollowResponse
+)
 RESPONSES: dict[str, type[Response]] = {
     CreateRequest.op: CreateResponse,
     StatusRequest.op: StatusResponse,
     RemoveRequest.op: RemoveResponse,
     LogsRequest.op: LogsResponse,
+    InspectRequest.op: InspectResponse,
+    DrainRequest.op: DrainResponse,
     FollowRequest.op: FollowResponse,
     StreamRequest.op: FollowResponse,
 }
@@ -169,8 +212,9 @@ class Rank(msgspec.Struct, frozen=True):
     ``score``: lower is less loaded. ``sessions``: how many live, start or are about to. ``instance``: random, new at
     each start of the daemon. ``heartbeat``: seconds between two ranks. ``dropped``: requests that could not be
     answered since its start. ``capacity``: most sessions; null: no limit. ``draining``: takes nothing new. ``deaf``: it
-    does not hear what is published. ``counted``: creates seen so far that it was expected to take. ``per_session``:
-    what a session adds to its score. ``sent``: its own monotonic clock, of meaning to itself only.
+    does not hear what is published. ``copied``: another daemon uses its id, so that it takes no requests. ``counted``:
+    creates seen so far that it was expected to take. ``per_session``: what a session adds to its score. ``sent``: its
+    own monotonic clock, of meaning to itself only.
     """
 
     id: str
@@ -189,6 +233,7 @@ class Rank(msgspec.Struct, frozen=True):
     labels: dict[str, str] = {}
     draining: bool = False
     deaf: bool = False
+    copied: bool = False
     counted: int = 0
     per_session: float = 1.0
     sent: float = 0.0

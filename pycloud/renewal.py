@@ -19,6 +19,8 @@ from pycloud.pidfile import PidFile
 
 #: What a keeper, or who looks after containers, would take for its own.
 KEPT = ("work", "state", "logs", "docker")
+#: What the original was told, and this one was not.
+TOLD = ("draining",)
 
 
 def new_id(config: Config) -> int:
@@ -58,7 +60,7 @@ def _no_keeper(data: Path) -> Iterator[None]:
 
 def _move_aside(data: Path, old: str) -> Path:
     """Where it lies now. Begun and interrupted, it may be done again: then the rest follows. Raises OSError."""
-    names = [name for name in KEPT if (data / name).exists()]
+    names = [name for name in (*KEPT, *TOLD) if (data / name).exists()]
     base = f"before-new-id-{old}"
     places = (data / (base if number == 1 else f"{base}-{number}") for number in count(1))
     aside = next(place for place in places if not any((place / name).exists() for name in names))

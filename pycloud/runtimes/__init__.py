@@ -86,6 +86,19 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What a session uses at the moment ``at``, in seconds on any clock that only goes forward.
+
+    ``cpu``: seconds of CPU time since its start; ``memory``: bytes.
+    """
+
+    at: float
+    cpu: float
+    memory: int
+    processes: int
+
+
+@dataclass(frozen=True)
 class Start:
     """Where the reading of output begins: one of these, or ``lines`` of what was written ``since``; see FollowRequest.
 
@@ -187,6 +200,15 @@ class Runtime(Protocol):
 
     def tail(self, session: str, count: int) -> tuple[int, bytes]:
         """The newest ``count`` bytes of its output at most, and the offset of the first of them."""
+
+    def usage(self, session: str) -> Usage | None:
+        """What it uses just now; None: it does not run. Raises RequestError where that cannot be told at present."""
+
+    def details(self, session: str) -> Mapping[str, Any]:
+        """What else this host knows of it, for people: JSON values, by names of docs/protocol.md.
+
+        Raises RequestError where that cannot be told at present.
+        """
 
     def follow(self, session: str, start: Start, once: bool, more: Callable[[], None]) -> Reader:
         """Its output from ``start`` on as it grows, or (``once``) as far as it has come; ``more``: there is some.

@@ -16,7 +16,7 @@ from gevent.event import AsyncResult
 from pycloud.config import Config
 from pycloud.errors import RemoveFailed, StartFailed
 from pycloud.keeper import logs, protocol
-from pycloud.runtimes import Exit, Found, Order, Phase, Reader, Start, Started
+from pycloud.runtimes import Exit, Found, Order, Phase, Reader, Start, Started, Usage
 from pycloud.runtimes.environment import session_environment
 from pycloud.runtimes.growth import Growth
 from pycloud.runtimes.keeper_home import KeeperSettings
@@ -25,6 +25,10 @@ from pycloud.runtimes.log_reader import LogReader
 
 #: Why nobody knows the exit code of a session that the keeper has no record of.
 GONE = "the keeper's record of it is gone"
+#: What the keeper tells of a session that is of interest to people.
+DETAILS = ("pid", "user", "command", "directory", "keeper", "kept_since", "adopted")
+#: What ``st_blocks`` counts, in bytes.
+BLOCK = 512
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +121,30 @@ class ScriptRuntime:
     def follow(self, session: str, start: Start, once: bool, more: Callable[[], None]) -> Reader:
         """Its output as its log grows. Raises FileNotFoundError where there is none, BadRequest."""
         return LogReader(self._log_path(session), start, once, self._growth, more)
+
+    def usage(self, session: str) -> Usage | None:
+        """What its processes use just now; None: it does not run, or its keeper is too old to tell."""
+        known = self._inspect(session)
+        if "cpu" not in known:
+            return None
+        return Usage(known["at"], known["cpu"], known["memory"], known["processes"])
+
+    def details(self, session: str) -> Mapping[str, Any]:
+        """What the keeper knows of it, and how large its log is."""
+        known = self._inspect(session)
+        told = {name: known[name] for name in DETAILS if known.get(name) is not None}
+        try:
+            log_file = self._log_path(session).stat()
+        except OSError:
+            return told
+        return {**told, "log_bytes": log_file.st_size, "log_kept": log_file.st_blocks * BLOCK}
+
+    def _inspect(self, session: str) -> Message:
+        try:
+            return self._link.call(protocol.INSPECT, session=session)
+        except Refusal as refusal:
+            log.debug("the keeper does not tell of session %s: %s", session, refusal)
+            return {}
 
     def _log_path(self, session: str) -> Path:
         return self._config.data_dir / "logs" / f"{session}.log"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
 
-from pycloud.runtimes import Exit, Found, Order, Reader, Runtime, Start, Started
+from pycloud.runtimes import Exit, Found, Order, Reader, Runtime, Start, Started, Usage
 
 
 class Runtimes:
@@ -94,6 +94,14 @@ class Runtimes:
     def follow(self, session: str, start: Start, once: bool, more: Callable[[], None]) -> Reader:
         """Its output as it grows. Raises FileNotFoundError where there is none, BadRequest, EngineUnavailable."""
         return self._at(session).follow(session, start, once, more)
+
+    def usage(self, session: str) -> Usage | None:
+        """What it uses just now; None: it does not run. Raises RequestError where that cannot be told at present."""
+        return self._at(session).usage(session)
+
+    def details(self, session: str) -> Mapping[str, Any]:
+        """What else this host knows of it, for people. Raises RequestError where that cannot be told at present."""
+        return self._at(session).details(session)
 
     def _place(self, part: Runtime, found: list[Found]) -> list[Found]:
         for each in found:

@@ -10,6 +10,7 @@ from typing import Any, Self
 import redis
 
 PREFIX = "year4000.pycloud"
+OPS = ("create", "status", "remove", "logs", "inspect", "drain", "follow", "stream")
 
 
 class Requester:
@@ -20,8 +21,7 @@ class Requester:
         self.prefix = prefix
         self._heard: dict[str, list[bytes]] = {}
         self._pubsub = self.redis.pubsub(ignore_subscribe_messages=True)
-        answered = ("create", "status", "remove", "logs", "follow", "stream")
-        self._pubsub.psubscribe(*(f"{prefix}.{op}.*" for op in answered))
+        self._pubsub.psubscribe(*(f"{prefix}.{op}.*" for op in OPS))
         self._pubsub.get_message(timeout=5)
 
     def __enter__(self) -> Self:
@@ -65,6 +65,14 @@ class Requester:
     def remove(self, session: str, **fields: Any) -> dict[str, Any]:
         """Remove a session."""
         return self.ask("remove", session=session, timeout=30, **fields)
+
+    def ask_cloud(self, cloud: str, op: str, /, **fields: Any) -> dict[str, Any]:
+        """The same on a cloud's direct channel."""
+        request_id = secrets.token_hex(4)
+        self.publish(f"cloud.{cloud}", {"op": op, "id": request_id, **fields})
+        (answer,) = self.answers(op, request_id)
+        said: dict[str, Any] = json.loads(answer)
+        return said
 
     def _listen(self, timeout: float) -> bool:
         message = self._pubsub.get_message(timeout=timeout)

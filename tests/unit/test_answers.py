@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pycloud import records
 from pycloud.answers import create_response, logs_response, status_response
 from pycloud.client.records import record_of as read_record
-from pycloud.messages import CreateRequest, ErrorBody, LogsRequest, RemoveRequest, StatusRequest, encode, refusal
+from pycloud.messages import REQUESTS, CreateRequest, ErrorBody, encode, refusal
 from pycloud.sessions import Session, State
 
 CLOUD = "b" * 10
@@ -82,7 +82,7 @@ def test_refusals_keep_the_original_three_keys() -> None:
     error = ErrorBody("bad_request", "why")
     body = {"code": "bad_request", "message": "why"}
     assert json.loads(encode(refusal(CreateRequest, CLOUD, "", error))) == {"cloud": CLOUD, "id": None, "error": body}
-    for kind in (StatusRequest, RemoveRequest, LogsRequest):
+    for kind in set(REQUESTS.values()) - {CreateRequest}:
         answer = json.loads(encode(refusal(kind, CLOUD, "s", error)))
         assert answer == {"cloud": CLOUD, "id": "s", "status": False, "error": body}
 

@@ -19,7 +19,7 @@ from pycloud.decoding import (
     payload_limit,
     usable_id,
 )
-from pycloud.messages import CreateRequest, LogsRequest, RemoveRequest, StatusRequest
+from pycloud.messages import CreateRequest, DrainRequest, InspectRequest, LogsRequest, RemoveRequest, StatusRequest
 
 LIMIT = 1024
 OPS = ("create", "status", "remove")
@@ -214,6 +214,19 @@ def test_logs_are_asked_for_directly_and_within_bounds() -> None:
     for count in (0, -1, 1 << 30):
         with pytest.raises(Refused, match="bytes"):
             decode_direct(body(op="logs", id="r", session="s", bytes=count), LIMIT)
+
+
+def test_what_operators_ask_is_asked_directly() -> None:
+    inspect = decode_direct(body(op="inspect", id="r", session="s", more=1), LIMIT)
+    assert inspect == InspectRequest("r", "s", digest=inspect.digest)
+    drain = decode_direct(body(op="drain", id="r", draining=False, cloud="c"), LIMIT)
+    assert drain == DrainRequest("r", draining=False, cloud="c", digest=drain.digest)
+    for wrong, said in (({}, "draining"), ({"draining": "yes"}, "draining"), ({"draining": True, "cloud": 1}, "cloud")):
+        with pytest.raises(Refused, match=said) as refused:
+            decode_direct(body(op="drain", id="r", **wrong), LIMIT)
+        assert (refused.value.id, refused.value.error.code) == ("r", "bad_request")
+    with pytest.raises(Refused, match="session"):
+        decode_direct(body(op="inspect", id="r", session=""), LIMIT)
 
 
 @given(st.binary(max_size=100))

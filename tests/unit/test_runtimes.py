@@ -11,7 +11,7 @@ import pytest
 
 from pycloud import surroundings
 from pycloud.errors import StartFailed
-from pycloud.runtimes import Exit, Found, Order, Phase, Started
+from pycloud.runtimes import Exit, Found, Order, Phase, Started, Usage
 from pycloud.runtimes.several import Runtimes
 from tests.support.settings import Machine
 
@@ -64,6 +64,12 @@ class Part:
     def tail(self, session: str, count: int) -> tuple[int, bytes]:
         return 0, self.kind.encode()
 
+    def usage(self, session: str) -> Usage | None:
+        return Usage(0.0, 1.0, 2, 3) if self.kind == "docker" else None
+
+    def details(self, session: str) -> Mapping[str, Any]:
+        return {"kind": self.kind}
+
 
 def order(session: str, kind: str, script: str = "") -> Order:
     return Order(session, script, {}, 1, {}, kind)
@@ -76,6 +82,9 @@ def test_each_session_is_handed_to_the_runtime_that_it_lives_in() -> None:
     both.start(order("new", "docker"))
     for session in ("new", "docker-old"):
         assert both.tail(session, 9) == (0, b"docker")
+        assert both.usage(session) == Usage(0.0, 1.0, 2, 3)
+        assert both.details(session) == {"kind": "docker"}
+    assert both.usage("script-old") is None
     both.stop("new", 0, {})
     both.forget("new")
     both.note("script-old", {})

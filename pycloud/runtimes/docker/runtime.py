@@ -15,12 +15,13 @@ from gevent.pool import Group
 from pycloud.config import Config
 from pycloud.errors import EngineUnavailable, RemoveFailed, RequestError
 from pycloud.image_script import parse
-from pycloud.runtimes import Exit, Found, Order, Reader, Start, Started
+from pycloud.runtimes import Exit, Found, Order, Reader, Start, Started, Usage
 from pycloud.runtimes.docker import events
 from pycloud.runtimes.docker.container import creation
 from pycloud.runtimes.docker.containers import Containers
 from pycloud.runtimes.docker.engine import Engine
 from pycloud.runtimes.docker.failures import Refusal
+from pycloud.runtimes.docker.figures import details_of, usage_of
 from pycloud.runtimes.docker.images import Images
 from pycloud.runtimes.docker.log_reader import LogReader
 from pycloud.runtimes.docker.policy import Policy
@@ -171,6 +172,28 @@ class DockerRuntime:
             return LogReader(self._engine, record.target, start, once, more)
         except Refusal as refusal:
             raise FileNotFoundError(refusal.message) from refusal
+
+    def usage(self, session: str) -> Usage | None:
+        """What the engine measures just now; None: it does not run. Raises EngineUnavailable."""
+        record = self._records.get(session)
+        if record is None or record.stage is not Stage.RUNNING:
+            return None
+        try:
+            stats = self._containers.stats(record.target)
+        except Refusal as refusal:
+            raise EngineUnavailable(refusal.message) from refusal
+        return None if stats is None else usage_of(stats)
+
+    def details(self, session: str) -> Mapping[str, Any]:
+        """What the engine knows of its container. Raises EngineUnavailable."""
+        record = self._records.get(session)
+        if record is None:
+            return {}
+        try:
+            inspected = self._containers.inspect(record.target)
+        except Refusal as refusal:
+            raise EngineUnavailable(refusal.message) from refusal
+        return {"engine": self._engine.host} | ({} if inspected is None else details_of(inspected))
 
     def _stop(self, record: Record, grace: float, note: Mapping[str, Any]) -> None:
         if record.stage in (Stage.RUNNING, Stage.ENDED):
