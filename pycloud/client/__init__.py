@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from pycloud.client.answer import Answer, Created
 from pycloud.client.ask import checked_timeout
@@ -27,9 +29,10 @@ from pycloud.client.errors import (
 )
 from pycloud.client.records import Records, SessionRecord, selection
 from pycloud.errors import PyCloudError, RedisUnavailable
-from pycloud.messages import Rank, StatusResponse
+from pycloud.messages import DrainRequest, DrainResponse, InspectRequest, InspectResponse, Rank, StatusResponse
 
 if TYPE_CHECKING:
+    from pycloud.client.clouds import KnownCloud
     from pycloud.client.events import OnLoss, Told
     from pycloud.client.examine import Facts
 
@@ -49,6 +52,8 @@ __all__ = [
     "Unsettled",
     "UnusableAnswer",
 ]
+
+T = TypeVar("T")
 
 
 class Client(Requester):
@@ -112,6 +117,50 @@ class Client(Requester):
     def clouds(self) -> list[Rank]:
         """What each living cloud last said of itself, by id."""
         return self._records.clouds()
+
+    def known_clouds(self) -> list[KnownCloud]:
+        """Every cloud that was heard of in the last week, by id; of one that is away, ``rank`` is None."""
+        from pycloud.client.clouds import known_clouds
+
+        return known_clouds(self._mouths, self._names, self._records, self.timeout or DEFAULT_TIMEOUT)
+
+    def drain(self, cloud: str, draining: bool = True, *, timeout: float | None = None) -> DrainResponse:
+        """Ask ``cloud`` (10 hex digits) to take nothing new, or (``draining`` False) to take sessions again.
+
+        Returns when it does, and the others know; ``sessions`` is how many live there. It is kept over a restart of its
+        daemon. Raises NoCloud where it is away, ValueError where ``cloud`` is no id of a cloud.
+        """
+        answer = self.request(DrainRequest.op, {"cloud": cloud, "draining": draining}, timeout=timeout).accepted()
+        return msgspec.convert(answer.response, DrainResponse)
+
+    def inspect(self, session: str, *, timeout: float | None = None) -> InspectResponse:
+        """All that its cloud knows of ``session``, and what it uses just now (``figures``).
+
+        Where its cloud is away, what is on record, with ``stale`` true. Raises NotFound (a LookupError) where nobody
+        knows it, ValueError where ``session`` is no session id.
+        """
+        from pycloud.client import inspection
+
+        try:
+            answer = self.request(InspectRequest.op, {"session": session}, timeout=timeout).accepted()
+        except NoCloud as error:
+            return inspection.from_record(session, self.records([session]), error)
+        return inspection.known(msgspec.convert(answer.response, InspectResponse))
+
+    def watch(
+        self, look: Callable[[], T], *, every: float = 5.0, timeout: float | None = None, on_loss: OnLoss = ignore
+    ) -> Iterator[T]:
+        """What ``look()`` returns: now, whenever something has happened, and at the latest after ``every`` seconds.
+
+        Over restarts of Redis, of which ``on_loss`` is told as in ``events``. It ends after ``timeout`` seconds (None:
+        never), raising RedisUnavailable where Redis is away by then.
+        """
+        from pycloud.client.events import Events
+        from pycloud.client.watching import watch
+
+        events = Events(self._mouths, self._names, self.timeout or DEFAULT_TIMEOUT)
+        until = math.inf if timeout is None else time.monotonic() + checked_timeout(timeout)
+        return watch(look, events.follower(), every, until, on_loss)
 
     def events(
         self, since: float | None = None, follow: bool = False, *, last: int | None = None, on_loss: OnLoss = ignore

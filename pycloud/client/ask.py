@@ -14,7 +14,7 @@ import msgspec
 from pycloud.client.errors import RequestRefused
 from pycloud.decoding import usable_id
 from pycloud.errors import ScriptTooLarge
-from pycloud.messages import REQUESTS, CreateRequest, CreateResponse, ErrorBody, RemoveRequest
+from pycloud.messages import REQUESTS, CreateRequest, CreateResponse, DrainRequest, ErrorBody, RemoveRequest
 from pycloud.names import CLOUD_ID_LENGTH, owner_of
 
 #: The highest value that a cloud's ``max_script_bytes`` can have.
@@ -39,7 +39,7 @@ class Ask:
     @property
     def changes_something(self) -> bool:
         """Whether a cloud does something for it, and does not merely tell."""
-        return self.op in (CreateRequest.op, RemoveRequest.op)
+        return self.op in (CreateRequest.op, RemoveRequest.op, DrainRequest.op)
 
 
 def make_ask(op: str, fields: Mapping[str, Any], request_id: str) -> Ask:
@@ -50,6 +50,8 @@ def make_ask(op: str, fields: Mapping[str, Any], request_id: str) -> Ask:
     _check(op, fields, request_id)
     owner = _owner(op, fields)
     direct_only = REQUESTS[op].direct_only
+    if op == DrainRequest.op and owner is None:
+        raise ValueError("`drain` is for one cloud, and needs its id as `cloud`")
     if direct_only and owner is None:
         raise ValueError(f"{fields.get('session')!r} is no session id, which has 20 hex digits")
     # The op goes along even where the channel says it, so that each repeat has the same bytes, whichever way it goes.
@@ -99,7 +101,7 @@ def _check(op: str, fields: Mapping[str, Any], request_id: str) -> None:
 
 def _owner(op: str, fields: Mapping[str, Any]) -> str | None:
     """The one cloud that this is for, as far as the request says so."""
-    if op != CreateRequest.op:
+    if op not in (CreateRequest.op, DrainRequest.op):
         return owner_of(fields.get("session", ""))
     cloud = fields.get("cloud")
     if cloud is not None and owner_of("0" * CLOUD_ID_LENGTH + cloud) is None:

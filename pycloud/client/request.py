@@ -16,7 +16,7 @@ from pycloud.client.errors import NoAnswer, NoCloud, RedisLost
 from pycloud.client.line import Line, LineLost, Lines, NotReachable
 from pycloud.client.records import any_cloud_lives, cloud_lives
 from pycloud.errors import RedisUnavailable
-from pycloud.messages import CreateRequest, Event, RemoveRequest
+from pycloud.messages import CreateRequest, DrainRequest, Event, RemoveRequest
 from pycloud.names import Names
 
 #: Seconds without an answer until a request is published again: 1, 2, 4, and then always the longest.
@@ -178,7 +178,8 @@ class Exchange:
 
     def _direct_only(self, owner: str) -> str:
         if not self._published:
-            raise NoCloud(f"cloud {owner}, which owns this session, is not there; only it can answer this")
+            which = "" if self._ask.op == DrainRequest.op else ", which owns this session,"
+            raise NoCloud(f"cloud {owner}{which} is not there; only it can answer this")
         return self._names.cloud_channel(owner)
 
     def _soon(self) -> float:

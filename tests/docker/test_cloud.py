@@ -6,6 +6,7 @@ import json
 import subprocess
 import urllib.request
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -243,3 +244,32 @@ def test_a_cloud_without_the_engine_flag_says_what_it_does_not_look_after(
         assert requester.status(session)["status"] is True, (
             "an engine may come later; what is recorded is not forgotten"
         )
+
+
+def test_inspect_tells_what_the_engine_measures(
+    engine: Engine, docker_on: Callable[..., Daemon], requester: Requester
+) -> None:
+    with docker_on(engine) as cloud:
+        burning = 'box\n{"command": ["sh", "-c", "sleep 1000 & while :; do :; done"], "working_dir": "/tmp"}'
+        session = requester.create(burning)["id"]
+
+        def inspect() -> dict[str, Any]:
+            return requester.ask_cloud(cloud.cloud, "inspect", session=session)
+
+        wait_until(lambda: inspect().get("figures", {}).get("cpu_percent", 0) > 10, 30, lambda: str(inspect()))
+        told = inspect()
+        assert told["figures"]["processes"] == 2
+        assert told["figures"]["cpu_seconds"] > 0
+        assert told["figures"]["memory"] > 0
+        details = told["details"]
+        assert (details["image"], details["directory"], details["engine"]) == (
+            "docker.io/library/box:latest",
+            "/tmp",
+            engine.host,
+        )
+        assert details["name"] == f"pycloud_{session}"
+        engine.docker("kill", details["name"])
+        wait_until(lambda: requester.status(session)["state"] == "exited")
+        ended = inspect()
+        assert (ended["status"], ended["details"]["image"]) == (False, details["image"])
+        assert "figures" not in ended

@@ -49,6 +49,8 @@ class FakeCloud:
     def __init__(self, url: str, reply: Reply, *, cloud: str = "cccccccccc", names: Names | None = None) -> None:
         self.cloud, self.names = cloud, names or Names(DEFAULT_NAMESPACE)
         self.heard: list[Heard] = []
+        #: What its rank says beside what all say: change it, and ``announce``.
+        self.rank: dict[str, Any] = {}
         self.redis: Any = redis.Redis.from_url(url, protocol=2, socket_timeout=5)
         self._reply = reply
         self._ready, self._over = threading.Event(), threading.Event()
@@ -56,7 +58,18 @@ class FakeCloud:
 
     def announce(self) -> None:
         """Say, for the rest of the test, that this cloud lives."""
-        rank = Rank(self.cloud, 0.5, time.time(), 0, "i1", "2.0.0", "here", "script", 1.0)
+        usual: dict[str, Any] = {
+            "id": self.cloud,
+            "score": 0.5,
+            "time": time.time(),
+            "sessions": 0,
+            "instance": "i1",
+            "version": "2.0.0",
+            "host": "here",
+            "runtime": "script",
+            "heartbeat": 1.0,
+        }
+        rank = Rank(**{**usual, **self.rank})
         self.redis.zadd(self.names.clouds_key, {self.cloud: time.time()})
         self.redis.set(self.names.cloud_key(self.cloud), encode(rank))
 
@@ -120,6 +133,7 @@ class Obedient:
     names: Names = field(default_factory=Names)
     output: bytes = b"hello\n"
     sessions: dict[str, str] = field(default_factory=dict)
+    draining: bool = False
 
     def __call__(self, heard: Heard, before: int) -> Fields:
         """What a cloud would answer."""
@@ -159,6 +173,23 @@ class Obedient:
             self.redis.zrem(self.names.sessions_key, session)
             self.redis.delete(self.names.session_key(session))
         return {"id": session, "status": there}
+
+    def _inspect(self, fields: Fields) -> Fields:
+        figures = {"cpu_percent": 97.5, "cpu_seconds": 12.31, "memory": 4096000, "processes": 3, "uptime": 133.2}
+        alive = self.sessions.get(fields["session"]) in ("starting", "running")
+        about = {"figures": figures} if alive else {}
+        known = {"runtime": "script", "details": {"pid": 7, "more": [1]}} if fields["session"] in self.sessions else {}
+        return {**self._status(fields), **known, **about}
+
+    def _drain(self, fields: Fields) -> Fields:
+        self.draining = fields["draining"]
+        return {
+            "id": self.cloud,
+            "status": True,
+            "draining": self.draining,
+            "sessions": len(self.sessions),
+            "kept": True,
+        }
 
     def _logs(self, fields: Fields) -> Fields:
         session = fields["session"]
