@@ -45,7 +45,7 @@ def known_clouds(lines: Lines, names: Names, records: Records, timeout: float) -
     found = []
     for (cloud, at), raw, left, count in zip(seen, ranks, lives, counts, strict=True):
         rank = _rank(raw)
-        silent = now - at if rank is None else rank.heartbeat * HEARTBEATS_MISSED - left / 1000
+        silent = now - at if rank is None or left < 0 else rank.heartbeat * HEARTBEATS_MISSED - left / 1000
         host = rank.host if rank else hosts.get(cloud, "")
         found.append(KnownCloud(cloud, rank, at, round(max(0.0, silent), 3), count, host))
     return found

@@ -66,6 +66,10 @@ def create(context: Context, args: Namespace) -> Exit:
 
 def status(context: Context, args: Namespace) -> Exit:
     """Tell what has become of sessions: 0 when every one lives, 3 otherwise."""
+    if args.follow:
+        from pycloud.shell.listing import follow_sessions
+
+        return follow_sessions(context, _found(context, args.sessions))
     rows: list[Row] = []
 
     def one(session: str) -> Exit:
@@ -123,6 +127,14 @@ def show_help(context: Context, args: Namespace) -> Exit:
 def leave(context: Context, args: Namespace) -> Exit:
     """Leave the prompt."""
     raise Leave
+
+
+def _found(context: Context, words: Sequence[str]) -> list[str]:
+    """The sessions that are named. Raises NotFound unless all of them are there."""
+    found = find_sessions(context.client, words)
+    if found.missing:
+        raise not_found(found.missing[0])
+    return found.ids
 
 
 def _each(context: Context, words: Sequence[str], one: Callable[[str], Exit]) -> Exit:

@@ -4,9 +4,47 @@ from __future__ import annotations
 
 from pycloud.shell import later
 from pycloud.shell.flags import since
-from pycloud.shell.rows import Command, argument, count
+from pycloud.shell.rows import Command, argument, count, pair
+
+_CLOUDS = argument(
+    "clouds", nargs="+", metavar="CLOUD", kind="cloud", help="a cloud's id or host, or the beginning of either"
+)
 
 COMMANDS: tuple[Command, ...] = (
+    Command(
+        "clouds",
+        "list the clouds",
+        later.clouds,
+        (
+            argument(
+                "--label",
+                action="append",
+                type=pair,
+                metavar="KEY=VALUE",
+                help="only with this label; may be given several times",
+            ),
+            argument("-f", "--follow", action="store_true", help="go on with what happens, over restarts of Redis"),
+        ),
+        "Those that were heard of in the last week. They are up, draining (take nothing new), deaf (do not hear what "
+        "is published), copied (another daemon uses the same id), stale (silent for longer than usual) or away. LOAD "
+        "is the score that clouds are chosen by, lower being better. With -f the table is drawn anew on a terminal; "
+        "elsewhere, and with -o json, each cloud that is new or has changed is a line of JSON (docs/operating.md).",
+    ),
+    Command(
+        "drain",
+        "let clouds take nothing new",
+        later.drain,
+        (_CLOUDS, argument("--wait", action="store_true", help="until no session lives there any more")),
+        "What runs there goes on. A cloud remembers it over restarts of its daemon, until undrain. With --wait it ends "
+        "with 1 where a cloud takes sessions again meanwhile, and with 124 when --timeout is over.",
+    ),
+    Command(
+        "undrain",
+        "let clouds take sessions again",
+        later.undrain,
+        (_CLOUDS,),
+        "Counts more than the setting `draining` of their daemons, too.",
+    ),
     Command(
         "events",
         "tell what happened",

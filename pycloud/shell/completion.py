@@ -1,6 +1,7 @@
 """Completion scripts for bash, zsh and fish, made from the table of commands. Pure.
 
-A script knows commands, flags and their choices by itself; for the ids of sessions it asks Redis, through pycloudctl.
+A script knows commands, flags and their choices by itself; for the ids of sessions and clouds it asks Redis, through
+pycloudctl.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from pycloud.shell.rows import Argument, Command
 
 PROGRAM = "pycloudctl"
 #: The command that prints what there is of a kind, one word per line. It must not hold a terminal up for long.
-ASK = {"session": f"{PROGRAM} --timeout 1 list -o ids"}
+ASK = {
+    "session": f"{PROGRAM} --timeout 1 list -o ids",
+    "cloud": f"{PROGRAM} --timeout 1 clouds -o ids",
+}
 HELP = "help"
 #: argparse adds these everywhere.
 BUILT_IN = ("-h", "--help")
@@ -102,11 +106,7 @@ def zsh(rows: Sequence[Command], common: Sequence[Argument]) -> str:
     return f"""\
 #compdef {PROGRAM}
 # Completion of {PROGRAM} for zsh: put it as _{PROGRAM} into a directory of $fpath, or source it after compinit.
-_{PROGRAM}_sessions() {{
-    local -a sessions
-    sessions=(${{(f)"$({ASK["session"]} 2>/dev/null)"}})
-    compadd -a sessions
-}}
+{"".join(_zsh_offer(kind) for kind in ASK)}\
 _{PROGRAM}() {{
     local context state state_descr line
     local -a common commands
@@ -213,7 +213,20 @@ def _zsh_flag(item: Argument) -> str:
 def _zsh_value(item: Argument) -> str:
     if item.choices:
         return f"({_words(item.choices)})"
-    return {"file": "_files", "session": f"_{PROGRAM}_sessions"}.get(item.kind, " ")
+    if item.kind in ASK:
+        return f"_{PROGRAM}_{item.kind}s"
+    return "_files" if item.kind == "file" else " "
+
+
+def _zsh_offer(kind: str) -> str:
+    """A function that offers the ids of a kind."""
+    return f"""\
+_{PROGRAM}_{kind}s() {{
+    local -a {kind}s
+    {kind}s=(${{(f)"$({ASK[kind]} 2>/dev/null)"}})
+    compadd -a {kind}s
+}}
+"""
 
 
 def _fish_flag(item: Argument) -> str:

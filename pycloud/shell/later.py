@@ -35,6 +35,34 @@ def wait(context: Context, args: Namespace) -> int:
     return wait(context, args)
 
 
+def inspect(context: Context, args: Namespace) -> int:
+    """Tell all that is known of a session."""
+    from pycloud.shell.inspecting import inspect
+
+    return inspect(context, args)
+
+
+def clouds(context: Context, args: Namespace) -> int:
+    """List the clouds."""
+    from pycloud.shell.clouds import clouds
+
+    return clouds(context, args)
+
+
+def drain(context: Context, args: Namespace) -> int:
+    """Let clouds take nothing new."""
+    from pycloud.shell.draining import drain
+
+    return drain(context, args)
+
+
+def undrain(context: Context, args: Namespace) -> int:
+    """Let clouds take sessions again."""
+    from pycloud.shell.draining import undrain
+
+    return undrain(context, args)
+
+
 def config(context: Context, args: Namespace) -> int:
     """Show the settings of pycloudctl."""
     from pycloud.shell.configuration import config

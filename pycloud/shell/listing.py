@@ -11,11 +11,13 @@ import msgspec
 
 from pycloud.client import SessionRecord
 from pycloud.client.records import PAGE, batched
+from pycloud.names import CLOUD_ID_LENGTH
 from pycloud.sessions import State
 from pycloud.shell.context import Context
 from pycloud.shell.exits import Exit, UsageProblem
 from pycloud.shell.flags import labels_of
-from pycloud.shell.render import row_of
+from pycloud.shell.following import Feed, follow
+from pycloud.shell.render import layout, row_of
 
 #: What a list is sorted by beside the age: those that matter most come first.
 _BY_URGENCY = (State.LOST, State.FAILED, State.STARTING, State.RUNNING, State.EXITED, State.REMOVED)
@@ -32,7 +34,9 @@ def list_sessions(context: Context, args: Namespace) -> int:
     if args.limit == 0:
         raise UsageProblem("--limit 0 shows nothing: name a number from 1 on")
     printer = context.printer
-    if printer.mode == "ids" and not _looks_inside(args) and args.sort == "created":
+    if args.follow:
+        return follow(context, _feed(context, args))
+    if printer.mode == "ids" and not _looks_inside(args) and args.sort == "created" and not args.reverse:
         ids = context.client.session_ids(clouds=args.cloud or ())
         for session in islice(ids, args.skip, _end(args)):
             printer.line(session)
@@ -56,16 +60,66 @@ def _chosen(context: Context, args: Namespace) -> tuple[Iterator[SessionRecord],
     """The records to show, and how many more there are behind them."""
     client, clouds = context.client, args.cloud or ()
     found = client.sessions(clouds=clouds, states=args.state or (), labels=labels_of(args.label), name=args.name)
-    if args.limit is None and not args.skip and args.sort == "created":
+    if args.limit is None and not args.skip and args.sort == "created" and not args.reverse:
         return found, 0
     if args.sort == "created" and not _looks_inside(args):
         ids = list(client.session_ids(clouds=clouds))
+        if args.reverse:
+            ids.reverse()
         shown = ids[args.skip : _end(args)]
         pages = (client.records(page) for page in batched(shown, PAGE))
         return (record for page in pages for record in page), _rest(len(ids), args, len(shown))
     records = in_order(list(found), args.sort)
+    if args.reverse:
+        records.reverse()
     chosen = records[args.skip : _end(args)]
     return iter(chosen), _rest(len(records), args, len(chosen))
+
+
+def _feed(context: Context, args: Namespace) -> Feed[SessionRecord]:
+    """The same list for ``-f``. On a terminal no more is read than there is room for below the headings."""
+    more = 0
+
+    def look(room: int | None) -> list[SessionRecord]:
+        nonlocal more
+        rows = None if room is None else max(1, room - 2)
+        limit = min((count for count in (args.limit, rows) if count is not None), default=None)
+        records, more = _chosen(context, Namespace(**{**vars(args), "limit": limit}))
+        return list(records)
+
+    def lines(records: Sequence[SessionRecord], width: int) -> list[str]:
+        now = time.time()
+        table = layout([row_of(record, now) for record in records], width, context.printer.colour)
+        return [*(table if records else ["No sessions."]), *([f"{more} more"] if more else [])]
+
+    return session_feed(look, lines)
+
+
+def follow_sessions(context: Context, sessions: Sequence[str]) -> Exit:
+    """``status -f``: what is on record of these sessions, and what becomes of them."""
+
+    def look(room: int | None) -> list[SessionRecord]:
+        return [record for page in batched(sessions, PAGE) for record in context.client.records(page)]
+
+    def lines(records: Sequence[SessionRecord], width: int) -> list[str]:
+        now = time.time()
+        known = {record.id: row_of(record, now) for record in records}
+        gone = {session: (session, "", "unknown", "-", "-", "it is not on record") for session in sessions}
+        return list(layout([*({**gone, **known}).values()], width, context.printer.colour))
+
+    return follow(context, session_feed(look, lines))
+
+
+def session_feed(
+    look: Callable[[int | None], list[SessionRecord]], lines: Callable[[Sequence[SessionRecord], int], list[str]]
+) -> Feed[SessionRecord]:
+    """Sessions that change, whatever they are chosen by."""
+    return Feed(look, lines, lambda record: record.id, msgspec.json.encode, lambda record: record, _gone)
+
+
+def _gone(session: str) -> bytes:
+    """What is said of a session that is not on record any more, or no longer what was asked for."""
+    return msgspec.json.encode(SessionRecord(session[-CLOUD_ID_LENGTH:], session, status=False, state=""))
 
 
 def in_order(records: Sequence[SessionRecord], order: str) -> list[SessionRecord]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Literal, TextIO
+from typing import Any, BinaryIO, Literal, TextIO
 
 from msgspec import UNSET
 
@@ -30,6 +30,24 @@ STALE = "as last known, its cloud is away"
 COLOURS = {State.RUNNING: "32", State.STARTING: "33", State.FAILED: "31", State.LOST: "31", State.EXITED: "2"}
 
 Row = tuple[str, str, str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A table: its headings, which columns are there whatever is in them, and the one whose words have colours.
+
+    Where the screen is narrow, the columns in ``flexible`` give way, and then those in ``spare`` go, first to last.
+    """
+
+    headings: tuple[str, ...]
+    always: tuple[int, ...]
+    flexible: tuple[int, ...]
+    coloured: int
+    colours: Mapping[Any, str]
+    spare: tuple[int, ...] = ()
+
+
+SESSIONS = Shape(HEADINGS, ALWAYS, FLEXIBLE, STATE_COLUMN, COLOURS)
 Described = CreateResponse | StatusResponse | SessionRecord
 
 
@@ -38,7 +56,8 @@ class Printer:
     """Where results go, and in which form.
 
     ``width``: columns of the screen, None where it is none. ``chatty``: somebody sits in front of it. ``speaker``: what
-    complaints begin with.
+    complaints begin with. ``redraws``: what was written to the screen can be written over, ``shows_progress``: the same
+    for what people are told.
     """
 
     out: BinaryIO
@@ -48,6 +67,8 @@ class Printer:
     width: int | None = None
     chatty: bool = False
     speaker: str = ""
+    redraws: bool = False
+    shows_progress: bool = False
 
     def raw(self, data: bytes) -> None:
         """Data as it is."""
@@ -57,10 +78,10 @@ class Printer:
         """One line of data."""
         self.out.write((text.encode() if isinstance(text, str) else text) + b"\n")
 
-    def table(self, rows: Sequence[Row]) -> None:
+    def table(self, rows: Sequence[tuple[str, ...]], shape: Shape = SESSIONS) -> None:
         """Rows below their headings; nothing at all where there are none."""
         if rows:
-            for text in layout(rows, self.width, self.colour):
+            for text in layout(rows, self.width, self.colour, shape):
                 self.line(text)
 
     def say(self, text: str) -> None:
@@ -78,10 +99,10 @@ class Printer:
             self.say(text)
 
 
-def tell(err: TextIO, text: str) -> None:
+def tell(err: TextIO, text: str, end: str = "\n") -> None:
     """Write to people. Where that fails (a full disk, a reader gone) there is nobody left to tell it to."""
     with contextlib.suppress(OSError):
-        err.write(text + "\n")
+        err.write(text + end)
         err.flush()
 
 
@@ -133,17 +154,18 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
-def layout(rows: Sequence[Row], width: int | None, colour: bool) -> Iterable[str]:
+def layout(rows: Sequence[tuple[str, ...]], width: int | None, colour: bool, shape: Shape = SESSIONS) -> Iterable[str]:
     """The lines of a table; columns of which all cells are empty are left out."""
-    cells = [HEADINGS, *(tuple(printable(cell) for cell in row) for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(HEADINGS))]
-    used = [i for i in range(len(HEADINGS)) if any(row[i] not in ("", "-") for row in cells[1:]) or i in ALWAYS]
+    cells = [shape.headings, *(tuple(printable(cell) for cell in row) for row in rows)]
+    columns = range(len(shape.headings))
+    widths = [max(len(row[i]) for row in cells) for i in columns]
+    used = [i for i in columns if any(row[i] not in ("", "-") for row in cells[1:]) or i in shape.always]
     if width is not None:
-        _squeeze(widths, used, width)
+        used = _squeeze(widths, used, width, shape)
     for number, row in enumerate(cells):
         shown = {i: _cut(row[i], widths[i]).ljust(widths[i]) for i in used}
         if colour and number:
-            shown[STATE_COLUMN] = _coloured(shown[STATE_COLUMN], row[STATE_COLUMN])
+            shown[shape.coloured] = _coloured(shown[shape.coloured], row[shape.coloured], shape.colours)
         yield GAP.join(shown.values()).rstrip()
 
 
@@ -152,18 +174,26 @@ def wants_colour(environ: Mapping[str, str], is_terminal: bool, refused: bool) -
     return is_terminal and not refused and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
-def _squeeze(widths: list[int], used: Sequence[int], limit: int) -> None:
-    """Take from the flexible columns what does not fit."""
-    for column in FLEXIBLE:
-        excess = sum(widths[i] for i in used) + len(GAP) * (len(used) - 1) - limit
-        if excess > 0 and column in used:
-            widths[column] = max(min(NARROWEST, widths[column]), widths[column] - excess)
+def _squeeze(widths: list[int], used: Sequence[int], limit: int, shape: Shape) -> list[int]:
+    """Take from the flexible columns what does not fit; the columns that are left."""
+    left = list(used)
+
+    def excess() -> int:
+        return sum(widths[i] for i in left) + len(GAP) * (len(left) - 1) - limit
+
+    for column in shape.flexible:
+        if column in left and (more := excess()) > 0:
+            widths[column] = max(min(NARROWEST, widths[column]), widths[column] - more)
+    for column in shape.spare:
+        if column in left and excess() > 0:
+            left.remove(column)
+    return left
 
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def _coloured(text: str, state: str) -> str:
-    code = next((code for known, code in COLOURS.items() if known == state), None)
+def _coloured(text: str, state: str, colours: Mapping[Any, str]) -> str:
+    code = next((code for known, code in colours.items() if known == state), None)
     return f"\x1b[{code}m{text}\x1b[0m" if code else text

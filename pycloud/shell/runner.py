@@ -53,7 +53,7 @@ class Terminal:
 
     def printer(self, options: Options) -> Printer:
         """A printer for one command."""
-        screen = self.out.isatty()
+        screen, able = self.out.isatty(), self.environ.get("TERM", "dumb") != "dumb"
         return Printer(
             self.out,
             self.err,
@@ -62,6 +62,8 @@ class Terminal:
             shutil.get_terminal_size().columns if screen else None,
             chatty=screen and self.err.isatty(),
             speaker=self.speaker,
+            redraws=screen and able,
+            shows_progress=self.err.isatty() and able,
         )
 
 

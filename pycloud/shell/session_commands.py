@@ -25,6 +25,13 @@ def _label(text: str) -> Argument:
     return argument("--label", action="append", type=pair, metavar="KEY=VALUE", help=text)
 
 
+_FOLLOW = argument("-f", "--follow", action="store_true", help="go on with what happens, over restarts of Redis")
+_FOLLOWED = (
+    "With -f, what is on record is drawn anew on a terminal whenever it changes; elsewhere, and with -o json, each "
+    "session that is new or has changed is a line of JSON (-o ids: its id), with an empty state where it is gone. "
+    "Until Ctrl-C, which ends it with 130, or --timeout."
+)
+
 COMMANDS: tuple[Command, ...] = (
     Command(
         "create",
@@ -62,8 +69,8 @@ COMMANDS: tuple[Command, ...] = (
         "status",
         "tell what has become of sessions",
         actions.status,
-        (_SESSIONS,),
-        "Ends with 0 when every session named is alive, and with 3 otherwise.",
+        (_SESSIONS, _FOLLOW),
+        f"Ends with 0 when every session named is alive, and with 3 otherwise. {_FOLLOWED}",
     ),
     Command(
         "remove",
@@ -93,11 +100,21 @@ COMMANDS: tuple[Command, ...] = (
             _label("with this label; with several, those that have them all"),
             argument("--name", metavar="PATTERN", help="whose name matches, as in web-*"),
             argument("--sort", choices=ORDERS, default="created", help="by what (default: created, the oldest first)"),
+            argument("--reverse", action="store_true", help="the other way round, e.g. the newest first"),
             argument("--limit", type=count, metavar="N", help="at most so many"),
             argument("--skip", type=count, default=0, metavar="N", help="pass over so many first"),
+            _FOLLOW,
         ),
-        "As recorded in Redis. What is recorded of a session whose cloud is away is marked as stale.",
+        f"As recorded in Redis. What is recorded of a session whose cloud is away is marked as stale. {_FOLLOWED}",
         aliases=("ps",),
+    ),
+    Command(
+        "inspect",
+        "tell all that is known of a session",
+        later.inspect,
+        (_SESSION,),
+        "What it is, and what it uses just now: CPU time, memory, processes. Its cloud is asked; where that is away, "
+        "what is on record is shown, marked as stale. With -o json as in docs/protocol.md.",
     ),
     Command(
         "logs",

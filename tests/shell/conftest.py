@@ -6,9 +6,11 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,22 @@ class Result:
         return self.out.decode().splitlines()
 
 
+class Run(subprocess.Popen[bytes]):
+    """One run. It is ended when its test fails, or reads for too long what does not come."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._end = threading.Timer(2 * TIMEOUT, self.kill)
+        self._end.daemon = True
+        self._end.start()
+
+    def __exit__(self, kind: type[BaseException] | None, *more: Any) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *more)
+        self._end.cancel()
+
+
 @dataclass
 class Shell:
     """Runs ``pycloudctl`` as a user would who has set the variables in ``env``."""
@@ -56,10 +74,10 @@ class Shell:
         }
         return {**inherited, **own, **self.env}
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
+    def start(self, *words: str) -> Run:
         """A run that goes on beside the test."""
         pipe = subprocess.PIPE
-        return subprocess.Popen([*PYCLOUDCTL, *words], stdin=pipe, stdout=pipe, stderr=pipe, env=self.environ)
+        return Run([*PYCLOUDCTL, *words], stdin=pipe, stdout=pipe, stderr=pipe, env=self.environ)
 
     def run(self, *words: str, stdin: bytes = b"") -> Result:
         """One run, from its start to its end."""

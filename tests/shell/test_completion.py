@@ -89,6 +89,15 @@ def test_sessions(shell: Shell, bash: Bash) -> None:
     assert bash.offers("wait", "3") == []
 
 
+def test_clouds(shell: Shell, bash: Bash) -> None:
+    shell.cloud.redis.zadd(shell.cloud.names.clouds_key, {"d" * 10: 1, "$(touch ran)": 1})
+
+    assert bash.offers("drain", "") == bash.offers("list", "--cloud", "") == ["c" * 10, "d" * 10]
+    assert bash.offers("undrain", "c" * 10, "d") == ["d" * 10]
+    assert bash.offers("clouds", "--la") == ["--label"]
+    assert not (bash.folder / "ran").exists()
+
+
 def test_what_somebody_wrote_into_redis_is_not_run(shell: Shell, bash: Bash) -> None:
     session = shell.obedient.add()
     for bad in ("$(touch ran)", "`touch ran`", "x;touch ran", "*"):

@@ -39,6 +39,14 @@ def test_by_cloud_and_state(shell: Shell) -> None:
     assert [line.split()[0] for line in shell.run("list", "--state", "running").lines[1:]] == [running]
 
 
+def test_the_other_way_round(shell: Shell) -> None:
+    first, second, third = (shell.obedient.add(host=host) for host in ("b", "a", "b"))
+
+    assert ids(shell, "--reverse") == [third, second, first]
+    assert ids(shell, "--reverse", "--limit", "1", "--skip", "1") == [second]
+    assert ids(shell, "--reverse", "--sort", "host", "--state", "running") == [third, first, second]
+
+
 def test_ps_is_list(shell: Shell) -> None:
     session = shell.obedient.add()
 

@@ -1,0 +1,89 @@
+"""pycloudctl on a terminal: what stands on the screen, as a terminal would draw it."""
+
+from __future__ import annotations
+
+import pexpect
+import pyte
+
+from tests.shell.conftest import PYCLOUDCTL, Shell
+from tests.support.waiting import wait_until
+
+CTRL_C, CTRL_D, UP, TAB, ENTER = "\x03", "\x04", "\x1b[A", "\t", "\r"
+COLUMNS, LINES = 80, 50
+
+
+class Screen:
+    """The program behind a pseudo-terminal, and what it has drawn so far. ``drawn``: how many characters that took."""
+
+    def __init__(self, shell: Shell, *words: str, lines: int = LINES, columns: int = COLUMNS) -> None:
+        self._child = pexpect.spawn(
+            PYCLOUDCTL[0], [*PYCLOUDCTL[1:], *words], env=shell.environ, dimensions=(lines, columns), encoding="utf-8"
+        )
+        self._child.delaybeforesend = None
+        self.drawn = 0
+        self._screen = pyte.Screen(columns, lines)
+        self._screen.write_process_input = self._child.send  # where the cursor is, when the program asks
+        self._stream = pyte.Stream(self._screen)
+
+    @property
+    def text(self) -> str:
+        self._draw()
+        return "\n".join(line.rstrip() for line in self._screen.display).rstrip()
+
+    @property
+    def line(self) -> str:
+        """The line that the cursor is in."""
+        self._draw()
+        return str(self._screen.display[self._screen.cursor.y]).rstrip()
+
+    @property
+    def below(self) -> str:
+        """The last line that is not empty: the toolbar, where there is one."""
+        return self.text.rpartition("\n")[2]
+
+    @property
+    def pid(self) -> int:
+        """The program's process id."""
+        return int(self._child.pid)
+
+    def resize(self, columns: int, lines: int = LINES) -> None:
+        """Another size of the terminal, told as a terminal tells it."""
+        self._screen.resize(lines, columns)
+        self._child.setwinsize(lines, columns)
+
+    def type(self, keys: str) -> None:
+        self._child.send(keys)
+
+    def shows(self, *texts: str) -> str:
+        """Wait until all of ``texts`` stand on the screen; returns all of it."""
+
+        def shown() -> bool:
+            text = self.text
+            return all(part in text for part in texts)
+
+        wait_until(shown, 20, lambda: f"{texts} on this screen:\n{self.text}")
+        return self.text
+
+    def asks(self) -> None:
+        """Wait for an empty prompt at the cursor."""
+        wait_until(lambda: self.line == "pycloud>", 20, lambda: f"a prompt on this screen:\n{self.text}")
+
+    def ends(self) -> int:
+        wait_until(self._ended, 20, lambda: f"the end of the program; its screen:\n{self.text}")
+        self._child.close()
+        return int(self._child.exitstatus)
+
+    def close(self) -> None:
+        self._child.close(force=True)
+
+    def _ended(self) -> bool:
+        self._draw()
+        return not self._child.isalive()
+
+    def _draw(self) -> None:
+        try:
+            while drawn := self._child.read_nonblocking(65536, timeout=0):
+                self.drawn += len(drawn)
+                self._stream.feed(drawn)
+        except (pexpect.TIMEOUT, pexpect.EOF):
+            return
