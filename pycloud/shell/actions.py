@@ -51,6 +51,14 @@ def create(context: Context, args: Namespace) -> Exit:
         "labels": labels_of(args.label) or None,
     }
     fields = {"script": script, **{name: wish for name, wish in wishes.items() if wish is not None}}
+    if args.count > 1:
+        from pycloud.shell.many import create_many
+
+        if args.id is not None:
+            raise UsageProblem("--id names one request, so it does not go with --count")
+        if args.name is not None:
+            raise UsageProblem("--name is for one session, so it does not go with --count; --label goes with it")
+        return create_many(context, fields, args.count)
     began = time.monotonic()
     answer = _ask(context, "create", fields, _request_id(args))
     took = time.monotonic() - began

@@ -9,22 +9,25 @@ from pycloud.shell.render import Printer
 
 #: Seconds between two pictures: more of them cannot be read, and a slow line would be full of them.
 PAUSE = 0.1
+#: How wide the bar is, without its ends.
+WIDTH = 30
 
 
 class Progress:
-    """``verb``: what is done to ``total`` things, in the past tense. Draws only where somebody sits in front of it."""
+    """``verb``: what is done to ``total`` things, in the past tense. Draws only where people can see it."""
 
     def __init__(self, printer: Printer, verb: str, total: int) -> None:
         self._printer, self._verb, self._total = printer, verb, total
         self._width = 0
         self._drawn = float("-inf")
 
-    def show(self, done: int) -> None:
-        """So many are done."""
+    def show(self, done: int, failed: int = 0) -> None:
+        """So many are done, and so many have failed."""
         now = time.monotonic()
-        if self._printer.chatty and now - self._drawn >= PAUSE:
+        if self._printer.shows_progress and now - self._drawn >= PAUSE:
             self._drawn = now
-            self._draw(f"{self._verb} {done} of {self._total} ...")
+            more = f", {failed} failed" if failed else ""
+            self._draw(f"{bar(done + failed, self._total)} {self._verb} {done} of {self._total}{more} ...")
 
     def clear(self) -> None:
         """Take the line away: something else is to be written."""
@@ -39,3 +42,9 @@ class Progress:
             self._printer.err.write(f"\r{text.ljust(self._width)}\r{text}")
             self._printer.err.flush()
         self._width = len(text)
+
+
+def bar(done: int, total: int) -> str:
+    """How far it is, as a picture."""
+    filled = WIDTH * done // total
+    return f"[{'#' * filled}{'.' * (WIDTH - filled)}]"

@@ -68,6 +68,14 @@ def pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+def some(text: str) -> int:
+    """A whole number above 0."""
+    number = count(text)
+    if not number:
+        raise argparse.ArgumentTypeError("0 is too few: name a number from 1 on")
+    return number
+
+
 def count(text: str) -> int:
     """A whole number that is not negative."""
     if not (text.isascii() and text.isdigit() and len(text) < 10):

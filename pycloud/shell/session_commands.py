@@ -6,7 +6,7 @@ from pycloud.image_script import KINDS
 from pycloud.sessions import State
 from pycloud.shell import actions, later
 from pycloud.shell.flags import since
-from pycloud.shell.rows import Argument, Command, argument, count, lines, pair
+from pycloud.shell.rows import Argument, Command, argument, count, lines, pair, some
 
 #: The states that a session may be listed in, and what a list may be sorted by.
 STATES = tuple(State)
@@ -61,9 +61,11 @@ COMMANDS: tuple[Command, ...] = (
             _label("a label to find it by; may be given several times"),
             argument("--runtime", choices=KINDS, help="what it shall be (default: what the script looks like)"),
             argument("--id", metavar="ID", help="name the request: the same again starts nothing new"),
+            argument("--count", type=some, default=1, metavar="N", help="start so many, up to 32 of them at once"),
         ),
         "Returns when the session runs. A script without a #! line is run by /bin/sh; one that is the name of an image "
-        "and a JSON object below it becomes a container.",
+        "and a JSON object below it becomes a container. With --count, ids and lines of JSON come in the order in "
+        "which the sessions run, and the worst exit code counts.",
     ),
     Command(
         "status",
