@@ -9,7 +9,7 @@ import secrets
 import shlex
 import time
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from pycloud.shell.exits import Exit, Interrupted, Leave, UsageProblem, code_of
 from pycloud.shell.flags import labels_of
 from pycloud.shell.lookup import find_session, find_sessions, not_found
 from pycloud.shell.render import Row, address, duration, row_of
+from pycloud.shell.rows import ALL
 
 #: As much of a session's id as is shown in hints: unique among thousands.
 SHORT = 8
@@ -52,24 +53,42 @@ def create(context: Context, args: Namespace) -> Exit:
     }
     fields = {"script": script, **{name: wish for name, wish in wishes.items() if wish is not None}}
     if args.count > 1:
-        from pycloud.shell.many import create_many
-
-        if args.id is not None:
-            raise UsageProblem("--id names one request, so it does not go with --count")
-        if args.name is not None:
-            raise UsageProblem("--name is for one session, so it does not go with --count; --label goes with it")
-        return create_many(context, fields, args.count)
+        return _create_many(context, fields, args)
     began = time.monotonic()
     answer = _ask(context, "create", fields, _request_id(args))
     took = time.monotonic() - began
     created = _show(context, answer, CreateResponse)
-    context.printer.table([row_of(created, time.time(), args.name)] if context.printer.mode == "table" else [])
+    in_words = context.printer.mode == "table" and not args.follow
+    context.printer.table([row_of(created, time.time(), args.name)] if in_words else [])
     where = address(created.host or "", created.port or None)
     short = args.name or str(created.id)[:SHORT]
-    context.printer.hint(
-        f"Session {short} runs on {where}, started in {duration(took)}. Next: {context.prefix}status {short}"
-    )
+    said = f"Session {short} runs on {where}, started in {duration(took)}."
+    if args.follow:
+        context.printer.say(said)
+        return _follow_log(context, str(created.id))
+    context.printer.hint(f"{said} Next: {context.prefix}status {short}")
     return Exit.DONE
+
+
+def _create_many(context: Context, fields: Mapping[str, object], args: Namespace) -> Exit:
+    """The same session ``args.count`` times."""
+    from pycloud.shell.many import create_many
+
+    if args.follow:
+        raise UsageProblem("--follow shows one log, so it does not go with --count")
+    if args.id is not None:
+        raise UsageProblem("--id names one request, so it does not go with --count")
+    if args.name is not None:
+        raise UsageProblem("--name is for one session, so it does not go with --count; --label goes with it")
+    return create_many(context, fields, args.count)
+
+
+def _follow_log(context: Context, session: str) -> Exit:
+    """All that a session that was just started writes."""
+    from pycloud.shell.output import stream
+
+    context.printer.out.flush()
+    return stream(context, session, Namespace(lines=ALL, since=None, follow=True))
 
 
 def status(context: Context, args: Namespace) -> Exit:

@@ -61,11 +61,13 @@ COMMANDS: tuple[Command, ...] = (
             _label("a label to find it by; may be given several times"),
             argument("--runtime", choices=KINDS, help="what it shall be (default: what the script looks like)"),
             argument("--id", metavar="ID", help="name the request: the same again starts nothing new"),
+            argument("--follow", action="store_true", help="go on into its output, until it ends"),
             argument("--count", type=some, default=1, metavar="N", help="start so many, up to 32 of them at once"),
         ),
         "Returns when the session runs. A script without a #! line is run by /bin/sh; one that is the name of an image "
         "and a JSON object below it becomes a container. With --count, ids and lines of JSON come in the order in "
-        "which the sessions run, and the worst exit code counts.",
+        "which the sessions run, and the worst exit code counts. With --follow its output alone goes to standard "
+        "output (-o json and ids: behind the answer); Ctrl-C ends that, never the session.",
     ),
     Command(
         "status",

@@ -95,6 +95,26 @@ def test_ctrl_c_stops_the_following_and_never_the_session(place: Place) -> None:
     assert place.client.status(session).status
 
 
+def test_create_goes_on_into_the_output(place: Place, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("echo a; sleep 0.3; echo b; exit 3")
+    code, out, err = place.run("create", str(script), "--follow")
+    assert (code, out) == (0, b"a\nb\n")
+    assert " runs on host.test:" in err
+    _, out, _ = place.run("create", str(script), "--follow", "-o", "json")
+    created, *pieces = map(json.loads, out.splitlines())
+    assert (created["state"], pieces[0]["offset"], pieces[-1]["exit_code"]) == ("running", 0, 3)
+    script.write_text("echo a; exec sleep 1000")
+    with place.start("create", str(script), "--follow", "--name", "followed") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"a\n"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 130
+    assert place.client.status(str(place.client.session_named("followed"))).status
+    assert place.run("create", str(script), "--follow", "--count", "2")[0] == 2
+
+
 def test_a_reader_that_goes_away_ends_it(place: Place) -> None:
     session = place.client.create("exec yes").id
     with place.start("logs", "-f", session) as process:
