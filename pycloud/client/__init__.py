@@ -33,8 +33,9 @@ from pycloud.messages import DrainRequest, DrainResponse, InspectRequest, Inspec
 
 if TYPE_CHECKING:
     from pycloud.client.clouds import KnownCloud
-    from pycloud.client.events import OnLoss, Told
+    from pycloud.client.events import Follower, OnLoss, Told
     from pycloud.client.examine import Facts
+    from pycloud.client.pulse import Pulse
 
 __all__ = [
     "Answer",
@@ -175,6 +176,18 @@ class Client(Requester):
         from pycloud.client.events import Events  # requests need none of it
 
         return Events(self._mouths, self._names, self.timeout or DEFAULT_TIMEOUT).read(since, last, follow, on_loss)
+
+    def follower(self) -> Follower:
+        """One that hears what happens from this call on, a moment at a time: for whoever watches beside other work."""
+        from pycloud.client.events import Events
+
+        return Events(self._mouths, self._names, self.timeout or DEFAULT_TIMEOUT).follower()
+
+    def pulse(self, *, timeout: float | None = None) -> Pulse:
+        """How Redis and the clouds are just now: cheap enough to be read every second."""
+        from pycloud.client.pulse import read_pulse
+
+        return read_pulse(self._mouths, self._names, timeout or self.timeout or DEFAULT_TIMEOUT)
 
     def examine(self) -> Facts:
         """What is to be known of Redis and the clouds when something is wrong; takes some seconds."""

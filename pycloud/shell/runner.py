@@ -78,7 +78,7 @@ class Runner:
         terminal: Terminal,
         read_stdin: Callable[[], bytes],
     ) -> None:
-        self.grammar, self._client, self._options = grammar, client, options
+        self.grammar, self.client, self._options = grammar, client, options
         self._terminal, self._read_stdin = terminal, read_stdin
 
     def run_line(self, line: str) -> int:
@@ -103,6 +103,11 @@ class Runner:
         except OSError as error:
             self.complain(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
             return Exit.FAILED
+
+    @property
+    def colour(self) -> bool:
+        """Whether the terminal shows colours, and nobody said no."""
+        return self._terminal.printer(self._options).colour
 
     def complain(self, text: str) -> None:
         """Tell that something went wrong."""
@@ -133,7 +138,7 @@ class Runner:
 
     def _context(self, options: Options) -> Context:
         return Context(
-            self._client,
+            self.client,
             self._terminal.printer(options),
             options.timeout,
             self.grammar.prefix,

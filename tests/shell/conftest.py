@@ -10,13 +10,16 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pycloud.names import Names
 from tests.support.fake_cloud import FakeCloud, Obedient
 from tests.support.redis_server import RedisServer
+
+if TYPE_CHECKING:
+    from tests.shell.screen import Screen
 
 PYCLOUDCTL = [sys.executable, "-m", "pycloud.shell"]
 ROOT = Path(__file__).parents[2]
@@ -93,3 +96,14 @@ def shell(shared_redis: RedisServer, tmp_path: Path) -> Iterator[Shell]:
     with FakeCloud(shared_redis.url, obedient, names=names) as cloud:
         obedient.redis = cloud.redis
         yield Shell(shared_redis.url, cloud, obedient, tmp_path)
+
+
+@pytest.fixture
+def screen(shell: Shell) -> Iterator[Screen]:
+    """The prompt on a terminal, ready for a line."""
+    from tests.shell.screen import Screen
+
+    screen = Screen(shell)
+    screen.asks()
+    yield screen
+    screen.close()

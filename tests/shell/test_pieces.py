@@ -10,16 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prompt_toolkit.completion import CompleteEvent, FuzzyCompleter
-from prompt_toolkit.document import Document
 
 from pycloud.messages import CreateResponse, StatusResponse
 from pycloud.shell.commands import COMMANDS
 from pycloud.shell.exits import UsageProblem
-from pycloud.shell.history import PromptHistory, history_file, holds_secret
 from pycloud.shell.lookup import match
 from pycloud.shell.parsing import Grammar, command_place
-from pycloud.shell.prompt import WORD, CommandCompleter
+from pycloud.shell.prompt.history import PromptHistory, history_file, holds_secret
 from pycloud.shell.render import Printer, Row, age, duration, layout, printable, row_of, wants_colour
 from pycloud.shell.rows import pair
 
@@ -148,22 +145,6 @@ def test_a_variable_is_key_and_value() -> None:
     for bad in ("A", "=b", ""):
         with pytest.raises(argparse.ArgumentTypeError):
             pair(bad)
-
-
-def completions(text: str) -> list[str]:
-    completer = FuzzyCompleter(CommandCompleter(COMMANDS), pattern=WORD)
-    found = completer.get_completions(Document(text), CompleteEvent(completion_requested=True))
-    return [completion.text for completion in found]
-
-
-def test_completion_of_commands() -> None:
-    assert completions("") == [row.name for row in COMMANDS]
-    assert completions("cr")[0] == "create"
-    assert completions("crea") == ["create"]
-    assert completions("st")[0] == "status"
-    assert "remove" in completions("rmv")
-    assert completions("help sta") == ["status"]
-    assert completions("status sta") == []
 
 
 def test_where_the_history_is(tmp_path: Path) -> None:

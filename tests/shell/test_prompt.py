@@ -4,82 +4,16 @@ from __future__ import annotations
 
 import shlex
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pexpect
-import pyte
 import pytest
 
 from tests.shell.conftest import PYCLOUDCTL, Shell
+from tests.shell.screen import CTRL_C, CTRL_D, ENTER, TAB, UP, Screen
 from tests.support.fake_cloud import FakeCloud, silent
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
-
-CTRL_C, CTRL_D, UP, TAB, ENTER = "\x03", "\x04", "\x1b[A", "\t", "\r"
-COLUMNS, LINES = 80, 50
-
-
-class Screen:
-    """The program behind a pseudo-terminal, and what it has drawn so far."""
-
-    def __init__(self, shell: Shell, *words: str) -> None:
-        self._child = pexpect.spawn(
-            PYCLOUDCTL[0], [*PYCLOUDCTL[1:], *words], env=shell.environ, dimensions=(LINES, COLUMNS), encoding="utf-8"
-        )
-        self._child.delaybeforesend = None
-        self._screen = pyte.Screen(COLUMNS, LINES)
-        self._screen.write_process_input = self._child.send  # where the cursor is, when the program asks
-        self._stream = pyte.Stream(self._screen)
-
-    @property
-    def text(self) -> str:
-        self._draw()
-        return "\n".join(line.rstrip() for line in self._screen.display).rstrip()
-
-    def type(self, keys: str) -> None:
-        self._child.send(keys)
-
-    def shows(self, *texts: str) -> str:
-        """Wait until all of ``texts`` stand on the screen; returns all of it."""
-
-        def shown() -> bool:
-            text = self.text
-            return all(part in text for part in texts)
-
-        wait_until(shown, 20, lambda: f"{texts} on this screen:\n{self.text}")
-        return self.text
-
-    def asks(self) -> None:
-        """Wait for an empty prompt in the last line."""
-        wait_until(lambda: self.text.endswith("pycloud>"), 20, lambda: f"a prompt on this screen:\n{self.text}")
-
-    def ends(self) -> int:
-        wait_until(self._ended, 20, lambda: f"the end of the program; its screen:\n{self.text}")
-        self._child.close()
-        return int(self._child.exitstatus)
-
-    def close(self) -> None:
-        self._child.close(force=True)
-
-    def _ended(self) -> bool:
-        self._draw()
-        return not self._child.isalive()
-
-    def _draw(self) -> None:
-        try:
-            while drawn := self._child.read_nonblocking(65536, timeout=0):
-                self._stream.feed(drawn)
-        except (pexpect.TIMEOUT, pexpect.EOF):
-            return
-
-
-@pytest.fixture
-def screen(shell: Shell) -> Iterator[Screen]:
-    screen = Screen(shell)
-    screen.asks()
-    yield screen
-    screen.close()
 
 
 def test_the_same_commands_as_elsewhere(shell: Shell, screen: Screen, tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""Whether Redis answers, and which clouds live. Pure; times are of the monotonic clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+
+from pycloud.client.pulse import Pulse
+from pycloud.messages import Rank
+
+
+@dataclass(frozen=True)
+class Health:
+    """``up`` is None until Redis was tried once, ``trouble`` why it does not answer. ``since``: when that changed last.
+
+    ``pulse`` is the last one; where Redis is down it is that of better times.
+    """
+
+    up: bool | None = None
+    trouble: str = ""
+    since: float = 0.0
+    pulse: Pulse = field(default_factory=lambda: Pulse(0.0))
+
+    def heard(self, pulse: Pulse, now: float) -> Health:
+        """Redis has answered."""
+        return Health(True, "", self.since if self.up else now, pulse)
+
+    def lost(self, trouble: str, now: float) -> Health:
+        """Redis has not."""
+        return replace(self, up=False, trouble=trouble, since=self.since if self.up is False else now)
+
+    @property
+    def clouds(self) -> Mapping[str, Rank]:
+        """The last rank of each cloud that lives, by id."""
+        return {rank.id: rank for rank in self.pulse.clouds}
+
+
+def place(url: str) -> str:
+    """Where a Redis is, short enough to be shown all the time: never with a user or a password."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return parts.path
+    return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"

@@ -1,0 +1,38 @@
+"""The words of a line that is still being typed, as the shell will take it apart. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Typed:
+    """``before``: the whole words before the one at the cursor. ``word``: that one, without its quotation marks, as far
+    as it was typed; ``start``: where it begins on the line.
+    """
+
+    before: tuple[str, ...]
+    word: str
+    start: int
+
+
+def typed(text: str) -> Typed:
+    """``text``: the line up to the cursor. What is not finished (a quotation, an escape) is taken as it stands."""
+    words: list[str] = []
+    word, start, quote, escaped = "", None, "", False
+    for place, char in enumerate(text):
+        if escaped:
+            word, escaped = word + char, False
+        elif char == "\\" and quote != "'":
+            start, escaped = place if start is None else start, True
+        elif quote:
+            word, quote = (word, "") if char == quote else (word + char, quote)
+        elif char in "'\"":
+            start, quote = place if start is None else start, char
+        elif char.isspace():
+            if start is not None:
+                words.append(word)
+            word, start = "", None
+        else:
+            word, start = word + char, place if start is None else start
+    return Typed(tuple(words), word, len(text) if start is None else start)
