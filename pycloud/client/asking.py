@@ -27,7 +27,7 @@ from pycloud.messages import (
     StatusResponse,
 )
 from pycloud.names import DEFAULT_NAMESPACE, Names
-from pycloud.redis_url import check_database
+from pycloud.redis_url import check_database, hide_password
 from pycloud.streams import FollowRequest
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Requester:
         Raises ValueError for a URL, a namespace or a timeout of no use.
         """
         check_database(url, namespace)
+        #: Where its Redis is, without the password.
+        self.url = hide_password(url)
         self.timeout = None if timeout is None else checked_timeout(timeout)
         self._names = Names(namespace)
         self._ears, self._mouths = Lines(url), Lines(url)

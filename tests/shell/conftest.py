@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +89,14 @@ class Shell:
         with self.start(*words) as process:
             out, err = process.communicate(stdin, TIMEOUT)
         return Result(process.returncode, out, err.decode())
+
+    def tell(self, *events: dict[str, object]) -> None:
+        """Put events on record, as a cloud would."""
+        with self.cloud.redis.pipeline() as pipeline:
+            for event in events:
+                spelled = json.dumps({"cloud": self.cloud.cloud, "time": time.time(), **event})
+                pipeline.xadd(self.cloud.names.events_key, {"event": spelled})
+            pipeline.execute()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import time
 
 import pytest
 import redis
@@ -21,14 +20,8 @@ SESSION = "0123456789cccccccccc"
 EXITED = Event("session.exited", "cccccccccc", 1795471990.1, session=SESSION, exit_code=3, reason="\x1b[2J")
 
 
-def tell(shell: Shell, *events: dict[str, object]) -> None:
-    for event in events:
-        spelled = json.dumps({"cloud": "cccccccccc", "time": time.time(), **event})
-        shell.cloud.redis.xadd(shell.cloud.names.events_key, {"event": spelled})
-
-
 def test_what_happened(shell: Shell) -> None:
-    tell(shell, {"event": "cloud.up"}, {"event": "session.exited", "session": SESSION, "exit_code": 3, "new": 1})
+    shell.tell({"event": "cloud.up"}, {"event": "session.exited", "session": SESSION, "exit_code": 3, "new": 1})
 
     table = shell.run("events")
     assert table.code == 0
@@ -43,7 +36,7 @@ def test_what_happened(shell: Shell) -> None:
 
 
 def test_without_more_the_newest_are_shown(shell: Shell) -> None:
-    tell(shell, *({"event": "cloud.up", "number": number} for number in range(30)))
+    shell.tell(*({"event": "cloud.up", "number": number} for number in range(30)))
 
     assert [json.loads(line)["number"] for line in shell.run("events", "-o", "json").lines] == [*range(10, 30)]
     assert len(shell.run("events", "--since", "1h", "-o", "json").lines) == 30
@@ -81,7 +74,7 @@ def test_a_reader_that_goes_away_ends_it(shell: Shell) -> None:
         process.stdout = None
 
         def ended() -> bool:
-            tell(shell, {"event": "cloud.up"})
+            shell.tell({"event": "cloud.up"})
             return process.poll() is not None
 
         wait_until(ended, TIMEOUT)

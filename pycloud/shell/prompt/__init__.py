@@ -13,14 +13,19 @@ from pathlib import Path
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.output.color_depth import ColorDepth
+from prompt_toolkit.styles import Style
 
 from pycloud.shell.exits import Exit, Leave
 from pycloud.shell.live.feed import Feed
+from pycloud.shell.live.health import place
 from pycloud.shell.prompt.completer import LineCompleter
 from pycloud.shell.prompt.history import PromptHistory, history_file
+from pycloud.shell.prompt.toolbar import Toolbar
 from pycloud.shell.runner import Runner
 
 PROMPT = "pycloud> "
+#: What is typed next to what stands below it must be told apart without colours, too.
+STYLE = Style.from_dict({"bottom-toolbar": "reverse", "bottom-toolbar.text": ""})
 
 
 def run_prompt(runner: Runner, environ: Mapping[str, str], home: Path) -> int:
@@ -41,14 +46,18 @@ def run_prompt(runner: Runner, environ: Mapping[str, str], home: Path) -> int:
 
 
 def _session(runner: Runner, feed: Feed, history: PromptHistory) -> PromptSession[str]:
-    return PromptSession(
+    session: PromptSession[str] = PromptSession(
         PROMPT,
         history=history,
         auto_suggest=AutoSuggestFromHistory(),
         completer=LineCompleter(runner.grammar.commands.values(), lambda: feed.health, lambda: feed.sessions),
         complete_while_typing=True,
+        style=STYLE,
         color_depth=None if runner.colour else ColorDepth.DEPTH_1_BIT,
     )
+    toolbar = Toolbar(feed, place(runner.client.url), session.app.invalidate)
+    session.bottom_toolbar = lambda: toolbar.text(session.app.output.get_size().columns)
+    return session
 
 
 def _run(runner: Runner, line: str) -> None:
