@@ -228,9 +228,12 @@ def _ask(context: Context, op: str, fields: dict[str, object], request: str | No
     """One request; Ctrl-C stops the waiting, never the session. ``request``: its id, where it is worth repeating."""
     again = f" To ask again without doing it twice: --id {shlex.quote(request)}" if request else ""
     try:
-        return context.client.request(
+        answer = context.client.request(
             op, fields, id=request, timeout=context.timeout, on_progress=lambda event: _say_progress(context, event)
         )
+        if context.conversation is not None and answer.response.id:
+            context.conversation.touched.add(answer.response.id)
+        return answer
     except ValueError as error:
         raise UsageProblem(str(error)) from error
     except KeyboardInterrupt:

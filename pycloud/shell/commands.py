@@ -50,6 +50,15 @@ _OWN: tuple[Command, ...] = (
         actions.show_help,
         (argument("topic", nargs="?", metavar="COMMAND", help="the command to explain"),),
     ),
+    Command(
+        "watch",
+        "tell what happens above the prompt, or do not",
+        later.watch,
+        (argument("switch", nargs="?", choices=("on", "off"), help="which; without it, say how it is"),),
+        "It is on to begin with. What the commands typed here do themselves is not told again, and more than a few "
+        "events at once are summed up.",
+        prompt_only=True,
+    ),
     Command("exit", "leave (Ctrl-D does, too)", actions.leave, prompt_only=True),
 )
 

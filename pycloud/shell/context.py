@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pycloud.client import Client
 from pycloud.shell.render import Printer
+
+
+@dataclass
+class Conversation:
+    """What the prompt has in common with the commands that are typed there.
+
+    ``watching``: what happens is told above it. ``touched``: the sessions that the last command was about, so that what
+    it did itself is no news.
+    """
+
+    watching: bool = True
+    touched: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
 class Context:
     """``prefix``: what people type before a command here; empty where no shell has read the line before.
 
-    ``timeout``: seconds, for each request; None: as the client has it.
+    ``conversation``: where there is a prompt. ``timeout``: seconds, for each request; None: as the client has it.
     ``flags``: those that say which clouds to talk to (redis, namespace, config), as far as they were given.
     ``help_text`` returns the help for one command or (None) for all. ``read_stdin`` returns the whole of standard
     input; it raises UsageProblem where the commands themselves come from there.
@@ -26,3 +38,4 @@ class Context:
     help_text: Callable[[str | None], str]
     read_stdin: Callable[[], bytes]
     flags: Mapping[str, str]
+    conversation: Conversation | None = None

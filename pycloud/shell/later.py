@@ -63,6 +63,13 @@ def undrain(context: Context, args: Namespace) -> int:
     return undrain(context, args)
 
 
+def watch(context: Context, args: Namespace) -> int:
+    """Tell what happens above the prompt, or do not."""
+    from pycloud.shell.watching import watch
+
+    return watch(context, args)
+
+
 def config(context: Context, args: Namespace) -> int:
     """Show the settings of pycloudctl."""
     from pycloud.shell.configuration import config

@@ -15,7 +15,7 @@ from typing import BinaryIO, TextIO
 from pycloud.client import Client
 from pycloud.client.errors import RequestRefused
 from pycloud.errors import PyCloudError
-from pycloud.shell.context import Context
+from pycloud.shell.context import Context, Conversation
 from pycloud.shell.exits import Exit, Interrupted, Leave, UsageProblem, code_of
 from pycloud.shell.parsing import CONNECTION, PROGRAM, Grammar
 from pycloud.shell.render import Mode, Printer, wants_colour
@@ -80,6 +80,8 @@ class Runner:
     ) -> None:
         self.grammar, self.client, self._options = grammar, client, options
         self._terminal, self._read_stdin = terminal, read_stdin
+        #: Set by the prompt.
+        self.conversation: Conversation | None = None
 
     def run_line(self, line: str) -> int:
         """Run what was typed; returns the exit code. An empty line and a comment do nothing. Raises Leave."""
@@ -105,13 +107,13 @@ class Runner:
             return Exit.FAILED
 
     @property
-    def colour(self) -> bool:
-        """Whether the terminal shows colours, and nobody said no."""
-        return self._terminal.printer(self._options).colour
+    def printer(self) -> Printer:
+        """A printer that goes by the flags of the start."""
+        return self._terminal.printer(self._options)
 
     def complain(self, text: str) -> None:
         """Tell that something went wrong."""
-        self._terminal.printer(self._options).complain(text)
+        self.printer.complain(text)
 
     def _attempt(self, args: Namespace) -> int:
         try:
@@ -145,6 +147,7 @@ class Runner:
             self.grammar.help_text,
             self._read_stdin,
             options.flags,
+            self.conversation,
         )
 
 

@@ -38,6 +38,7 @@ def test_what_it_says() -> None:
     assert line_of(UP, SESSIONS, WHERE, 120) == (
         " Redis redis.example.net:6379 up | clouds 1 up, 1 silent | sessions 1,234 live, 2 away | 2 ms "
     )
+    assert line_of(UP, SESSIONS, WHERE, 120, watching=False).endswith("| 2 ms | events off ")
     assert "clouds none" in line_of(Health().heard(Pulse(0.0), 1.0), SESSIONS, WHERE, 120)
     assert line_of(Health(), Sessions(), WHERE, 80) == " Redis redis.example.net:6379 ? | clouds ? | sessions ? "
     down = line_of(UP.lost("gone", 2.0), SESSIONS, WHERE, 80)
@@ -94,7 +95,7 @@ def test_the_pulse_of_a_real_redis(shell: Shell) -> None:
 def test_it_is_redrawn_when_it_changes_and_seldom(shell: Shell) -> None:
     with Client(shell.url) as client:
         feed, drawn = Feed(client), []
-        toolbar = Toolbar(feed, WHERE, lambda: drawn.append(time.monotonic()))
+        toolbar = Toolbar(feed, lambda: True, WHERE, lambda: drawn.append(time.monotonic()))
         feed.changed()
         assert not drawn, "it was never shown"
         toolbar.text(80)

@@ -15,16 +15,20 @@ from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.output.color_depth import ColorDepth
 from prompt_toolkit.styles import Style
 
+from pycloud.messages import Event
+from pycloud.shell.context import Conversation
 from pycloud.shell.exits import Exit, Leave
+from pycloud.shell.happenings import line_of
 from pycloud.shell.live.feed import Feed
 from pycloud.shell.live.health import place
+from pycloud.shell.prompt.above import Above
 from pycloud.shell.prompt.completer import LineCompleter
 from pycloud.shell.prompt.history import PromptHistory, history_file
 from pycloud.shell.prompt.toolbar import Toolbar
 from pycloud.shell.runner import Runner
 
 PROMPT = "pycloud> "
-#: What is typed next to what stands below it must be told apart without colours, too.
+#: What is typed and what stands below it must be told apart without colours, too.
 STYLE = Style.from_dict({"bottom-toolbar": "reverse", "bottom-toolbar.text": ""})
 
 
@@ -32,39 +36,66 @@ def run_prompt(runner: Runner, environ: Mapping[str, str], home: Path) -> int:
     """Read and run lines until ``exit`` or Ctrl-D; returns the exit code."""
     history = PromptHistory(history_file(environ, home))
     with Feed(runner.client) as feed:
-        session = _session(runner, feed, history)
+        prompt = Prompt(runner, feed, history)
         print("Type help for the commands, exit or Ctrl-D to leave.")
         while True:
             try:
                 if news := history.news():
                     runner.complain(news)
-                _run(runner, session.prompt())
+                prompt.run(prompt.read())
             except KeyboardInterrupt:
                 continue
             except (EOFError, Leave):
                 return Exit.DONE
 
 
+class Prompt:
+    """Reads a line at a time, with all that stands around it, and runs it."""
+
+    def __init__(self, runner: Runner, feed: Feed, history: PromptHistory) -> None:
+        self._runner, self._conversation = runner, Conversation()
+        runner.conversation = self._conversation
+        self._session = _session(runner, feed, history)
+        app, watching = self._session.app, lambda: self._conversation.watching
+        toolbar = Toolbar(feed, watching, place(runner.client.url), app.invalidate)
+        self._session.bottom_toolbar = lambda: toolbar.text(app.output.get_size().columns)
+        self._above = Above(app, watching, self._spell, self._say)
+        feed.on_events.append(self._above.heard)
+
+    def read(self) -> str:
+        """The next line. Raises KeyboardInterrupt for Ctrl-C, EOFError for Ctrl-D."""
+        return self._session.prompt(pre_run=self._above.begin)
+
+    def run(self, line: str) -> None:
+        """Run it, whatever becomes of it. Raises Leave."""
+        self._conversation.touched.clear()
+        try:
+            self._runner.run_line(line)
+        except Leave:
+            raise
+        except Exception:
+            # A bug. Whoever works at the prompt sees all there is to see of it, and goes on.
+            traceback.print_exc(file=sys.stderr)
+        finally:
+            self._above.done(self._conversation.touched)
+
+    def _spell(self, event: Event) -> str:
+        printer = self._runner.printer
+        return line_of(event, None, printer.colour)  # the reason is what people want to read: it may wrap
+
+    def _say(self, lines: str) -> None:
+        printer = self._runner.printer
+        printer.line(lines)
+        printer.out.flush()
+
+
 def _session(runner: Runner, feed: Feed, history: PromptHistory) -> PromptSession[str]:
-    session: PromptSession[str] = PromptSession(
+    return PromptSession(
         PROMPT,
         history=history,
         auto_suggest=AutoSuggestFromHistory(),
         completer=LineCompleter(runner.grammar.commands.values(), lambda: feed.health, lambda: feed.sessions),
         complete_while_typing=True,
         style=STYLE,
-        color_depth=None if runner.colour else ColorDepth.DEPTH_1_BIT,
+        color_depth=None if runner.printer.colour else ColorDepth.DEPTH_1_BIT,
     )
-    toolbar = Toolbar(feed, place(runner.client.url), session.app.invalidate)
-    session.bottom_toolbar = lambda: toolbar.text(session.app.output.get_size().columns)
-    return session
-
-
-def _run(runner: Runner, line: str) -> None:
-    try:
-        runner.run_line(line)
-    except Leave:
-        raise
-    except Exception:
-        # A bug. Whoever works at the prompt sees all there is to see of it, and goes on.
-        traceback.print_exc(file=sys.stderr)

@@ -17,10 +17,10 @@ LEAST = 12
 
 
 class Toolbar:
-    """Redraws when what it says has changed, and no more than once a second."""
+    """Redraws when what it says has changed, and no more than once a second. ``watching``: events are told."""
 
-    def __init__(self, feed: Feed, where: str, redraw: Callable[[], None]) -> None:
-        self._feed, self._where, self._redraw = feed, where, redraw
+    def __init__(self, feed: Feed, watching: Callable[[], bool], where: str, redraw: Callable[[], None]) -> None:
+        self._feed, self._watching, self._where, self._redraw = feed, watching, where, redraw
         self._shown, self._up, self._width, self._drawn_at = "", feed.health.up, 0, 0.0
         feed.on_change.append(self.look)
 
@@ -41,27 +41,28 @@ class Toolbar:
 
     def _now(self, width: int) -> str:
         known = self._feed.sessions if not self._feed.deaf else Sessions()
-        return line_of(self._feed.health, known, self._where, width)
+        return line_of(self._feed.health, known, self._where, width, watching=self._watching())
 
 
-def line_of(health: Health, sessions: Sessions, where: str, width: int) -> str:
+def line_of(health: Health, sessions: Sessions, where: str, width: int, *, watching: bool = True) -> str:
     """What the toolbar says; the first spelling that fits, or what fits of the last."""
     last = ""
-    for last in _spellings(health, sessions, printable(where), width):
+    for last in _spellings(health, sessions, printable(where), width, watching):
         if len(last) <= width:
             return last
     return last[: max(0, width - 1)] + "…"
 
 
-def _spellings(health: Health, sessions: Sessions, where: str, width: int) -> Iterator[str]:
+def _spellings(health: Health, sessions: Sessions, where: str, width: int, watching: bool) -> Iterator[str]:
     state = {None: "?", True: "up", False: "DOWN"}[health.up]
     clouds, live = _clouds(health), _sessions(health, sessions)
     took = round_trip(health.pulse.round_trip) if health.up else ""
+    quiet = "" if watching else "events off"
 
     def spell(*parts: str) -> str:
         return " " + " | ".join(part for part in parts if part) + " "
 
-    full = (f"clouds {clouds}", f"sessions {live}", took)
+    full = (f"clouds {clouds}", f"sessions {live}", took, quiet)
     yield spell(f"Redis {where} {state}", *full)
     spare = width - len(spell(f"Redis  {state}", *full))
     if spare >= LEAST:
