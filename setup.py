@@ -50,6 +50,7 @@ setup(
         "redis[hiredis]>=8.1,<9",
         "docker>=7.1",
         "prompt_toolkit",
+        "pygments",
         "msgspec",
         "psutil",
     ],

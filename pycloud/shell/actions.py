@@ -37,11 +37,6 @@ T = TypeVar("T")
 
 def create(context: Context, args: Namespace) -> Exit:
     """Start a script as a session."""
-    if args.file is None:
-        raise UsageProblem(
-            f"create needs a script: type `{context.prefix}create FILE`, "
-            f"or `{context.prefix}create -` to give it on standard input"
-        )
     script = _script(context, args.file)
     wishes = {
         "env": args.env and dict(args.env),
@@ -193,8 +188,8 @@ def report(context: Context, session: str, error: PyCloudError) -> Exit:
     return code_of(error)
 
 
-def _script(context: Context, file: str) -> str:
-    data = context.read_stdin() if file == "-" else _head(_path(context, file))
+def _script(context: Context, file: str | None) -> str:
+    data = _typed(context) if file is None else context.read_stdin() if file == "-" else _head(_path(context, file))
     check_script(data)
     try:
         return data.decode()
@@ -202,6 +197,16 @@ def _script(context: Context, file: str) -> str:
         raise UsageProblem(
             f"{file} is no script: it is not UTF-8 text ({error.reason} at byte {error.start})"
         ) from error
+
+
+def _typed(context: Context) -> bytes:
+    """What is typed where no file was named."""
+    if context.conversation is not None:
+        return context.conversation.edit()
+    raise UsageProblem(
+        f"create needs a script: type `{context.prefix}create FILE`, "
+        f"or `{context.prefix}create -` to give it on standard input"
+    )
 
 
 def _path(context: Context, file: str) -> Path:

@@ -13,10 +13,12 @@ from pycloud.shell.render import Printer
 class Conversation:
     """What the prompt has in common with the commands that are typed there.
 
+    ``edit`` lets several lines be typed, and returns them; it raises Interrupted where there shall be none.
     ``watching``: what happens is told above it. ``touched``: the sessions that the last command was about, so that what
     it did itself is no news.
     """
 
+    edit: Callable[[], bytes]
     watching: bool = True
     touched: set[str] = field(default_factory=set)
 

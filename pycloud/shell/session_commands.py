@@ -38,7 +38,13 @@ COMMANDS: tuple[Command, ...] = (
         "start a script as a session",
         actions.create,
         (
-            argument("file", nargs="?", metavar="FILE", kind="file", help="the script; - reads it from standard input"),
+            argument(
+                "file",
+                nargs="?",
+                metavar="FILE",
+                kind="file",
+                help="the script; - reads it from standard input, none opens an editor (prompt)",
+            ),
             argument(
                 "-e",
                 "--env",

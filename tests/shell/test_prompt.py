@@ -64,7 +64,6 @@ def test_help_reads_as_elsewhere(shell: Shell, screen: Screen) -> None:
 def test_errors_end_nothing(screen: Screen) -> None:
     for line, said in (
         ("craete x", "did you mean create?"),
-        ("create", "create needs a script: type `create FILE`"),
         ("create /does/not/exist", "No such file"),
         ("status 'abc", "quotation"),
         ("status ff", "there is no session ff"),

@@ -136,4 +136,4 @@ def test_the_requesters_side_loads_nothing_of_the_daemon(module: str) -> None:
     forbidden = {"gevent", "docker", *(f"pycloud.{name}" for name in DAEMON)}
     assert not forbidden & set(loaded)
     if module != "pycloud.shell.prompt":
-        assert "prompt_toolkit" not in loaded
+        assert not {"prompt_toolkit", "pygments", "pycloud.shell.live.feed"} & set(loaded)

@@ -9,11 +9,13 @@ import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.output.color_depth import ColorDepth
 from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import is_dumb_terminal
 
 from pycloud.messages import Event
 from pycloud.shell.context import Conversation
@@ -26,6 +28,9 @@ from pycloud.shell.prompt.completer import LineCompleter
 from pycloud.shell.prompt.history import PromptHistory, history_file
 from pycloud.shell.prompt.toolbar import Toolbar
 from pycloud.shell.runner import Runner
+
+if TYPE_CHECKING:
+    from pycloud.shell.prompt.editor import Editor
 
 PROMPT = "pycloud> "
 #: What is typed and what stands below it must be told apart without colours, too.
@@ -53,8 +58,9 @@ class Prompt:
     """Reads a line at a time, with all that stands around it, and runs it."""
 
     def __init__(self, runner: Runner, feed: Feed, history: PromptHistory) -> None:
-        self._runner, self._conversation = runner, Conversation()
+        self._runner, self._conversation = runner, Conversation(self._edit)
         runner.conversation = self._conversation
+        self._editor: Editor | None = None
         self._session = _session(runner, feed, history)
         app, watching = self._session.app, lambda: self._conversation.watching
         toolbar = Toolbar(feed, watching, place(runner.client.url), app.invalidate)
@@ -78,6 +84,16 @@ class Prompt:
             traceback.print_exc(file=sys.stderr)
         finally:
             self._above.done(self._conversation.touched)
+
+    def _edit(self) -> bytes:
+        """Several lines; where the terminal can do nothing, as they come."""
+        if is_dumb_terminal():
+            return self._runner.read_stdin()
+        if self._editor is None:
+            from pycloud.shell.prompt.editor import Editor
+
+            self._editor = Editor(STYLE, colour=self._runner.printer.colour)
+        return self._editor.edit()
 
     def _spell(self, event: Event) -> str:
         printer = self._runner.printer

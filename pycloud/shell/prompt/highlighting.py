@@ -1,0 +1,58 @@
+"""Colours for a script while it is typed: which language it is in, is told by its first line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.lexers import Lexer, PygmentsLexer
+from pygments.lexers import get_lexer_by_name
+from pygments.lexers.data import JsonLexer
+from pygments.lexers.shell import BashLexer
+from pygments.util import ClassNotFound
+
+from pycloud.image_script import kinds_of
+
+Line = Callable[[int], StyleAndTextTuples]
+
+
+class ScriptLexer(Lexer):
+    """A shell script, another interpreter's, or an image with a JSON object below it."""
+
+    def lex_document(self, document: Document) -> Line:
+        """What each line looks like."""
+        if kinds_of(document.text) == ("docker",):
+            return _image(document)
+        return _lexer(interpreter(document.lines[0])).lex_document(document)
+
+
+def interpreter(first_line: str) -> str:
+    """The program that runs a script with this first line, without its version; without one it is a shell."""
+    words = [word for word in first_line.removeprefix("#!").split() if not word.startswith("-")]
+    programs = [word.rpartition("/")[2].rstrip("0123456789.") for word in words]
+    if not first_line.startswith("#!") or not programs:
+        return "sh"
+    return programs[1] if programs[0] == "env" and len(programs) > 1 else programs[0]
+
+
+@lru_cache
+def _lexer(name: str) -> PygmentsLexer:
+    try:
+        return PygmentsLexer(type(get_lexer_by_name(name)))
+    except ClassNotFound:
+        return PygmentsLexer(BashLexer)
+
+
+def _image(document: Document) -> Line:
+    """The first line that is not empty names the image; what follows is JSON."""
+    place = next((place for place, line in enumerate(document.lines) if line.strip()), 0)
+    below = PygmentsLexer(JsonLexer).lex_document(Document("\n".join(document.lines[place + 1 :])))
+
+    def line(number: int) -> StyleAndTextTuples:
+        if number > place:
+            return below(number - place - 1)
+        return [("class:pygments.keyword", document.lines[number])] if number < len(document.lines) else []
+
+    return line
