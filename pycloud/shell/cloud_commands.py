@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pycloud.shell import later
-from pycloud.shell.flags import since
+from pycloud.shell.flags import ORDERS, since
 from pycloud.shell.rows import Command, argument, count, pair
 
 _CLOUDS = argument(
@@ -57,6 +57,14 @@ COMMANDS: tuple[Command, ...] = (
             ),
         ),
         "Redis keeps about the newest 10,000. With -o json each is a line of JSON, as in docs/protocol.md.",
+    ),
+    Command(
+        "top",
+        "watch clouds and sessions on the whole screen",
+        later.top,
+        (argument("--sort", choices=ORDERS, default="created", help="by what to begin with (default: created)"),),
+        "Keys: arrows, j, k, page keys, g and G select; s sorts by something else, r turns it round; / filters; l "
+        "shows the log of the selected session; x removes it, after a question; q, Esc or Ctrl-C leaves.",
     ),
     Command(
         "doctor",

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pycloud.client import Client
 from pycloud.shell.render import Printer
+
+if TYPE_CHECKING:
+    from pycloud.shell.live.feed import Feed
 
 
 @dataclass
 class Conversation:
     """What the prompt has in common with the commands that are typed there.
 
-    ``edit`` lets several lines be typed, and returns them; it raises Interrupted where there shall be none.
-    ``watching``: what happens is told above it. ``touched``: the sessions that the last command was about, so that what
-    it did itself is no news.
+    ``feed``: what is known just now. ``edit`` lets several lines be typed, and returns them; it raises Interrupted
+    where there shall be none. ``watching``: what happens is told above it. ``touched``: the sessions that the last
+    command was about, so that what it did itself is no news.
     """
 
+    feed: Feed
     edit: Callable[[], bytes]
     watching: bool = True
     touched: set[str] = field(default_factory=set)

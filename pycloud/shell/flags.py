@@ -13,6 +13,9 @@ from pycloud.shell.moments import moment
 from pycloud.shell.render import MODES
 from pycloud.shell.rows import argument
 
+#: What sessions may be sorted by.
+ORDERS = ("created", "state", "host", "cloud", "name")
+
 
 def seconds(text: str) -> float:
     """How long a request may take."""

@@ -63,6 +63,13 @@ def undrain(context: Context, args: Namespace) -> int:
     return undrain(context, args)
 
 
+def top(context: Context, args: Namespace) -> int:
+    """Show clouds and sessions on the whole screen."""
+    from pycloud.shell.top import top
+
+    return top(context, args)
+
+
 def watch(context: Context, args: Namespace) -> int:
     """Tell what happens above the prompt, or do not."""
     from pycloud.shell.watching import watch

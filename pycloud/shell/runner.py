@@ -79,7 +79,7 @@ class Runner:
         read_stdin: Callable[[], bytes],
     ) -> None:
         self.grammar, self.client, self._options = grammar, client, options
-        self._terminal, self.read_stdin = terminal, read_stdin
+        self._terminal, self._read_stdin = terminal, read_stdin
         #: Set by the prompt.
         self.conversation: Conversation | None = None
 
@@ -145,7 +145,7 @@ class Runner:
             options.timeout,
             self.grammar.prefix,
             self.grammar.help_text,
-            self.read_stdin,
+            self._read_stdin,
             options.flags,
             self.conversation,
         )

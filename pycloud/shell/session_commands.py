@@ -5,12 +5,11 @@ from __future__ import annotations
 from pycloud.image_script import KINDS
 from pycloud.sessions import State
 from pycloud.shell import actions, later
-from pycloud.shell.flags import since
+from pycloud.shell.flags import ORDERS, since
 from pycloud.shell.rows import Argument, Command, argument, count, lines, pair, some
 
-#: The states that a session may be listed in, and what a list may be sorted by.
+#: The states that a session may be listed in.
 STATES = tuple(State)
-ORDERS = ("created", "state", "host", "cloud", "name")
 
 _SESSIONS = argument(
     "sessions", nargs="+", metavar="SESSION", help="a session's id, the beginning of it, or its name", kind="session"

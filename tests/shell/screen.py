@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pexpect
 import pyte
 
@@ -13,14 +15,23 @@ COLUMNS, LINES = 80, 50
 
 
 class Screen:
-    """The program behind a pseudo-terminal, and what it has drawn so far. ``drawn``: how many characters that took."""
+    """The program behind a pseudo-terminal, and what it has drawn so far. ``raw``: all that it wrote, as it came."""
 
-    def __init__(self, shell: Shell, *words: str, lines: int = LINES, columns: int = COLUMNS) -> None:
+    def __init__(
+        self,
+        shell: Shell,
+        *words: str,
+        lines: int = LINES,
+        columns: int = COLUMNS,
+        around: Callable[[list[str]], list[str]] = lambda command: command,
+    ) -> None:
+        """``around`` makes another command of that which starts it, with more around it."""
+        command = around([*PYCLOUDCTL, *words])
         self._child = pexpect.spawn(
-            PYCLOUDCTL[0], [*PYCLOUDCTL[1:], *words], env=shell.environ, dimensions=(lines, columns), encoding="utf-8"
+            command[0], command[1:], env=shell.environ, dimensions=(lines, columns), encoding="utf-8"
         )
         self._child.delaybeforesend = None
-        self.drawn = 0
+        self.raw = ""
         self._screen = pyte.Screen(columns, lines)
         self._screen.write_process_input = self._child.send  # where the cursor is, when the program asks
         self._stream = pyte.Stream(self._screen)
@@ -83,7 +94,7 @@ class Screen:
     def _draw(self) -> None:
         try:
             while drawn := self._child.read_nonblocking(65536, timeout=0):
-                self.drawn += len(drawn)
+                self.raw += drawn
                 self._stream.feed(drawn)
         except (pexpect.TIMEOUT, pexpect.EOF):
             return

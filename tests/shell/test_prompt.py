@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import stat
 from pathlib import Path
@@ -209,3 +210,45 @@ def test_a_prompt_needs_a_terminal_to_draw_on(shell: Shell) -> None:
 
     assert b"needs a terminal" in output
     assert code == 7
+
+
+def test_a_dumb_terminal_still_takes_lines(shell: Shell) -> None:
+    shell.env["TERM"] = "dumb"
+    screen = Screen(shell)
+    screen.shows("pycloud>")
+    screen.type(f"list{ENTER}")
+    screen.shows("No sessions. Next: create FILE")
+    screen.type(f"create{ENTER}")
+    screen.shows("create needs a script: type `create FILE`")
+    screen.type(f"create -{ENTER}")
+    screen.shows("Ctrl-D on a line of its own ends it")
+    screen.type(f"sleep 60{ENTER}{CTRL_D}")
+    screen.shows("Next: status ")
+    screen.asks()
+    screen.type("half a line")
+    screen.shows("pycloud> half a line")
+    screen.type(CTRL_C)
+    screen.asks()
+    screen.type(CTRL_D)
+    assert screen.ends() == 0
+    assert "\x1b" not in screen.raw
+
+
+@pytest.mark.parametrize("term", ["screen", "tmux-256color", "vt100"])
+def test_other_terminals_without_colours(shell: Shell, term: str) -> None:
+    shell.env |= {"TERM": term, "NO_COLOR": "1"}
+    shell.obedient.add()
+    screen = Screen(shell, lines=24)
+    screen.asks()
+    screen.type("rmv")
+    screen.shows("end sessions and delete")
+    screen.type(TAB)
+    screen.shows("pycloud> remove")
+    screen.type(CTRL_C)
+    screen.asks()
+    screen.type(f"list{ENTER}")
+    screen.shows("running")
+    screen.asks()
+    colours = re.findall(r"\x1b\[[\d;]*(?:3[0-8]|4[0-8]|9[0-7])[\d;]*m", screen.raw)
+    assert colours == []
+    screen.close()

@@ -16,7 +16,8 @@ from pycloud.messages import Rank, encode
 from pycloud.shell.live.feed import Feed
 from pycloud.shell.live.health import Health, place
 from pycloud.shell.live.roll import Roll, Sessions
-from pycloud.shell.prompt.toolbar import Toolbar, line_of, round_trip
+from pycloud.shell.live.summary import line_of, round_trip
+from pycloud.shell.prompt.toolbar import Toolbar
 from tests.shell.conftest import Shell
 from tests.shell.screen import Screen
 from tests.support.redis_server import RedisServer

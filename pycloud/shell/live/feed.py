@@ -16,7 +16,7 @@ from pycloud.client import Client, UnusableAnswer
 from pycloud.client.events import Follower, Told
 from pycloud.client.records import PAGE, batched
 from pycloud.errors import PyCloudError
-from pycloud.shell.live.health import Health
+from pycloud.shell.live.health import Health, trouble_of
 from pycloud.shell.live.roll import Roll, Sessions
 
 #: Seconds between two pulses, and how long one may take: together they are less than the 2 s within which a loss shows.
@@ -80,7 +80,7 @@ class Feed:
                 # Redis is lost, or there is a bug. Neither ends a thread: it is shown, and the next step is tried.
                 pause = PERIOD
                 if not self._over.is_set():
-                    failed(error.message if isinstance(error, PyCloudError) else f"{type(error).__name__}: {error}")
+                    failed(trouble_of(error))
                     self.changed()
             self._over.wait(pause)
 

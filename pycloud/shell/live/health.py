@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from pycloud.client.pulse import Pulse
+from pycloud.errors import PyCloudError
 from pycloud.messages import Rank
 
 
@@ -34,6 +35,11 @@ class Health:
     def clouds(self) -> Mapping[str, Rank]:
         """The last rank of each cloud that lives, by id."""
         return {rank.id: rank for rank in self.pulse.clouds}
+
+
+def trouble_of(error: Exception) -> str:
+    """What is said of an error where it ends nothing; one that is a bug is named."""
+    return error.message if isinstance(error, PyCloudError) else f"{type(error).__name__}: {error}"
 
 
 def place(url: str) -> str:

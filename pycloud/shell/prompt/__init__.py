@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.output.color_depth import ColorDepth
 from prompt_toolkit.styles import Style
@@ -28,21 +29,25 @@ from pycloud.shell.prompt.completer import LineCompleter
 from pycloud.shell.prompt.history import PromptHistory, history_file
 from pycloud.shell.prompt.toolbar import Toolbar
 from pycloud.shell.runner import Runner
+from pycloud.shell.terminated import mind
 
 if TYPE_CHECKING:
     from pycloud.shell.prompt.editor import Editor
 
 PROMPT = "pycloud> "
+WELCOME = "Type help for the commands, exit or Ctrl-D to leave."
 #: What is typed and what stands below it must be told apart without colours, too.
 STYLE = Style.from_dict({"bottom-toolbar": "reverse", "bottom-toolbar.text": ""})
 
 
 def run_prompt(runner: Runner, environ: Mapping[str, str], home: Path) -> int:
     """Read and run lines until ``exit`` or Ctrl-D; returns the exit code."""
+    if is_dumb_terminal():
+        return _plain(runner)
     history = PromptHistory(history_file(environ, home))
     with Feed(runner.client) as feed:
         prompt = Prompt(runner, feed, history)
-        print("Type help for the commands, exit or Ctrl-D to leave.")
+        print(WELCOME)
         while True:
             try:
                 if news := history.news():
@@ -54,11 +59,23 @@ def run_prompt(runner: Runner, environ: Mapping[str, str], home: Path) -> int:
                 return Exit.DONE
 
 
+def _plain(runner: Runner) -> int:
+    """The same on a terminal that can do nothing but print: no colours, no completion, and nothing that moves."""
+    print(WELCOME)
+    while True:
+        try:
+            _run(runner, input(PROMPT))
+        except KeyboardInterrupt:
+            print()
+        except (EOFError, Leave):
+            return Exit.DONE
+
+
 class Prompt:
     """Reads a line at a time, with all that stands around it, and runs it."""
 
     def __init__(self, runner: Runner, feed: Feed, history: PromptHistory) -> None:
-        self._runner, self._conversation = runner, Conversation(self._edit)
+        self._runner, self._conversation = runner, Conversation(feed, self._edit)
         runner.conversation = self._conversation
         self._editor: Editor | None = None
         self._session = _session(runner, feed, history)
@@ -70,25 +87,21 @@ class Prompt:
 
     def read(self) -> str:
         """The next line. Raises KeyboardInterrupt for Ctrl-C, EOFError for Ctrl-D."""
-        return self._session.prompt(pre_run=self._above.begin)
+        return self._session.prompt(pre_run=self._begin)
 
     def run(self, line: str) -> None:
         """Run it, whatever becomes of it. Raises Leave."""
         self._conversation.touched.clear()
         try:
-            self._runner.run_line(line)
-        except Leave:
-            raise
-        except Exception:
-            # A bug. Whoever works at the prompt sees all there is to see of it, and goes on.
-            traceback.print_exc(file=sys.stderr)
+            _run(self._runner, line)
         finally:
             self._above.done(self._conversation.touched)
 
+    def _begin(self) -> None:
+        mind(get_app())
+        self._above.begin()
+
     def _edit(self) -> bytes:
-        """Several lines; where the terminal can do nothing, as they come."""
-        if is_dumb_terminal():
-            return self._runner.read_stdin()
         if self._editor is None:
             from pycloud.shell.prompt.editor import Editor
 
@@ -115,3 +128,14 @@ def _session(runner: Runner, feed: Feed, history: PromptHistory) -> PromptSessio
         style=STYLE,
         color_depth=None if runner.printer.colour else ColorDepth.DEPTH_1_BIT,
     )
+
+
+def _run(runner: Runner, line: str) -> None:
+    """Run a line, whatever becomes of it. Raises Leave."""
+    try:
+        runner.run_line(line)
+    except Leave:
+        raise
+    except Exception:
+        # A bug. Whoever works at the prompt sees all there is to see of it, and goes on.
+        traceback.print_exc(file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output.color_depth import ColorDepth
@@ -10,6 +11,7 @@ from prompt_toolkit.styles import BaseStyle
 
 from pycloud.shell.exits import Interrupted
 from pycloud.shell.prompt.highlighting import ScriptLexer
+from pycloud.shell.terminated import mind
 
 KEYS = " Esc Enter or Ctrl-D: start | Ctrl-X Ctrl-E: $EDITOR | Ctrl-C: leave "
 INDENT = "    "
@@ -36,7 +38,7 @@ class Editor:
     def edit(self) -> bytes:
         """The script that was typed. Raises Interrupted where there shall be none."""
         try:
-            script = self._session.prompt()
+            script = self._session.prompt(pre_run=lambda: mind(get_app()))
         except KeyboardInterrupt:
             typed = self._session.default_buffer.text
             if not typed.strip():
