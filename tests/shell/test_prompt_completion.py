@@ -86,7 +86,7 @@ def test_values_of_flags() -> None:
 def test_clouds_by_id_and_by_host() -> None:
     for word in ("", "cc", "game7", "exmpl"):
         assert offered(f"create --cloud {word}") == {
-            f"create --cloud {CLOUD}": "game7.example.net, 3 sessions, draining, silent"
+            f"create --cloud {CLOUD}": "game7.example.net, sessions: 3, draining, silent"
         }
     assert offered("create --cloud zzz") == {}
 

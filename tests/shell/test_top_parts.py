@@ -176,7 +176,7 @@ def test_trouble_shows() -> None:
     assert lines[2].endswith("3/4  draining")
     assert lines[3].endswith("deaf")
     away = Scene(drawn.state, Health().heard(Pulse(0.0), 0.0), drawn.sessions, "redis", 0.0)
-    assert any("cccccccccc  away, with 2 sessions" in line for line in texts(away))
+    assert any("cccccccccc  away; sessions: 2" in line for line in texts(away))
     assert any("as last known, its cloud is away" in line for line in texts(away, 120))
     down = Scene(drawn.state, drawn.health.lost("Redis is gone", 1.0), drawn.sessions, "redis", 0.0)
     assert "DOWN" in texts(down)[0]
@@ -233,7 +233,11 @@ def test_a_log_is_read_again_and_again_and_only_the_wanted_one() -> None:
         reader.show("a")
         wait_until(lambda: read.count(("a", ["one     tab", "two\ufffd"])) == 2)
         reader.show("b")
-        wait_until(lambda: read[-1] == ("b", ["KeyError: 'b'"]))
+        wait_until(lambda: read[-1] == ("b", ["[KeyError: 'b']"]))
+        answers["b"] = b"three\n"
+        wait_until(lambda: read[-1] == ("b", ["three"]))
+        del answers["b"]
+        wait_until(lambda: read[-1] == ("b", ["three", "[KeyError: 'b']"]))
         reader.show("")
 
 

@@ -26,10 +26,10 @@ PATIENCE_TO_CONNECT = 3.0
 #: Seconds that news is waited for at once.
 HEARING = 0.5
 #: Seconds between two looks at which sessions there are, and at all of them: events may be missing. Reading takes at
-#: most the tenth part of the time.
-LOOK, LOOK_AT_ALL, SHARE = 2.0, 30.0, 10
+#: most the thirtieth part of the time.
+LOOK, LOOK_AT_ALL, SHARE = 2.0, 60.0, 30
 #: Seconds that the threads have to end; they do no harm while they still wait for a Redis that says nothing.
-FAREWELL = 0.2
+FAREWELL = 0.1
 
 OnEvents = Callable[[Sequence[Told]], None]
 

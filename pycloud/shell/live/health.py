@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
+from pycloud.client.errors import Unsettled
 from pycloud.client.pulse import Pulse
 from pycloud.errors import PyCloudError
 from pycloud.messages import Rank
@@ -39,6 +40,8 @@ class Health:
 
 def trouble_of(error: Exception) -> str:
     """What is said of an error where it ends nothing; one that is a bug is named."""
+    if isinstance(error, Unsettled):
+        return error.reason
     return error.message if isinstance(error, PyCloudError) else f"{type(error).__name__}: {error}"
 
 

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 PROMPT = "pycloud> "
 WELCOME = "Type help for the commands, exit or Ctrl-D to leave."
-#: What is typed and what stands below it must be told apart without colours, too.
 STYLE = Style.from_dict({"bottom-toolbar": "reverse", "bottom-toolbar.text": ""})
+#: What is typed and what is only suggested must be told apart without colours, too.
+COLOURLESS = Style.from_dict({"bottom-toolbar": "reverse", "bottom-toolbar.text": "", "auto-suggestion": "underline"})
 
 
 def run_prompt(runner: Runner, environ: Mapping[str, str], home: Path) -> int:
@@ -119,14 +120,15 @@ class Prompt:
 
 
 def _session(runner: Runner, feed: Feed, history: PromptHistory) -> PromptSession[str]:
+    colour = runner.printer.colour
     return PromptSession(
         PROMPT,
         history=history,
         auto_suggest=AutoSuggestFromHistory(),
         completer=LineCompleter(runner.grammar.commands.values(), lambda: feed.health, lambda: feed.sessions),
         complete_while_typing=True,
-        style=STYLE,
-        color_depth=None if runner.printer.colour else ColorDepth.DEPTH_1_BIT,
+        style=STYLE if colour else COLOURLESS,
+        color_depth=None if colour else ColorDepth.DEPTH_1_BIT,
     )
 
 

@@ -89,7 +89,7 @@ class LineCompleter(Completer):
         lines = {f"{cloud} {rank.host}": cloud for cloud, rank in health.clouds.items()}
         for text in best(word, lines):
             rank = health.clouds[lines[text]]
-            words = [printable(rank.host), f"{rank.sessions} sessions", "draining" if rank.draining else ""]
+            words = [printable(rank.host), f"sessions: {rank.sessions}", "draining" if rank.draining else ""]
             silent = "silent" if rank.id in health.pulse.silent else ""
             yield Offer(rank.id, ", ".join(part for part in (*words, silent) if part))
 

@@ -98,7 +98,7 @@ def _clouds(scene: Scene) -> list[Line]:
         text = f"{rank.id:10}  {rank.host:24.24}  {bar(share_of(rank, highest))} {rank.score:6.1f}  {room:>8}"
         living.append(("ansired" if silent else "", f"{text}  {', '.join(notes)}"))
     away = sorted(cloud for cloud, live in scene.sessions.live.items() if live and cloud not in health.clouds)
-    gone: list[Line] = [("ansired", f"{cloud:10}  away, with {scene.sessions.live[cloud]} sessions") for cloud in away]
+    gone: list[Line] = [("ansired", f"{cloud:10}  away; sessions: {scene.sessions.live[cloud]}") for cloud in away]
     return living + gone or [("", "none that lives")]
 
 

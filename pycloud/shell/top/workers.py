@@ -19,7 +19,7 @@ TICK = 1.0
 #: Seconds that a log may take, and how much of it is fetched: what a screen can hold.
 LOG_PATIENCE, LOG_BYTES = 3.0, 16 * 1024
 #: Seconds that a thread has to end; what it waits for may take longer, and harms nobody.
-FAREWELL = 0.2
+FAREWELL = 0.1
 
 
 class Worker(ABC):
@@ -93,8 +93,9 @@ class LogReader(Worker):
     """Reads the log of one session after another. ``fetch`` returns the newest output of one."""
 
     def __init__(self, fetch: Callable[[str], bytes], publish: Callable[[str, Sequence[str]], None]) -> None:
-        super().__init__(lambda trouble: publish(self._session, [trouble]))
+        super().__init__(self._tell)
         self._fetch, self._publish, self._session = fetch, publish, ""
+        self._last: tuple[str, list[str]] = ("", [])
 
     def show(self, session: str) -> None:
         """The log of this one is to be seen; empty: none."""
@@ -106,7 +107,13 @@ class LogReader(Worker):
         """See Worker."""
         if session := self._session:
             text = self._fetch(session).decode(errors="replace")
-            self._publish(session, [line.expandtabs() for line in text.splitlines()])
+            self._last = (session, [line.expandtabs() for line in text.splitlines()])
+            self._publish(*self._last)
+
+    def _tell(self, trouble: str) -> None:
+        """Below what was read before, which is still worth reading."""
+        session, lines = self._last
+        self._publish(self._session, [*(lines if session == self._session else []), f"[{trouble}]"])
 
 
 class Remover(Worker):
