@@ -233,12 +233,9 @@ def _ask(context: Context, op: str, fields: dict[str, object], request: str | No
     """One request; Ctrl-C stops the waiting, never the session. ``request``: its id, where it is worth repeating."""
     again = f" To ask again without doing it twice: --id {shlex.quote(request)}" if request else ""
     try:
-        answer = context.client.request(
+        return context.client.request(
             op, fields, id=request, timeout=context.timeout, on_progress=lambda event: _say_progress(context, event)
         )
-        if context.conversation is not None and answer.response.id:
-            context.conversation.touched.add(answer.response.id)
-        return answer
     except ValueError as error:
         raise UsageProblem(str(error)) from error
     except KeyboardInterrupt:
@@ -257,6 +254,8 @@ def _say_progress(context: Context, event: Event) -> None:
 def _show(context: Context, answer: Answer, kind: type[T]) -> T:
     """Print an answer to a program; what is printed for people is up to the caller. Raises RequestRefused."""
     printer, session = context.printer, answer.response.id
+    if session and context.conversation is not None:
+        context.conversation.touched.add(session)
     if printer.mode == "json":
         printer.line(answer.raw)
     accepted = answer.accepted().response

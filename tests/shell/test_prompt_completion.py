@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 from prompt_toolkit.completion import CompleteEvent
@@ -32,7 +33,8 @@ CLOUD = "cccccccccc"
 
 
 def record(session: str, state: str = "running", **more: object) -> SessionRecord:
-    return SessionRecord(CLOUD, session, state in ("running", "starting"), state, "game7", 4000, **more)  # type: ignore[arg-type]
+    known = {"host": "game7", "port": 4000}
+    return SessionRecord(CLOUD, session, state in ("running", "starting"), state, **{**known, **more})  # type: ignore[arg-type]
 
 
 def picture(records: Iterable[SessionRecord]) -> Sessions:
@@ -103,11 +105,8 @@ def test_sessions_that_live_come_first() -> None:
 
 
 def test_a_session_may_have_a_name() -> None:
-    class Named(SessionRecord, frozen=True):
-        name: str = ""
-
     session = "ab0000000b" + CLOUD
-    sessions = picture([Named(CLOUD, session, True, "running", name="lobby")])
+    sessions = picture([record(session, host=msgspec.UNSET, port=msgspec.UNSET, name="lobby")])
     assert sessions.living == (session, "lobby")
     assert about(sessions.by_word["lobby"], "lobby", 0.0) == "ab000000 running -"
     assert about(sessions.by_word[session], session, 0.0) == "lobby running -"

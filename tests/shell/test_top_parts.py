@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from pycloud.client import Client
@@ -28,7 +29,12 @@ def record(number: int, state: str = "running", host: str = "game7", cloud: str 
     return SessionRecord(cloud, session, state == "running", state, host, 4000 + number, created=float(number))
 
 
-RECORDS = [record(3), record(1, "failed"), record(2, host="arena"), record(4, "lost", "arena")]
+RECORDS = [
+    msgspec.structs.replace(record(3), name="lobby"),
+    record(1, "failed"),
+    record(2, host="arena"),
+    msgspec.structs.replace(record(4, "lost", "arena"), labels={"zone": "eu"}),
+]
 
 
 def numbers(table: Table) -> list[int]:
@@ -45,6 +51,9 @@ def numbers(table: Table) -> list[int]:
         (Wish(text="arena"), [2, 4]),
         (Wish(text="RUN aren"), [2]),
         (Wish(text="0000000003"), [3]),
+        (Wish(text="lobby"), [3]),
+        (Wish(text="zone=eu"), [4]),
+        (Wish("name"), [3, 1, 2, 4]),
         (Wish(text="nothing of the kind"), []),
     ],
 )
@@ -103,7 +112,7 @@ def test_keys_move_the_selection(keys: list[str], row: int) -> None:
 
 def test_keys_that_change_the_wish() -> None:
     assert state_of("s").wish == Wish("state")
-    assert state_of("s", "s", "s", "s", "r").wish == Wish(reverse=True)
+    assert state_of(*"sssss", "r").wish == Wish(reverse=True)
     assert state_of("/", "a", "q", "c-h", "r", " ", "x", "c-m").wish == Wish(text="ar x")
     assert state_of("/", "a", "c-m").typing is False
     assert state_of("/", "a", "escape").wish == Wish()

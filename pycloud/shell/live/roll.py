@@ -58,13 +58,8 @@ class Roll:
         living: list[str] = []
         others: list[str] = []
         for record in records.values():
-            words = [record.id, name] if (name := name_of(record)) else [record.id]
+            words = [record.id, record.name] if record.name else [record.id]
             (living if record.status else others).extend(words)
             by_word.update(dict.fromkeys(words, record))
         live = Counter(record.cloud for record in records.values() if record.status)
         return Sessions(records, self._complete, tuple(sorted(living)), tuple(sorted(others)), by_word, live)
-
-
-def name_of(record: SessionRecord) -> str:
-    """The name that its create gave it; empty where it has none."""
-    return getattr(record, "name", None) or ""

@@ -16,7 +16,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 
 from pycloud.client import SessionRecord
 from pycloud.shell.live.health import Health
-from pycloud.shell.live.roll import Sessions, name_of
+from pycloud.shell.live.roll import Sessions
 from pycloud.shell.prompt.expected import Expected, expected
 from pycloud.shell.prompt.files import file_names
 from pycloud.shell.prompt.fuzzy import best, match, matching, some
@@ -105,8 +105,7 @@ class LineCompleter(Completer):
 
 def about(record: SessionRecord, word: str, now: float) -> str:
     """What is said of a session beside ``word``, its id or its name: the other one, state, host and age."""
-    name = name_of(record)
-    other = record.id[:8] if word != record.id else name
+    other = record.id[:8] if word != record.id else record.name or ""
     created = record.created
     words = [
         other,

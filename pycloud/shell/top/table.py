@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from pycloud.client import SessionRecord
 from pycloud.shell.listing import in_order
-from pycloud.shell.live.roll import name_of
 
 
 @dataclass(frozen=True)
@@ -75,4 +74,5 @@ def _age(record: SessionRecord) -> tuple[float, str]:
 
 def _said(record: SessionRecord) -> str:
     """All that a filter may find in a session."""
-    return f"{record.id} {name_of(record)} {record.state} {record.host or ''} {record.cloud}".lower()
+    labels = " ".join(f"{key}={value}" for key, value in (record.labels or {}).items())
+    return f"{record.id} {record.name or ''} {record.state} {record.host or ''} {record.cloud} {labels}".lower()

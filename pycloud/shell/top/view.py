@@ -9,7 +9,7 @@ from pycloud.client import SessionRecord
 from pycloud.messages import Rank
 from pycloud.sessions import State as Life
 from pycloud.shell.live.health import Health
-from pycloud.shell.live.roll import Sessions, name_of
+from pycloud.shell.live.roll import Sessions
 from pycloud.shell.live.summary import line_of
 from pycloud.shell.render import STALE, address, age, note, printable
 from pycloud.shell.top.state import State
@@ -116,7 +116,7 @@ def _rows(scene: Scene, height: int) -> list[Line]:
 def _cells(record: SessionRecord, scene: Scene) -> tuple[str, ...]:
     created = record.created
     stale = STALE if record.status and record.cloud not in scene.health.clouds else ""
-    words = [name_of(record), stale or note(record)]
+    words = [record.name or "", stale or note(record)]
     return (
         record.id,
         record.state or "unknown",
