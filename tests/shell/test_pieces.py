@@ -18,7 +18,7 @@ from pycloud.shell.lookup import match
 from pycloud.shell.parsing import Grammar, command_place
 from pycloud.shell.prompt.history import PromptHistory, history_file, holds_secret
 from pycloud.shell.render import Printer, Row, age, duration, layout, printable, row_of, wants_colour
-from pycloud.shell.rows import pair
+from pycloud.shell.rows import Command, pair
 
 SESSION = "0123456789cccccccccc"
 
@@ -137,6 +137,16 @@ def test_the_prompt_knows_all_commands_and_no_connection() -> None:
     text = grammar.help_text()
     assert all(row.summary in text for row in COMMANDS)
     assert "pycloudctl" not in grammar.help_text("create")
+
+
+@pytest.mark.parametrize("row", [row for row in COMMANDS if not row.prompt_only], ids=lambda row: row.name)
+def test_ux_1_help_reads_the_same_in_both_modes(row: Command) -> None:
+    def below_the_usage(interactive: bool) -> str:
+        text = Grammar(interactive=interactive).help_text(row.name).partition("\n\n")[2]
+        return " ".join(text.partition("common flags:")[0].split())
+
+    assert below_the_usage(True) == below_the_usage(False)
+    assert all(" ".join(item.options["help"].split()) in below_the_usage(True) for item in row.arguments)
 
 
 def test_a_variable_is_key_and_value() -> None:
