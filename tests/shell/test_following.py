@@ -91,12 +91,12 @@ def test_a_terminal_shows_how_it_stands(shell: Shell) -> None:
     shell.run("remove", second)
     happens(shell, first)
     wait_until(lambda: second not in screen.text, 20, lambda: screen.text)
-    drawn = screen.drawn
+    drawn = len(screen.raw)
     happens(shell, first)
     screen.resize(60)
     happens(shell, first, state="failed", reason="x" * 200)
     screen.shows("failed", "…")
-    assert screen.drawn > drawn
+    assert len(screen.raw) > drawn
     screen.type(CTRL_C)
     assert screen.shows("Interrupted.").count(first) == 1, "the last picture stays"
     assert screen.ends() == 130
