@@ -1,0 +1,63 @@
+"""``make bench``, ``python -m bench``: measures the rows, prints the table, and fails where a target is not met."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import table
+from bench.reading import Reading
+from bench.rows import ROWS
+from bench.stage import Stage
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="python -m bench", description="PyCloud beside the limit of this machine.")
+    made.add_argument("--row", action="append", choices=ROWS, metavar="NAME", help=f"only this: {', '.join(ROWS)}")
+    made.add_argument("--quick", action="store_true", help="fewer rounds: whether it works, not how fast it is")
+    made.add_argument("-o", "--output", choices=("table", "json", "markdown"), default="table")
+    return made
+
+
+def where(now: datetime) -> str:
+    """When and on which machine."""
+    model = next(
+        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.machine(),
+    )
+    machine = f"{os.cpu_count()} cores ({model}), Linux {platform.release()}, Python {platform.python_version()}"
+    return f"{now:%Y-%m-%d}, {machine}"
+
+
+def measure(names: list[str], *, quick: bool) -> list[Reading]:
+    """All readings of the named rows; each is said on standard error as soon as it is there."""
+    readings: list[Reading] = []
+    for name in names:
+        with Stage(quick=quick) as stage:
+            for reading in ROWS[name](stage):
+                readings.append(reading)
+                print("  ".join(filter(None, table.cells(reading))), file=sys.stderr, flush=True)
+    return readings
+
+
+def main() -> int:
+    """The exit code: 1 where a target is not met."""
+    args = parser().parse_args()
+    now = datetime.now(UTC)
+    readings = measure(args.row or list(ROWS), quick=args.quick)
+    if args.output == "json":
+        print(table.as_json(readings, where(now)))
+    elif args.output == "markdown":
+        print(table.markdown(readings, where(now)))
+    else:
+        print(f"\n{where(now)}\n\n{table.text(readings)}")
+    return 0 if all(reading.met for reading in readings) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

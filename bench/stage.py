@@ -1,0 +1,120 @@
+"""What the rows are measured on: a Redis, clouds and limits of their own, all of which end with the run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Self
+
+from bench.bare import Bare
+from bench.load import Load, about, create
+from bench.responder import NAMESPACE as RESPONDER
+from tests.support.daemon import Daemon
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import wait_until
+
+#: As most servers run it: nothing of it is what is measured here.
+REDIS_OPTIONS = ("--appendonly", "no")
+#: How many requests are on their way while sessions are made that others are measured with.
+FILLING = 32
+
+
+class Stage:
+    """One Redis, and what is asked for on it. ``quick``: fewer rounds, to see whether it works."""
+
+    def __init__(self, *, quick: bool = False) -> None:
+        self.quick = quick
+        self._stack = ExitStack()
+        self._numbers = iter(range(1_000_000))
+
+    def __enter__(self) -> Self:
+        self.home = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="pycloud-bench-")))
+        self.redis = self._stack.enter_context(RedisServer(options=REDIS_OPTIONS))
+        self.load = self._stack.enter_context(Load(self.redis.port))
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stack.close()
+
+    def rounds(self, many: int) -> int:
+        """How often something is measured, in turns with its limit."""
+        return max(2, many // 5) if self.quick else many
+
+    def amount(self, many: int) -> int:
+        """How much of it in each round."""
+        return max(10, many // 10) if self.quick else many
+
+    def folder(self) -> Path:
+        """An empty directory, on the same disk as the clouds'."""
+        made = self.home / f"bare{next(self._numbers)}"
+        made.mkdir()
+        return made
+
+    def daemon(self, url: str | None = None, **options: object) -> Daemon:
+        """A cloud with a data directory of its own; not started, and ended by whoever starts it."""
+        return Daemon(self.home / f"cloud{next(self._numbers)}", url or self.redis.url, **options)
+
+    @contextmanager
+    def cloud(self, **options: object) -> Iterator[Daemon]:
+        """A cloud that runs."""
+        daemon = self.daemon(**options)
+        try:
+            yield daemon.start()
+        finally:
+            daemon.end()
+
+    def fill(self, count: int) -> list[str]:
+        """Sessions, made for others to be measured; their ids."""
+        return [answer["id"] for answer in self.load.run("create", [create()] * count, FILLING).decoded()]
+
+    def clear(self, sessions: list[str]) -> None:
+        """Remove sessions."""
+        self.load.run("remove", map(about, sessions), FILLING)
+
+    @contextmanager
+    def responder(self) -> Iterator[Load]:
+        """The smallest responder, and a load for it."""
+        process = subprocess.Popen([sys.executable, "-m", "bench.responder", self.redis.url])
+        try:
+            with Load(self.redis.port, RESPONDER) as load:
+                wait_until(lambda: self._listens(f"{RESPONDER}.status"), 30)
+                yield load
+        finally:
+            process.kill()
+            process.wait()
+
+    @contextmanager
+    def bare(self) -> Iterator[BareLoop]:
+        """A loop of bare processes."""
+        loop = BareLoop(self.folder())
+        try:
+            yield loop
+        finally:
+            loop.end()
+
+    def _listens(self, channel: str) -> bool:
+        from bench.line import Line
+
+        with Line(self.redis.port) as line:
+            return bool(line.ask(("PUBSUB", "NUMSUB", channel))[0][1])
+
+
+class BareLoop:
+    """Bare processes, one after the other, in one directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.living: list[Bare] = []
+
+    def start(self) -> None:
+        """One more."""
+        self.living.append(Bare(self._root))
+
+    def end(self) -> None:
+        """End them all."""
+        while self.living:
+            self.living.pop(0).end()

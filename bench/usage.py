@@ -1,0 +1,30 @@
+"""What processes use: CPU and memory, as the kernel counts them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter, sleep
+
+
+
+def cpu(pid: int) -> float:
+    """Seconds of CPU that a process has used so far, its threads included, its children not."""
+    total = 0
+    for task in Path("/proc", str(pid), "task").iterdir():
+        total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
+def share(pid: int, seconds: float) -> float:
+    """The share of one core (%) that a process uses while nobody asks for anything."""
+    began, before = perf_counter(), cpu(pid)
+    sleep(seconds)
+    return (cpu(pid) - before) / (perf_counter() - began) * 100
+
+
+def memory(pid: int) -> float:
+    """MB that belong to a process alone, or that it has its share in."""
+    for line in Path("/proc", str(pid), "smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"the kernel does not say how much memory {pid} uses")
