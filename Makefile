@@ -11,12 +11,13 @@ FLAGS :=
 WORKERS := 4
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos check clean system-packages
+.PHONY: help run test chaos bench check clean system-packages
 
 help:
 	@echo "make run     start a cloud here, in the foreground (sets everything up first)"
 	@echo "make test    run every test (as root it also installs what they need from Debian)"
 	@echo "make chaos   many clouds under faults; SECONDS=600 says for how long, FLAGS=--help what else there is"
+	@echo "make bench   how fast it is, beside the limits of this machine; needs the machine for itself (FLAGS=--help)"
 	@echo "make check   lint, formatting and types"
 	@echo "make clean   delete what these made; ends the cloud in $(DATA) and its sessions first"
 	@echo "PYTHON=...   the Python to use, 3.11 or later (now: $(PYTHON))"
@@ -41,6 +42,10 @@ test: system-packages $(VENV)/.for-work
 
 chaos: system-packages $(VENV)/.for-work
 	$(BIN)/python -m tests.faults.chaos --seconds $(SECONDS) $(FLAGS)
+
+# The picture is drawn beside the table. Not part of "make test": a busy machine fails it.
+bench: system-packages $(VENV)/.for-bench
+	$(BIN)/python -m bench --plot bench.png $(FLAGS)
 
 check: $(VENV)/.for-work
 	$(BIN)/ruff check
@@ -67,6 +72,10 @@ $(VENV)/.for-run: setup.py | $(BIN)/python
 $(VENV)/.for-work: setup.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e ".[embedded,test,dev]"
 	@touch $@ $(VENV)/.for-run
+
+$(VENV)/.for-bench: setup.py | $(VENV)/.for-work
+	$(BIN)/python -m pip install --quiet -e ".[bench]"
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

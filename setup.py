@@ -59,6 +59,7 @@ setup(
         "test": ["pytest", "pytest-xdist>=3.8", "hypothesis", "pexpect", "pyte"],
         # Another minor version of ruff may lay out the same code differently.
         "dev": ["ruff>=0.17,<0.18", "mypy"],
+        "bench": ["matplotlib"],
     },
     zip_safe=False,
 )

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import table
+from bench import plot, table
+from bench.machine import where
 from bench.reading import Reading
 from bench.rows import ROWS
 from bench.stage import Stage
+from bench.sweep import sweep
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(prog="python -m bench", description="PyCloud beside the limit of this machine.")
+    made = argparse.ArgumentParser(prog="python -m bench", description="PyCloud beside the limits of this machine.")
     made.add_argument("--row", action="append", choices=ROWS, metavar="NAME", help=f"only this: {', '.join(ROWS)}")
     made.add_argument("--quick", action="store_true", help="fewer rounds: whether it works, not how fast it is")
     made.add_argument("-o", "--output", choices=("table", "json", "markdown"), default="table")
+    made.add_argument("--plot", type=Path, metavar="FILE", help="also draw latency and rate over load (PNG)")
     return made
-
-
-def where(now: datetime) -> str:
-    """When and on which machine."""
-    model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.machine(),
-    )
-    machine = f"{os.cpu_count()} cores ({model}), Linux {platform.release()}, Python {platform.python_version()}"
-    return f"{now:%Y-%m-%d}, {machine}"
 
 
 def measure(names: list[str], *, quick: bool) -> list[Reading]:
@@ -48,14 +39,17 @@ def measure(names: list[str], *, quick: bool) -> list[Reading]:
 def main() -> int:
     """The exit code: 1 where a target is not met."""
     args = parser().parse_args()
-    now = datetime.now(UTC)
+    place = where(datetime.now(UTC))
     readings = measure(args.row or list(ROWS), quick=args.quick)
     if args.output == "json":
-        print(table.as_json(readings, where(now)))
+        print(table.as_json(readings, place))
     elif args.output == "markdown":
-        print(table.markdown(readings, where(now)))
+        print(table.markdown(readings, place))
     else:
-        print(f"\n{where(now)}\n\n{table.text(readings)}")
+        print(f"\n{place}\n\n{table.text(readings)}")
+    if args.plot:
+        with Stage(quick=args.quick) as stage:
+            plot.draw(list(sweep(stage)), args.plot, place)
     return 0 if all(reading.met for reading in readings) else 1
 
 

@@ -28,10 +28,12 @@ class Line:
 
     def send(self, *commands: tuple[str | bytes | int | float, ...]) -> None:
         """All in one write."""
-        self._socket.sendall(b"".join(map(hiredis.pack_command, commands)))
+        # Its own description of what it takes names a tuple of one.
+        self._socket.sendall(b"".join([hiredis.pack_command(each) for each in commands]))  # type: ignore[arg-type]
 
-    def read(self) -> list[Any]:
-        """The replies that are there, at least one. Raises TimeoutError."""
+    def read(self, timeout: float = PATIENCE) -> list[Any]:
+        """The replies that are there, at least one. Raises TimeoutError where none comes within ``timeout`` (s)."""
+        self._socket.settimeout(timeout)
         while True:
             replies = []
             while (reply := self._reader.gets()) is not False:

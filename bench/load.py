@@ -19,6 +19,11 @@ from bench.line import Line
 
 NAMESPACE = "year4000.pycloud"
 OPS = ("create", "status", "remove")
+#: Seconds after which a request is published again, and after which it is given up.
+REPEAT, PATIENCE = 1.0, 60.0
+
+#: By id: when it was asked, and the payload, the oldest first.
+Waiting = dict[bytes, tuple[float, bytes]]
 
 
 @dataclass(slots=True)
@@ -56,6 +61,7 @@ class Load:
         self._namespace = namespace
         self._out, self._in = Line(port, silent=True), Line(port)
         self._in.ask(("PSUBSCRIBE", *(f"{namespace}.{op}.*" for op in OPS)))
+        self._repeated = 0.0
         self._ids = (f"{secrets.token_hex(4)}-{number:x}" for number in count())
 
     def __enter__(self) -> Self:
@@ -68,30 +74,62 @@ class Load:
     def run(self, op: str, requests: Iterable[bytes], outstanding: int) -> Run:
         """Ask all, ``outstanding`` at a time. A request is given as the inside of an object, without its id.
 
-        Raises TimeoutError where an answer does not come.
+        What nobody has answered for REPEAT seconds is published again, as every requester does. Raises TimeoutError
+        where an answer does not come at all.
         """
-        run, waiting, rest = Run(), dict[bytes, float](), iter(requests)
+        run, waiting, rest = Run(), Waiting(), iter(requests)
         began = perf_counter()
         self._publish(op, islice(rest, outstanding), waiting)
         while waiting:
             came = 0
-            for message in self._in.read():
+            for message in self._hear():
                 now, channel = perf_counter(), message[2]
-                sent = waiting.pop(channel[channel.rindex(b".") + 1 :], None) if len(message) == 4 else None
-                if sent is not None:
+                asked = waiting.pop(channel[channel.rindex(b".") + 1 :], None) if len(message) == 4 else None
+                if asked is not None:
                     came += 1
-                    run.latencies.append(now - sent)
+                    run.latencies.append(now - asked[0])
                     run.answers.append(message[3])
             self._publish(op, islice(rest, came), waiting)
+            self._repeat(op, waiting)
         run.seconds = perf_counter() - began
         return run
 
-    def _publish(self, op: str, requests: Iterator[bytes], waiting: dict[bytes, float]) -> None:
+    def _hear(self) -> list[Any]:
+        try:
+            return self._in.read(REPEAT)
+        except TimeoutError:
+            return []
+
+    def _repeat(self, op: str, waiting: Waiting) -> None:
+        now = perf_counter()
+        if now < self._repeated + REPEAT or not waiting:
+            return
+        self._repeated = now
+        oldest = next(iter(waiting.values()))[0]
+        if now > oldest + PATIENCE:
+            raise TimeoutError(f"{len(waiting)} requests ({op}) were not answered within {PATIENCE:g} s")
+        again = [payload for asked, payload in waiting.values() if now > asked + REPEAT]
+        self._out.send(*(("PUBLISH", f"{self._namespace}.{op}", payload) for payload in again))
+
+    def reach(self, op: str, inside: bytes, pause: float = 0.005) -> None:
+        """Ask again and again until somebody answers: who asked before that was not heard."""
+        waiting = Waiting()
+        while True:
+            self._publish(op, iter([inside]), waiting)
+            try:
+                messages = self._in.read(pause)
+            except TimeoutError:
+                continue
+            if any(len(message) == 4 for message in messages):
+                return
+
+    def _publish(self, op: str, requests: Iterator[bytes], waiting: Waiting) -> None:
         channel, commands = f"{self._namespace}.{op}", []
         for inside in requests:
             id_ = next(self._ids).encode()
-            commands.append(("PUBLISH", channel, b'{"id":"%b",%b}' % (id_, inside)))
-            waiting[id_] = perf_counter()
+            payload = b'{"id":"%b",%b}' % (id_, inside)
+            commands.append(("PUBLISH", channel, payload))
+            waiting[id_] = perf_counter(), payload
         if commands:
             self._out.send(*commands)
 

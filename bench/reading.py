@@ -8,7 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A bound: ``most`` and ``least`` of value / limit, or, where ``absolute``, of the value in its own unit."""
+    """A bound: ``most`` and ``least`` of value / limit, or, where ``absolute``, of the value in its own unit.
+
+    Without any it is told for those who want to know, and nothing is promised.
+    """
 
     most: float | None = None
     least: float | None = None
@@ -43,6 +46,8 @@ class Reading:
 
     def promise(self) -> str:
         """The target, as a word."""
+        if self.target == Target():
+            return ""
         bound = "at most" if self.target.most is not None else "at least"
         number = self.target.most if self.target.most is not None else self.target.least
         return f"{bound} {number:g} {self.unit if self.target.absolute else 'x'}"

@@ -13,7 +13,7 @@ NAMESPACE = "bench.responder"
 def main(url: str) -> None:
     """Answer every request on ``bench.responder.status`` until it is killed."""
     client = redis.Redis.from_url(url, protocol=2)
-    pubsub = client.pubsub(ignore_subscribe_messages=True)
+    pubsub = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
     pubsub.subscribe(f"{NAMESPACE}.status")
     for message in pubsub.listen():
         request = json.loads(message["data"])

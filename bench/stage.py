@@ -8,9 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from bench.bare import Bare
+from bench.line import Line
 from bench.load import Load, about, create
 from bench.responder import NAMESPACE as RESPONDER
 from tests.support.daemon import Daemon
@@ -54,12 +55,12 @@ class Stage:
         made.mkdir()
         return made
 
-    def daemon(self, url: str | None = None, **options: object) -> Daemon:
+    def daemon(self, **options: Any) -> Daemon:
         """A cloud with a data directory of its own; not started, and ended by whoever starts it."""
-        return Daemon(self.home / f"cloud{next(self._numbers)}", url or self.redis.url, **options)
+        return Daemon(self.home / f"cloud{next(self._numbers)}", self.redis.url, **options)
 
     @contextmanager
-    def cloud(self, **options: object) -> Iterator[Daemon]:
+    def cloud(self, **options: Any) -> Iterator[Daemon]:
         """A cloud that runs."""
         daemon = self.daemon(**options)
         try:
@@ -97,8 +98,6 @@ class Stage:
             loop.end()
 
     def _listens(self, channel: str) -> bool:
-        from bench.line import Line
-
         with Line(self.redis.port) as line:
             return bool(line.ask(("PUBSUB", "NUMSUB", channel))[0][1])
 

@@ -22,7 +22,14 @@ def cells(reading: Reading) -> tuple[str, ...]:
     """One line."""
     ratio = "" if reading.ratio is None else f"{reading.ratio:.2f} x"
     value, limit = figure(reading.value, reading.unit), figure(reading.limit, reading.unit)
-    return reading.title, value, limit, reading.beside, ratio, reading.promise(), "ok" if reading.met else "FAILED"
+    return reading.title, value, limit, reading.beside, ratio, reading.promise(), verdict(reading)
+
+
+def verdict(reading: Reading) -> str:
+    """Whether its target is met; nothing where it has none."""
+    if not reading.promise():
+        return ""
+    return "ok" if reading.met else "FAILED"
 
 
 def text(readings: Sequence[Reading]) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from time import perf_counter, sleep
 
 
-
 def cpu(pid: int) -> float:
     """Seconds of CPU that a process has used so far, its threads included, its children not."""
     total = 0
@@ -23,8 +22,8 @@ def share(pid: int, seconds: float) -> float:
 
 
 def memory(pid: int) -> float:
-    """MB that belong to a process alone, or that it has its share in."""
-    for line in Path("/proc", str(pid), "smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+    """MB that a process has in memory."""
+    for line in Path("/proc", str(pid), "status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     raise RuntimeError(f"the kernel does not say how much memory {pid} uses")
