@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import gc
 import logging
 import os
 import resource
@@ -102,6 +103,7 @@ def _keep(data: Path, socket: Path, options: argparse.Namespace, held: int) -> N
     Settling(paths, book, family, endings, operations, sweeper, remover).run()
     server.listen(socket)
     lock.announce(held, socket, protocol.VERSION)
+    gc.freeze()  # all that is here stays: there is nothing to find in it
     log.info("keeping %d sessions, listening at %s", len(family.leaders), socket)
     try:
         log.info("ends: %s", loop.run())

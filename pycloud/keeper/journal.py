@@ -22,6 +22,9 @@ Line = dict[str, Any]
 STARTING, RUNNING, ENDED, REMOVING, REMOVED = "starting", "running", "ended", "removing", "removed"
 
 
+_encoder = json.JSONEncoder(separators=(",", ":"))
+
+
 class JournalError(ValueError):
     """A journal that no keeper can have written."""
 
@@ -75,7 +78,7 @@ def decode(data: bytes) -> tuple[list[Line], int]:
 
 def encode(line: Line) -> bytes:
     """One line, newline included."""
-    return json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n"
+    return _encoder.encode(line).encode("ascii") + b"\n"
 
 
 def fold(session: str, lines: Iterable[Line]) -> Entry | None:

@@ -106,6 +106,7 @@ class Loop:
                 self._hung_up = False
                 self._server.listen_again()
             self._tick()
+            self._server.flush()
         return "it was told to; sessions go on"
 
     def _listen_to_signals(self) -> None:

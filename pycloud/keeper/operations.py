@@ -195,6 +195,9 @@ class Operations:
             raise RefusedError(protocol.ALIVE, f"session {session} is {entry.state}; stop it first")
         elif session in self._waiting:
             self._waiting[session].append(reply)
+        elif entry.state == journal.REMOVED:  # only its journal is left
+            self._waiting[session] = [reply]
+            self._conclude(session, self._forgotten, None)
         else:
             self._waiting[session] = [reply]
             self._when_dead(session, GRACE, lambda: self._clear(session, self._forgotten))
@@ -219,19 +222,23 @@ class Operations:
 
         def cleared(error: OSError | None) -> None:
             faults.point("keeper.after_clearing")
-            try:
-                if error is not None:
-                    raise error
-                answer = then(session)
-            except OSError as problem:
-                log.warning("cannot remove all of session %s: %s", session, problem)
-                text = f"cannot remove all of session {session}: {problem}"
-                refusal = RefusedError(protocol.NOT_REMOVED, text).answer()
-                answer = self._failed.pop(session, refusal)
-            for reply in self._waiting.pop(session):
-                reply(answer)
+            self._conclude(session, then, error)
 
         self._remover.remove(paths, cleared)
+
+    def _conclude(self, session: str, then: Callable[[str], Message], error: OSError | None) -> None:
+        """Call ``then``, unless something could not be removed (``error``), and answer all who wait."""
+        try:
+            if error is not None:
+                raise error
+            answer = then(session)
+        except OSError as problem:
+            log.warning("cannot remove all of session %s: %s", session, problem)
+            text = f"cannot remove all of session {session}: {problem}"
+            refusal = RefusedError(protocol.NOT_REMOVED, text).answer()
+            answer = self._failed.pop(session, refusal)
+        for reply in self._waiting.pop(session):
+            reply(answer)
 
     def _removed(self, session: str) -> Message:
         self._book.record(session, {"removed": time.time()}, time.monotonic())

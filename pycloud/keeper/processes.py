@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Process:
         return self.state in "ZXx"
 
 
+@cache
 def boot_id() -> str:
     """Names this boot of the host: pids and start times mean nothing in another."""
     return Path(_PROC, "sys/kernel/random/boot_id").read_text().strip()

@@ -58,13 +58,16 @@ MAX_LINE = 64 * 1024 * 1024
 LONGEST_ADDRESS = 107
 
 
+_encoder = json.JSONEncoder(separators=(",", ":"))
+
+
 class LineError(ValueError):
     """What came over the socket is not a line of this protocol."""
 
 
 def encode(message: dict[str, Any]) -> bytes:
     """One line, newline included. ASCII only, so that lone surrogates survive."""
-    return json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n"
+    return _encoder.encode(message).encode("ascii") + b"\n"
 
 
 def decode(line: bytes) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import os
 import selectors
 import socket
 import struct
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,8 @@ log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 32
 MAX_BACKLOG = 64 * 1024 * 1024  # bytes that a peer may leave unread
-_CHUNK = 256 * 1024
+_CHUNK = 64 * 1024
+HOLD = 0.005  # seconds for which what is said may wait for more, while there is more to do
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 Message = dict[str, Any]
@@ -65,12 +67,21 @@ class Connection:
 
 
 class Server:
-    """Hands requests to ``handle`` (message, reply)."""
+    """Hands requests to ``handle`` (message, reply); ``clock`` is monotonic.
 
-    def __init__(self, selector: selectors.BaseSelector, handle: Handler) -> None:
+    What is said goes out at the end of a turn of the loop (``flush``), and within a long one every HOLD seconds: each
+    piece wakes the daemon, which costs more than most of what there is to say.
+    """
+
+    def __init__(
+        self, selector: selectors.BaseSelector, handle: Handler, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._selector = selector
         self._handle = handle
+        self._clock = clock
         self._connections: set[Connection] = set()
+        self._unsent: set[Connection] = set()
+        self._held_since = 0.0
         self._listener: socket.socket | None = None
         self._path = Path()
         self._file: list[int] | None = None
@@ -104,8 +115,16 @@ class Server:
             for connection in list(self._connections):
                 self._send(connection, data)
 
+    def flush(self) -> None:
+        """Send what has been said."""
+        unsent, self._unsent = self._unsent, set()
+        for connection in unsent:
+            if not connection.closed:
+                self._flush(connection)
+
     def close(self) -> None:
         """Take no more connections, and drop those that there are."""
+        self.flush()
         if self._listener is not None and protocol.file_id(self._path) == self._file:
             self._path.unlink()
         self._stop_listening()
@@ -147,15 +166,13 @@ class Server:
     def _serve(self, connection: Connection, mask: int) -> None:
         if connection.closed:
             return  # by something that was ready at the same moment
+        if mask & selectors.EVENT_WRITE:
+            self._flush(connection)
         try:
-            if mask & selectors.EVENT_WRITE:
-                connection.flush()
-                self._watch(connection)
-            if mask & selectors.EVENT_READ:
+            if mask & selectors.EVENT_READ and not connection.closed:
                 self._read(connection)
         except OSError as error:
-            log.info("a connection broke: %s", error)
-            self._drop(connection)
+            self._broke(connection, error)
 
     def _read(self, connection: Connection) -> None:
         data = connection.socket.recv(_CHUNK)
@@ -167,6 +184,7 @@ class Server:
         except LineError as error:
             self._send(connection, protocol.encode({"seq": None, **_error(protocol.BAD_REQUEST, str(error))}))
             log.warning("dropped a connection: %s", error)
+            self._flush(connection)
             self._drop(connection)
             return
         for line in lines:
@@ -200,13 +218,24 @@ class Server:
             log.warning("dropped a connection that has left %d bytes unread", connection.backlog)
             self._drop(connection)
             return
+        now = self._clock()
+        if not self._unsent:
+            self._held_since = now
+        self._unsent.add(connection)
+        if now - self._held_since >= HOLD:
+            self.flush()
+
+    def _flush(self, connection: Connection) -> None:
         try:
             connection.flush()
         except OSError as error:
-            log.info("a connection broke: %s", error)
-            self._drop(connection)
+            self._broke(connection, error)
             return
         self._watch(connection)
+
+    def _broke(self, connection: Connection, error: OSError) -> None:
+        log.info("a connection broke: %s", error)
+        self._drop(connection)
 
     def _watch(self, connection: Connection) -> None:
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.out else 0)

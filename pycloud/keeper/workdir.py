@@ -38,11 +38,14 @@ def create(directory: Path, script: str, info: dict[str, Any], owner: Identity |
 
 def _write(path: Path, data: bytes, mode: int, owner: Identity | None) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
         os.fchmod(fd, mode)
         if owner is not None:
             os.fchown(fd, owner.uid, owner.gid)
+    finally:
+        os.close(fd)
 
 
 def is_small(path: Path) -> bool:
