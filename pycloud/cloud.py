@@ -74,8 +74,10 @@ class Cloud:
         self._admitted = 0
         self._living: set[str] = set()
         self._remember, self.now = remember, clock
+        self._to_forget: dict[str, gevent.Greenlet] = {}
         parts = (runtime, ledger, registry, self.claiming, self.teller, self._starter)
-        self.remover = Remover(*parts, self.sessions, self._drop, stop_grace=stop_grace, clock=clock)
+        callbacks = (self._remember_end, self._drop)
+        self.remover = Remover(*parts, self.sessions, *callbacks, stop_grace=stop_grace, clock=clock)
 
     @property
     def alive(self) -> int:
@@ -220,6 +222,14 @@ class Cloud:
         self._living.discard(session.id)
         self.following.changed(session.id)
         self.teller.tell("session.exited", session)
+        if self.remover.is_ending(session.id):
+            return  # its record goes with it; where it cannot be removed, that is said then
+        self._remember_end(session)
+
+    def _remember_end(self, session: Session) -> None:
+        """It has ended, and stays for a while for those who ask. Does nothing where that is known."""
+        if session.id in self._to_forget:
+            return
         self._forget_later(session)
         # One that nobody was told of yet is recorded with its answer: a record proves that the answer was given.
         if session.answered:
@@ -228,15 +238,18 @@ class Cloud:
     def _forget_later(self, session: Session) -> None:
         """An ended session is remembered for a while."""
         left = (session.ended or self.now()) + self._remember - self.now()
-        gevent.spawn_later(max(0.0, left), self._forget, session)
+        self._to_forget[session.id] = gevent.spawn_later(max(0.0, left), self._forget, session)
 
     def _forget(self, session: Session) -> None:
+        self._to_forget.pop(session.id, None)
         if session.id in self.sessions and session.state is not State.REMOVED:
             self.teller.tell_news(session, self.registry.erase(session), session.state)
             self._drop(session)
 
     def _drop(self, session: Session) -> None:
         self.watchers.unwatch(session.id)
+        if later := self._to_forget.pop(session.id, None):
+            later.kill(block=False)
         self.sessions.pop(session.id, None)
         self._living.discard(session.id)
         self.runtime.forget(session.id)

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 import msgspec
 
-from pycloud.bus import Argument, Bus, Command, TooLate, load_script, pages
+from pycloud.bus import Argument, Bus, TooLate, load_script, pages
 from pycloud.messages import CreateRequest, Event, StatusRequest, encode
 from pycloud.names import Names
 from pycloud.paging import START, limits, page_of
@@ -116,6 +116,7 @@ class Ledger:
     def __init__(self, bus: Bus, names: Names, cloud: str, remember: float) -> None:
         self._bus, self._names, self._cloud, self._remember = bus, names, cloud, remember
         self._claim = load_script("claim")
+        self._claimed = load_script("claimed")
         self._renew = load_script("renew")
         self._release = load_script("release")
         self._commit = load_script("commit")
@@ -167,10 +168,8 @@ class Ledger:
 
     def claimed(self, requests: Sequence[tuple[str, str]]) -> list[bool]:
         """Whether each request (op and id) is claimed or answered, for longer than a passing refusal lasts."""
-        reads: list[Command] = [("HMGET", self._request_key(*request), "token", "until") for request in requests]
-        (seconds, micros), *found = self._bus.call_many([("TIME",), *reads])
-        now = int(seconds) * 1000 + int(micros) // 1000
-        return [token is not None and (until is None or int(until) > now) for token, until in found]
+        keys = [self._request_key(*request) for request in requests]
+        return [found == 1 for found in self._bus.run(self._claimed, keys, ())]
 
     def lapsed(self) -> list[Lapsed]:
         """Requests that nobody finished: a page of them, the next one the next time, and all over again.

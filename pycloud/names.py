@@ -6,6 +6,7 @@ Pure: strings in, strings out. Add a channel or key here and to that page, never
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 DEFAULT_NAMESPACE = "year4000.pycloud"
 
@@ -27,12 +28,12 @@ class Names:
         """Where the one cloud that answers publishes the response to request ``request_id``."""
         return f"{self.namespace}.{op}.{request_id}"
 
-    @property
+    @cached_property
     def rank_channel(self) -> str:
         """Where every cloud says, each heartbeat, how loaded it is."""
         return f"{self.namespace}.rank"
 
-    @property
+    @cached_property
     def events_channel(self) -> str:
         """Where every cloud says what happened."""
         return f"{self.namespace}.events"
@@ -47,13 +48,17 @@ class Names:
 
     def key(self, *parts: str) -> str:
         """A key of this namespace, e.g. ``{year4000.pycloud}:session:S``."""
-        return ":".join(("{" + self.namespace + "}", *parts))
+        return self._prefix + ":".join(parts)
+
+    @cached_property
+    def _prefix(self) -> str:
+        return "{" + self.namespace + "}:"
 
     def request_key(self, op: str, request_id: str) -> str:
         """Hash: digest, claim and, once answered, the response of one request."""
         return self.key("request", op, request_id)
 
-    @property
+    @cached_property
     def claims_key(self) -> str:
         """Sorted set: ``OP:ID`` of requests claimed and not yet answered, by the ms at which their lease runs out."""
         return self.key("claims")
@@ -62,7 +67,7 @@ class Names:
         """Hash: what anyone may want to know of a session."""
         return self.key("session", session)
 
-    @property
+    @cached_property
     def sessions_key(self) -> str:
         """Sorted set: ids of all sessions known, by the Unix second of their creation."""
         return self.key("sessions")
@@ -87,12 +92,12 @@ class Names:
         """String: the cloud's last rank, as published; expires with its heartbeat."""
         return self.key("cloud", cloud)
 
-    @property
+    @cached_property
     def clouds_key(self) -> str:
         """Sorted set: ids of all clouds known, by the Unix second of their last heartbeat."""
         return self.key("clouds")
 
-    @property
+    @cached_property
     def events_key(self) -> str:
         """Stream: the newest events; one field ``event`` holding the JSON."""
         return self.key("events")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,8 +27,8 @@ FOREVER = float("inf")
 
 
 class Remover:
-    """Removes ``sessions`` (by id). ``drop`` is told of each that is gone, and forgets it. ``stop_grace``: seconds;
-    ``clock`` gives Unix seconds.
+    """Removes ``sessions`` (by id). ``stays`` is told of each that ended and cannot be removed, ``drop`` of each that
+    is gone, and forgets it. ``stop_grace``: seconds; ``clock`` gives Unix seconds.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Remover:
         teller: Teller,
         starter: Starter,
         sessions: Mapping[str, Session],
+        stays: Callable[[Session], None],
         drop: Callable[[Session], None],
         *,
         stop_grace: float,
@@ -47,7 +48,8 @@ class Remover:
     ) -> None:
         self._runtime, self._ledger, self._registry = runtime, ledger, registry
         self._claiming, self._teller, self._starter = claiming, teller, starter
-        self._sessions, self._drop = sessions, drop
+        self._sessions, self._stays, self._drop = sessions, stays, drop
+        self._ending: Counter[str] = Counter()
         self._stop_grace, self._now = stop_grace, clock
         #: Found removed: whether that was told is not known.
         self._found_removed: set[str] = set()
@@ -120,6 +122,10 @@ class Remover:
             log.warning("%d sessions are not gone yet: the next start of this cloud goes on with that", len(left))
             gevent.killall(left)
 
+    def is_ending(self, session: str) -> bool:
+        """Whether a session that runs is being removed: what becomes of it is recorded at the end of that."""
+        return session in self._ending
+
     def found_removed(self, session: Session) -> None:
         """It was removed before this daemon."""
         self._found_removed.add(session.id)
@@ -137,8 +143,21 @@ class Remover:
         """
         if self._starter.give_up(session.id):
             return True
-        there = self._runtime.stop(session.id, grace, note, at_most)
+        there = self._stop(session, grace, note, at_most)
         return there or session.state is not State.FAILED
+
+    def _stop(self, session: Session, grace: float, note: Mapping[str, Any], at_most: float) -> bool:
+        self._ending[session.id] += 1
+        try:
+            return self._runtime.stop(session.id, grace, note, at_most)
+        except RequestError:
+            if session.state is State.EXITED and self._ending[session.id] == 1:
+                self._stays(session)
+            raise
+        finally:
+            self._ending[session.id] -= 1
+            if not self._ending[session.id]:
+                del self._ending[session.id]
 
     def _answer(self, session: Session, claim: Claim, there: bool) -> None:
         """Say that a session is gone, and forget it."""
