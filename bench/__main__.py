@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import plot, table
+from bench import page, plot, table
 from bench.machine import where
 from bench.reading import Reading
 from bench.rows import ROWS
@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--row", action="append", choices=ROWS, metavar="NAME", help=f"only this: {', '.join(ROWS)}")
     made.add_argument("--quick", action="store_true", help="fewer rounds: whether it works, not how fast it is")
     made.add_argument("-o", "--output", choices=("table", "json", "markdown"), default="table")
+    made.add_argument("--page", type=Path, metavar="FILE", help="also put the table into this page of the docs")
     made.add_argument("--plot", type=Path, metavar="FILE", help="also draw latency and rate over load (PNG)")
     return made
 
@@ -47,6 +48,8 @@ def main() -> int:
         print(table.markdown(readings, place))
     else:
         print(f"\n{place}\n\n{table.text(readings)}")
+    if args.page:
+        page.fill(args.page, table.markdown(readings, place))
     if args.plot:
         with Stage(quick=args.quick) as stage:
             plot.draw(list(sweep(stage)), args.plot, place)

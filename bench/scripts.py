@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 
 from bench.load import Load, about, create
 from bench.reading import Reading, Target
 from bench.stage import BareLoop, Stage
-from bench.turns import in_turns, p50_of, rate_of, seconds
+from bench.turns import in_turns, p50_of, seconds
+from bench.usage import during
+from tests.support.daemon import Daemon
 
 RESPONDER = "the smallest redis-py responder"
 POPEN = "Popen with the same files"
 KILLPG = "killpg, wait, rmtree"
+KEEPER = "the keeper"
 STATUS_OUTSTANDING, OUTSTANDING = 256, 64
 
 
@@ -41,7 +45,7 @@ def churn(load: Load, count: int) -> tuple[float, float]:
 
 def bare_churn(loop: BareLoop, count: int) -> tuple[float, float]:
     """The same with bare processes, one after the other."""
-    started = rate_of(loop.start, count)
+    started = count / seconds(lambda: loop.start(count))
     return started, count / seconds(loop.end)
 
 
@@ -81,7 +85,7 @@ def create_one(stage: Stage) -> Iterator[Reading]:
 
 def create_many(stage: Stage) -> Iterator[Reading]:
     """Start and remove many sessions at a time."""
-    with stage.cloud(), stage.bare() as loop:
+    with stage.cloud() as daemon, stage.bare() as loop:
         churn(stage.load, 64)
         count, removed, ended = stage.amount(500), list[float](), list[float]()
 
@@ -99,3 +103,20 @@ def create_many(stage: Stage) -> Iterator[Reading]:
         yield Reading("create (script), 64 outstanding, rate", made, "/s", Target(least=0.7), started, POPEN)
         gone, limit = sorted(removed)[len(removed) // 2], sorted(ended)[len(ended) // 2]
         yield Reading("remove (script), 64 outstanding, rate", gone, "/s", Target(least=0.6), limit, KILLPG)
+        yield from spent(stage, daemon, loop, count)
+
+
+def spent(stage: Stage, daemon: Daemon, loop: BareLoop, count: int) -> Iterator[Reading]:
+    """What one of them costs each process; the loop's own share is beside the keeper's, whose work it does."""
+    pids = {KEEPER: daemon.keeper_pid, "the daemon": daemon.pid, "Redis": stage.redis.pid, "the requester": os.getpid()}
+    made: list[str] = []
+    works: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+        "create": (lambda: made.extend(stage.fill(count)), lambda: loop.start(count)),
+        "remove": (lambda: stage.clear(made), loop.end),
+    }
+    for op, (ours, bare) in works.items():
+        costs = {name: cost * 1e6 / count for name, cost in during(pids, ours).items()}
+        beside = during({"loop": os.getpid()}, bare)["loop"] * 1e6 / count
+        for name, cost in costs.items():
+            limit = (beside, "the loop's own") if name == KEEPER else (None, "")
+            yield Reading(f"{op}, CPU of {name}", cost, "µs", Target(), *limit)

@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 #: As most servers run it: nothing of it is what is measured here.
 REDIS_OPTIONS = ("--appendonly", "no")
 #: How many requests are on their way while sessions are made that others are measured with.
-FILLING = 32
+FILLING = 64
 
 
 class Stage:
@@ -109,9 +109,9 @@ class BareLoop:
         self._root = root
         self.living: list[Bare] = []
 
-    def start(self) -> None:
-        """One more."""
-        self.living.append(Bare(self._root))
+    def start(self, count: int = 1) -> None:
+        """So many more."""
+        self.living.extend(Bare(self._root) for _ in range(count))
 
     def end(self) -> None:
         """End them all."""

@@ -29,8 +29,3 @@ def seconds(work: Callable[[], object]) -> float:
 def p50_of(work: Callable[[], object], count: int) -> float:
     """The median of ``count`` times, in ms."""
     return median(seconds(work) for _ in range(count)) * 1e3
-
-
-def rate_of(work: Callable[[], object], count: int) -> float:
-    """How often per second, over ``count`` times."""
-    return count / seconds(lambda: [work() for _ in range(count)])

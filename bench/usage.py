@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter, sleep
 
@@ -12,6 +13,13 @@ def cpu(pid: int) -> float:
     for task in Path("/proc", str(pid), "task").iterdir():
         total += int((task / "schedstat").read_text().split()[0])
     return total / 1e9
+
+
+def during(pids: Mapping[str, int], work: Callable[[], object]) -> dict[str, float]:
+    """Seconds of CPU that each of some processes uses for ``work``."""
+    before = {name: cpu(pid) for name, pid in pids.items()}
+    work()
+    return {name: cpu(pid) - before[name] for name, pid in pids.items()}
 
 
 def share(pid: int, seconds: float) -> float:
