@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
 
 def measure(names: list[str], *, quick: bool) -> list[Reading]:
     """All readings of the named rows; each is said on standard error as soon as it is there."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is started here is compiled once, as everywhere else
     readings: list[Reading] = []
     for name in names:
         with Stage(quick=quick) as stage:

@@ -69,4 +69,4 @@ def by_api(client: docker.DockerClient) -> None:
 def by_command(engine: Engine) -> None:
     """One container by the command line."""
     command = ["docker", "-H", engine.host, "run", "-d", IMAGE, "sleep", "1000"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, capture_output=True)

@@ -16,17 +16,11 @@ import random
 import socket
 import stat
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 ATTEMPTS = 200  # how often the system is asked for a port before giving up
 
-_KINDS = (
-    (socket.AF_INET, socket.SOCK_STREAM),
-    (socket.AF_INET, socket.SOCK_DGRAM),
-    (socket.AF_INET6, socket.SOCK_STREAM),
-    (socket.AF_INET6, socket.SOCK_DGRAM),
-)
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
 
@@ -46,6 +40,8 @@ def default_directory() -> Path:
 
 def prepare(directory: Path) -> None:
     """Create the shared directory, writable for every user of the host but sticky. Raises OSError."""
+    if directory.is_dir():
+        return
     try:
         directory.mkdir(parents=True)
     except FileExistsError:
@@ -122,17 +118,22 @@ def _lock(path: Path) -> int | None:
 
 def is_free(port: int) -> bool:
     """Whether the port can be bound now for TCP and UDP, on IPv4 and, where the host has it, IPv6."""
-    with ExitStack() as probes:
-        for family, kind in _KINDS:
-            try:
-                probe = probes.enter_context(socket.socket(family, kind))
+    return _can_bind(socket.SOCK_STREAM, port) and _can_bind(socket.SOCK_DGRAM, port)
+
+
+def _can_bind(kind: socket.SocketKind, port: int) -> bool:
+    """One socket asks for both families, where there are both."""
+    for family in (socket.AF_INET6, socket.AF_INET):
+        try:
+            with socket.socket(family, kind) as probe:
                 if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
                 probe.bind(("", port))
-            except OSError as error:
-                if family == socket.AF_INET6 and error.errno in _NO_IPV6:
-                    continue
-                if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                    return False
-                raise
+                return True
+        except OSError as error:
+            if family == socket.AF_INET6 and error.errno in _NO_IPV6:
+                continue
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise
     return True

@@ -73,32 +73,30 @@ class Starter:
 
     def start(self, request: Request, now: float) -> None:
         """Start a session that is not in the book. ``now`` is monotonic."""
-        path = self._paths.work(request.session) / workdir.SCRIPT
-        argv = command.command_for(request.script, path)
+        work = self._paths.work(request.session)
+        argv = command.command_for(request.script, work / workdir.SCRIPT)
         try:
             identity = command.identity_of(request.user)
             # Before the journal, which names the port: all that a crash leaves of this is an empty file.
             port, lock = ports.choose(self._ports_dir, request.port_range, self._family.ports)
             try:
-                self._start(request, argv, identity, port, lock, now)
+                self._start(request, work, argv, identity, port, lock, now)
             finally:
                 os.close(lock)
         except (ports.NoPortError, OSError, ValueError) as error:
             raise StartError(_reason(error), passing=may_pass(error)) from error
 
     def _start(
-        self, request: Request, argv: list[str], identity: Identity | None, port: int, lock: int, now: float
+        self, request: Request, work: Path, argv: list[str], identity: Identity | None, port: int, lock: int, now: float
     ) -> None:
         session = request.session
         self._book.open(session, {"starting": time.time(), "port": port, "record": request.record})
         faults.point("keeper.after_journal")
-        workdir.create(self._paths.work(session), request.script, _info(request, port), identity)
+        workdir.create(work, request.script, _info(request, port), identity)
         faults.point("keeper.after_workdir")
         output = logs.create(self._paths.log(session))
         try:
-            pid = spawn(
-                argv, self._paths.work(session), {**request.env, "PYCLOUD_PORT": str(port)}, identity, output, lock
-            )
+            pid = spawn(argv, work, {**request.env, "PYCLOUD_PORT": str(port)}, identity, output, lock)
         finally:
             os.close(output)
         faults.point("keeper.after_spawn")
