@@ -62,6 +62,11 @@ class Ears:
                 return
 
 
+def rank_of(cloud: str) -> Rank:
+    """What a cloud says that has less to do than every real one."""
+    return Rank(cloud, -1e6, time(), 0, "bench", "2.0.0", "elsewhere", "script", 1.0, ("script",), sent=monotonic())
+
+
 class Chorus:
     """``clouds`` hearts that beat once a second, and ``creates`` per second that are carried out by one of them."""
 
@@ -76,7 +81,7 @@ class Chorus:
     def step(self, number: int) -> None:
         """What is said in the ``number``-th of STEPS parts of a second."""
         for cloud in self._clouds[number % STEPS :: STEPS]:
-            rank = Rank(cloud, -1e6, time(), 0, "bench", "2.0.0", "elsewhere", "script", 1.0, ("script",))
+            rank = rank_of(cloud)
             self._line.send(
                 ("SET", NAMES.cloud_key(cloud), encode(rank), "PX", 3000),
                 ("ZADD", NAMES.clouds_key, time(), cloud),

@@ -6,10 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from time import monotonic, perf_counter, sleep, time
+from time import perf_counter, sleep, time
 
 import msgspec
 
+from bench.chorus import rank_of
 from bench.line import Line
 from bench.load import Load, about, create
 from bench.reading import Reading, Target
@@ -18,7 +19,7 @@ from bench.stage import Stage
 from bench.turns import in_turns
 from bench.usage import cpu
 from pycloud.decoding import decode_request
-from pycloud.messages import Rank, encode
+from pycloud.messages import encode
 from pycloud.names import Names
 
 CLOUDS = 3
@@ -75,7 +76,7 @@ def bystander(stage: Stage) -> Iterator[Reading]:
 
 def say(line: Line) -> None:
     """The heartbeat of the cloud that takes everything."""
-    rank = Rank(TAKER, -1e6, time(), 0, "bench", "2.0.0", "elsewhere", "script", 1.0, ("script",), sent=monotonic())
+    rank = rank_of(TAKER)
     line.send(
         ("SET", NAMES.cloud_key(TAKER), encode(rank), "PX", 3000),
         ("ZADD", NAMES.clouds_key, time(), TAKER),

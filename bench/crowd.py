@@ -15,11 +15,15 @@ from dataclasses import dataclass
 from math import sqrt
 from time import perf_counter, sleep
 
+from bench.chorus import rank_of
 from bench.line import Line
 from bench.load import Load, about, create
 from bench.reading import Reading, Target
 from bench.stage import Stage
+from bench.turns import seconds
 from bench.usage import cpu
+from pycloud.messages import CreateRequest
+from pycloud.placement import Peer, candidates
 from tests.support.daemon import Daemon
 
 #: How much of a core Redis may take before what waits for it does so noticeably.
@@ -40,16 +44,14 @@ class Crowd:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Shares of a core that Redis and the daemon used; how often a second was published, and a script run."""
+    """Shares of a core that Redis and the daemon used; how often a second was published, and created."""
 
     redis: float
     daemon: float
     published: float
-    scripts: float
+    created: float
 
 
-#: Of a create: the claim and the answer.
-SCRIPTS = 2
 CROWDS = (Crowd(10, 10, 100), Crowd(100, 100, 100), Crowd(1000, 0, 100))
 BEATS, DELIVERIES, CREATES = Crowd(1000, 0, 0), Crowd(200, 200, 0), Crowd(1, 0, 100)
 
@@ -77,12 +79,13 @@ def costs(stage: Stage, daemon: Daemon) -> Iterator[Reading]:
     beat = (found[BEATS].redis - idle.redis) / found[BEATS].published
     heard = found[DELIVERIES].published * DELIVERIES.ears
     delivery = (found[DELIVERIES].redis - idle.redis - beat * found[DELIVERIES].published) / heard
-    made = (found[CREATES].redis - idle.redis) / (found[CREATES].scripts / SCRIPTS)
+    made = (found[CREATES].redis - idle.redis) / (found[CREATES].created)
     rank = (found[BEATS].daemon - idle.daemon) / found[BEATS].published
     yield Reading("Redis, for a heartbeat", beat * 1e6, "µs", Target())
     yield Reading("Redis, for each cloud that hears a message", delivery * 1e6, "µs", Target())
     yield Reading("Redis, for a create", made * 1e6, "µs", Target())
     yield Reading("a daemon, for a rank that it hears", rank * 1e6, "µs", Target())
+    yield Reading("a daemon, for each cloud that may take a create", choosing(), "µs", Target())
     for creates in (0, 100, 1000):
         title = f"clouds that one Redis carries, with {creates} creates/s"
         yield Reading(title, carried(beat, delivery, made, creates), "clouds", Target())
@@ -96,6 +99,13 @@ def carried(beat: float, delivery: float, made: float, creates: int) -> float:
     half = (beat + delivery * creates) / (2 * delivery)
     rest = (ENOUGH - made * creates) / delivery
     return max(0.0, sqrt(half * half + rest) - half) if rest > 0 else 0.0
+
+
+def choosing(clouds: int = 1000) -> float:
+    """µs per cloud that it takes to say who takes a create, the best of many tries."""
+    peers = {rank.id: Peer(rank, 0.0) for rank in (rank_of(f"{number:010x}") for number in range(clouds))}
+    request = CreateRequest("r", "exec sleep 3600", kinds=("script",))
+    return min(seconds(lambda: candidates(peers, request, 0.5)) for _ in range(100)) / clouds * 1e6
 
 
 @contextmanager
@@ -121,16 +131,16 @@ def used(stage: Stage, daemon: Daemon) -> Used:
         sleep(stage.amount(100) / 10)
         took = perf_counter() - began
         redis, own = ((cpu(pid) - was) / took for pid, was in zip(pids, before, strict=True))
-        published, scripts = ((now - was) / took for now, was in zip(counted(line), calls, strict=True))
-    return Used(redis, own, published, scripts)
+        published, created = ((now - was) / took for now, was in zip(counted(line), calls, strict=True))
+    return Used(redis, own, published, created)
 
 
 def counted(line: Line) -> tuple[int, int]:
-    """How often was published, and how often a script was run, so far."""
+    """How often was published and created so far: an answered create is told in the stream of events, once."""
     text = line.ask(("INFO", "commandstats"))[0].decode()
-    found = [re.search(rf"cmdstat_{name}:calls=(\d+)", text) for name in ("publish", "evalsha")]
-    published, scripts = (int(each[1]) if each else 0 for each in found)
-    return published, scripts
+    found = [re.search(rf"cmdstat_{name}:calls=(\d+)", text) for name in ("publish", "xadd")]
+    published, created = (int(each[1]) if each else 0 for each in found)
+    return published, created
 
 
 def own_creates(stage: Stage, daemon: Daemon) -> float:

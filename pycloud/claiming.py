@@ -7,9 +7,9 @@ is answered.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from pycloud.claims import Claims
 from pycloud.decoding import Refused
@@ -24,8 +24,7 @@ log = logging.getLogger(__name__)
 FRESH = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Reception:
+class Reception(Struct, frozen=True):
     """How a request came to us.
 
     ``replay``: it is known to be a repeat, so that even an answer just given is published again, unless somebody has

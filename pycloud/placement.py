@@ -74,9 +74,10 @@ def load(peer: Peer) -> tuple[float, str]:
 
 def matches(peer: Peer, request: CreateRequest) -> bool:
     """Whether it is the kind of cloud that the request asks for."""
+    if request.cloud is not None and request.cloud != peer.rank.id:
+        return False
     labels = peer.rank.labels
-    named = request.cloud is None or request.cloud == peer.rank.id
-    return named and all(labels.get(key) == value for key, value in request.where.items())
+    return not request.where or all(labels.get(key) == value for key, value in request.where.items())
 
 
 def kinds(peer: Peer) -> tuple[str, ...]:

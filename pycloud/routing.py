@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from time import monotonic
 from typing import Any
 
 import gevent
+import msgspec
 from gevent.pool import Group
 
 from pycloud.absent import Absent
@@ -56,9 +56,10 @@ class Heard(Enum):
     @property
     def replay(self) -> float | None:
         """For how long (s) a stored answer must not have been published again for us to do so; None: we do not."""
-        return {Heard.REPEATED: 0.0, Heard.DIRECTLY: 0.0, Heard.REPEAT_LEFT_TO_US: 1.0}.get(self)
+        return REPLAYS.get(self)
 
 
+REPLAYS = {Heard.REPEATED: 0.0, Heard.DIRECTLY: 0.0, Heard.REPEAT_LEFT_TO_US: 1.0}
 LAPSED = (Heard.LAPSED, Heard.LAPSED_OURS)
 NEWS = (Heard.PUBLISHED, Heard.DIRECTLY, *LAPSED)
 LEFT = (Heard.LEFT_TO_US, Heard.REPEAT_LEFT_TO_US)
@@ -69,8 +70,7 @@ REPEATS = (Heard.REPEATED, Heard.REPEAT_LEFT_TO_US)
 OLD = (Heard.REPEATED, Heard.LEFT, *LEFT)
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True):
     """A request and how it came; ``round``: how often it was kept and looked at again before."""
 
     item: Request | Refused
@@ -80,8 +80,7 @@ class Arrival:
     came: Reception
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """Our place among those who care for a request (None: it is others' business), and what the one does who takes it.
 
     ``early``: it is too early to act on what we know.
@@ -110,7 +109,7 @@ class Router:
             return
         if heard in NEWS and self._repeats.heard(_op(item), item.id) and heard is Heard.PUBLISHED:
             heard = Heard.REPEATED
-        came = replace(came or self._reception(item, heard, monotonic()), replay=heard.replay)
+        came = msgspec.structs.replace(came or self._reception(item, heard, monotonic()), replay=heard.replay)
         arrival = Arrival(item, payload, heard, round_, came)
         if monotonic() > came.known_until:
             log.debug("%s %.80r was kept for too long: others may have answered it, and forgotten", _op(item), item.id)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic
 
 import gevent
+import msgspec
 import redis
 from gevent.event import Event
 
@@ -31,8 +31,7 @@ LOOK, MOST = 0.05, 500
 ROUNDS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(msgspec.Struct, frozen=True):
     """A request that waits, for the ``round``-th time. ``ours``: when nobody has claimed it by then, we are next."""
 
     op: str

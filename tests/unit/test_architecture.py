@@ -27,7 +27,8 @@ def modules_on_the_page() -> list[str]:
 
 
 MODULES = {str(path.relative_to(ROOT)): path for path in sorted(PACKAGE.rglob("*.py"))}
-SOURCES = {**MODULES, **{str(p.relative_to(ROOT)): p for p in sorted((ROOT / "tests").rglob("*.py"))}}
+OTHERS = [path for folder in ("tests", "bench") for path in sorted((ROOT / folder).rglob("*.py"))]
+SOURCES = {**MODULES, **{str(path.relative_to(ROOT)): path for path in OTHERS}}
 
 
 def file_of(name: str) -> str | None:
