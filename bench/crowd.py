@@ -128,7 +128,7 @@ def used(stage: Stage, daemon: Daemon) -> Used:
     pids = stage.redis.pid, daemon.pid
     with Line(stage.redis.port) as line:
         calls, began, before = counted(line), perf_counter(), [cpu(pid) for pid in pids]
-        sleep(stage.amount(100) / 10)
+        sleep(stage.amount(60) / 10)
         took = perf_counter() - began
         redis, own = ((cpu(pid) - was) / took for pid, was in zip(pids, before, strict=True))
         published, created = ((now - was) / took for now, was in zip(counted(line), calls, strict=True))
