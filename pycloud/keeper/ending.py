@@ -55,6 +55,8 @@ class Endings:
         self._due: float | None = None
         self._pause = FIRST_ROUND
         self._cost = 0.0  # seconds that the last full round took
+        self._unchecked: set[str] = set()  # sessions of which something has died since the last look
+        self._rested = float("-inf")  # when the next look may be: half of the time is for other things
 
     def __contains__(self, session: str) -> bool:
         return session in self._endings
@@ -106,18 +108,33 @@ class Endings:
             processes.send_group(leader.pid, SIGTERM, SIGCONT)
 
     def check(self, sessions: set[str]) -> None:
-        """Something of these sessions has died: see what is left of them."""
-        concerned = [self._endings[s] for s in sessions if s in self._endings]
-        if concerned:
-            self._round(concerned, quick=True)
+        """Something of these sessions has died: see what is left of them, at once or after a rest.
+
+        Each look goes over all our children. Where there are thousands, looking shall not be all we do: what dies
+        meanwhile is looked at together.
+        """
+        self._unchecked |= sessions & self._endings.keys()
+        if self._unchecked and self._clock() >= self._rested:
+            self._check()
 
     def due(self) -> float | None:
         """When ``tick`` wants to be called (monotonic seconds); None while nothing is being ended."""
-        return self._due
+        times = [] if self._due is None else [self._due]
+        return min([*times, self._rested] if self._unchecked else times, default=None)
 
     def tick(self) -> None:
-        """Look at all endings, and press on."""
-        self._round(list(self._endings.values()), quick=False)
+        """Look at what has died, or at all endings, and press on."""
+        now = self._clock()
+        if self._unchecked and now >= self._rested:
+            self._check()
+        if self._due is not None and now >= self._due:
+            self._round(list(self._endings.values()), quick=False)
+
+    def _check(self) -> None:
+        concerned = [self._endings[session] for session in self._unchecked if session in self._endings]
+        self._unchecked = set()
+        if concerned:
+            self._round(concerned, quick=True)
 
     def _add(self, session: str, leader: Leader, deadline: float, seen: int) -> Ending:
         ending = Ending(session, leader, deadline, warned=-1, seen=seen)
@@ -142,6 +159,8 @@ class Endings:
         """See to ``endings``; a ``quick`` round takes no survey but leaves what needs one to the next full round."""
         begun = self._clock()
         strays, unclear = self._family.left_behind(begun)
+        looked = self._clock()
+        self._rested = looked + (looked - begun)
         seen: Survey | None = None
         for ending in endings:
             if self._is_over(ending, strays, unclear):
