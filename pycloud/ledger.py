@@ -32,8 +32,9 @@ STATUS_LIFE = 8_000
 #: Milliseconds for which a name is kept for a session that is being started, unless the claim of its create is renewed:
 #: long enough for somebody else to take that over.
 NAME_LEASE = 3 * LEASE
-#: After so many take-overs a request is answered ``abandoned``: it may be what kills the clouds.
-MOST_TAKE_OVERS = 2
+#: After so many take-overs a create is answered ``abandoned``: it may be what kills the clouds. A remove or a status is
+#: never given up: what an owner has begun it goes on with anyway, and the others only write something down.
+MOST_TAKE_OVERS, ANY_TAKE_OVERS = 2, 1 << 30
 MOST_EVENTS = 10_000
 #: How many lapsed claims are looked at together.
 MOST_LAPSED = 500
@@ -142,7 +143,8 @@ class Ledger:
         and forgotten, so that it is left alone; who still waits asks again.
         """
         who = (claim.member, claim.token, self._cloud, claim.digest)
-        args = (*who, payload, LEASE, ANSWER_LIFE, MOST_TAKE_OVERS, self._bus.run_id, int(ours))
+        most = MOST_TAKE_OVERS if claim.op == CreateRequest.op else ANY_TAKE_OVERS
+        args = (*who, payload, LEASE, ANSWER_LIFE, most, self._bus.run_id, int(ours))
         keys = self._claim_keys(claim)
         for held_up, until in ((0, min(fresh_until, known_until)), (1, known_until)):
             with suppress(TooLate):

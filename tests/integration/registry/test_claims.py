@@ -74,7 +74,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_its_first_holder_answers_nothing
     assert client.keys("*session:*") == []
 
 
-def test_after_two_take_overs_a_request_is_abandoned(clouds: dict[str, Shared], client: redis.Redis) -> None:
+def test_after_two_take_overs_a_create_is_abandoned(clouds: dict[str, Shared], client: redis.Redis) -> None:
     claims = [claim_of()]
     clouds[A].ledger.claim(claims[0], b"p")
     verdicts = []
@@ -85,6 +85,18 @@ def test_after_two_take_overs_a_request_is_abandoned(clouds: dict[str, Shared], 
     assert verdicts == [Verdict.CLAIMED, Verdict.CLAIMED, Verdict.ABANDONED]
     assert clouds[C].ledger.commit(claims[2], response(C)) is Outcome.LOST
     assert clouds[D].ledger.commit(claims[3], response(D)) is Outcome.COMMITTED
+
+
+@pytest.mark.parametrize("op", ["remove", "status"])
+def test_a_remove_is_taken_over_for_as_long_as_it_takes(
+    clouds: dict[str, Shared], client: redis.Redis, op: str
+) -> None:
+    """Its owner may be ending the session already: that nothing is done about it would not be true."""
+    claim = replace(claim_of(), op=op)
+    for cloud in (A, B, C, D, A, B):
+        assert clouds[cloud].ledger.claim(claim, b"p")[0] is Verdict.CLAIMED
+        lapse(client, claim)
+        claim = again(claim)
 
 
 def test_a_renewed_claim_does_not_lapse(clouds: dict[str, Shared], client: redis.Redis) -> None:
