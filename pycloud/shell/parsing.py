@@ -37,6 +37,8 @@ CONNECTION = spelled(CONNECTION_FLAGS)
 #: Common flags that take a value, needed to tell that value from a command.
 VALUED = spelled((*CONNECTION_FLAGS, *COMMON_FLAGS), valued_only=True)
 COMMON = (*spelled((*CONNECTION_FLAGS, *COMMON_FLAGS)), "-h", "--help")
+#: What argparse says of a word that is none of those it may be.
+CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
 #: A word that begins with a minus and is no flag.
 NEGATIVE = re.compile(r"-\d|-\.\d")
 
@@ -46,6 +48,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """What argparse calls for anything wrong."""
+        if found := CHOICE.search(message):
+            message += suggestion(found[1], re.findall(r"'(.*?)'", found[2]))
         command = self.prog.removeprefix(PROGRAM).strip()
         shell = f"{PROGRAM} " if self.prog.startswith(PROGRAM) else ""
         raise UsageProblem(f"{message} (see `{' '.join(f'{shell}help {command}'.split())}`)")

@@ -52,6 +52,14 @@ class Screen:
         """The last line that is not empty: the toolbar, where there is one."""
         return self.text.rpartition("\n")[2]
 
+    def coloured(self, text: str) -> bool:
+        """Whether ``text`` stands on the screen in a colour of its own."""
+        self._draw()
+        for row, line in enumerate(self._screen.display):
+            if (place := line.find(text)) >= 0:
+                return bool(self._screen.buffer[row][place].fg != "default")
+        return False
+
     @property
     def pid(self) -> int:
         """The program's process id."""
@@ -92,6 +100,8 @@ class Screen:
         return not self._child.isalive()
 
     def _draw(self) -> None:
+        if self._child.closed:
+            return
         try:
             while drawn := self._child.read_nonblocking(65536, timeout=0):
                 self.raw += drawn
