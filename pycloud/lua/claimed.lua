@@ -1,6 +1,7 @@
 -- Which requests are claimed or answered, for longer than a passing refusal lasts (the hash is described in claim.lua).
 --
 -- KEYS     request:OP:ID of each
+-- ARGV     none
 --
 -- Returns 1 or 0 for each, in order. One call for many: who only looks shall cost next to nothing.
 local time = redis.call('TIME')
