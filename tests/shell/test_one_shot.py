@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,6 @@ from tests.shell.conftest import PYCLOUDCTL, TIMEOUT, Shell
 from tests.support.fake_cloud import FakeCloud, silent
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
-from tests.support.waiting import wait_until
 
 UNKNOWN = "0123456789cccccccccc"
 
@@ -215,17 +212,6 @@ def test_settings_come_from_flag_then_environment_then_file(shell: Shell, tmp_pa
     assert shell.run("status", session, "--redis", shell.url, "--namespace", "other").code == 124
 
 
-def test_no_cloud_is_said_at_once(shell: Shell) -> None:
-    shell.cloud.retire()
-    began = time.monotonic()
-    result = shell.run("create", "-", "--timeout", "60", stdin=b"x")
-
-    assert result.code == 124
-    assert time.monotonic() - began < 20
-    for likely in ("Is pycloud running?", "--redis", "--namespace"):
-        assert likely in result.err
-
-
 def test_no_answer(shared_redis: RedisServer, shell: Shell) -> None:
     with FakeCloud(shared_redis.url, silent, cloud="dddddddddd") as cloud:
         shell.env["PYCLOUD_NAMESPACE"] = cloud.names.namespace
@@ -249,23 +235,6 @@ def test_redis_frozen(own_redis: RedisServer, shell: Shell) -> None:
     own_redis.thaw()
 
     assert result.code == 69
-
-
-def test_ctrl_c_stops_waiting(shared_redis: RedisServer, shell: Shell) -> None:
-    with FakeCloud(shared_redis.url, silent, cloud="dddddddddd") as cloud:
-        shell.env["PYCLOUD_NAMESPACE"] = cloud.names.namespace
-        with shell.start("create", "-", "--timeout", "60") as process:
-            assert process.stdin is not None
-            process.stdin.write(b"x")
-            process.stdin.close()
-            process.stdin = None
-            wait_until(lambda: cloud.heard)
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=TIMEOUT)
-
-    assert process.returncode == 130
-    assert b"may still be carried out" in err
-    assert b"Traceback" not in err
 
 
 def test_a_reader_that_goes_away_is_no_error(shell: Shell) -> None:
