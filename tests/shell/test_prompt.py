@@ -90,7 +90,7 @@ def test_a_lost_redis_ends_nothing(own_redis: RedisServer, shell: Shell) -> None
     screen.close()
 
 
-def test_ctrl_c_clears_the_line(screen: Screen) -> None:
+def test_ux_14_ctrl_c_clears_the_line(screen: Screen) -> None:
     screen.type("remove everyth")
     screen.shows("remove everyth")
     screen.type(CTRL_C)
@@ -160,7 +160,7 @@ def test_a_history_that_cannot_be_written_any_more(shell: Shell, screen: Screen)
     screen.shows("pycloud> status ff")
 
 
-def test_a_secret_is_not_kept(shell: Shell, screen: Screen) -> None:
+def test_ux_07_a_secret_is_not_kept(shell: Shell, screen: Screen) -> None:
     screen.type(f"create /no/such/file -e PASSWORD=sesame{ENTER}")
     screen.shows("No such file")
     screen.asks()

@@ -184,7 +184,7 @@ def offers(screen: Screen, line: str, *texts: str, never: str = "nothing of the 
     wait_until(offered, 20, lambda: screen.text)
 
 
-def test_sessions_are_offered_as_they_come_and_go(shell: Shell, screen: Screen) -> None:
+def test_ux_04_sessions_are_offered_as_they_come_and_go(shell: Shell, screen: Screen) -> None:
     first = shell.obedient.add(session="f000000001" + CLOUD)
     offers(screen, "status f0", first, "running here:4000")
 
@@ -212,7 +212,7 @@ def test_completion_survives_the_loss_of_redis(own_redis: RedisServer, shell: Sh
     screen.close()
 
 
-def test_history_is_searched_and_suggested(screen: Screen) -> None:
+def test_ux_07_history_is_searched_and_suggested(screen: Screen) -> None:
     for word in ("ff", "ee"):
         screen.type(f"status {word}{ENTER}")
         screen.shows(f"there is no session {word}")

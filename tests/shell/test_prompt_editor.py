@@ -25,7 +25,7 @@ def editor(screen: Screen) -> Screen:
 
 
 @pytest.mark.parametrize("end", [ESC_ENTER, ENTER + CTRL_D])
-def test_a_script_of_several_lines(shell: Shell, editor: Screen, end: str) -> None:
+def test_ux_02_a_script_of_several_lines(shell: Shell, editor: Screen, end: str) -> None:
     editor.type(f"#!/bin/sh{ENTER}echo hello{ENTER}\tsleep 60{end}")
     editor.shows("  1 #!/bin/sh", "  2 echo hello", "  3     sleep 60", "Next: status ")
     editor.asks()

@@ -59,7 +59,7 @@ def test_what_a_command_did_itself_is_no_news_for_a_moment() -> None:
     assert desk.tell(10.0 + ECHO)[0] == [event("session.exited")]
 
 
-def test_a_half_typed_line_stays_as_it_is(shell: Shell, screen: Screen) -> None:
+def test_ux_09_a_half_typed_line_stays_as_it_is(shell: Shell, screen: Screen) -> None:
     watched(shell, screen)
     screen.type("remove everyth")
     screen.shows("pycloud> remove everyth")

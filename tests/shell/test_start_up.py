@@ -11,7 +11,7 @@ from tests.shell.conftest import PYCLOUDCTL, Shell
 
 
 @pytest.mark.alone
-def test_start_up_is_quick(shell: Shell) -> None:
+def test_ux_19_start_up_is_quick(shell: Shell) -> None:
     def seconds(*words: str) -> float:
         began = time.monotonic()
         subprocess.run(words, env=shell.environ, check=True, capture_output=True)

@@ -165,7 +165,7 @@ def test_the_loss_of_redis_shows(own_redis: RedisServer, shell: Shell) -> None:
 
 
 @pytest.mark.alone
-def test_a_loss_shows_within_two_seconds(own_redis: RedisServer, shell: Shell) -> None:
+def test_ux_08_a_loss_shows_within_two_seconds(own_redis: RedisServer, shell: Shell) -> None:
     shell.env["PYCLOUD_REDIS_URL"] = own_redis.url
     names = shell.cloud.names
     screen = Screen(shell)

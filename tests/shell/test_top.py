@@ -140,7 +140,7 @@ def test_the_terminal_is_restored_after_a_bug(shell: Shell) -> None:
     screen.close()
 
 
-def test_redis_goes_and_comes_back(own_redis: RedisServer, shell: Shell) -> None:
+def test_ux_16_redis_goes_and_comes_back(own_redis: RedisServer, shell: Shell) -> None:
     shell.env["PYCLOUD_REDIS_URL"] = own_redis.url
     screen = Screen(shell, "top", lines=24)
     screen.shows("Redis 127.0.0.1", " up ")
