@@ -11,13 +11,14 @@ FLAGS :=
 WORKERS := 4
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench check clean system-packages
+.PHONY: help run test chaos bench recording check clean system-packages
 
 help:
 	@echo "make run     start a cloud here, in the foreground (sets everything up first)"
 	@echo "make test    run every test (as root it also installs what they need from Debian)"
 	@echo "make chaos   many clouds under faults; SECONDS=600 says for how long, FLAGS=--help what else there is"
 	@echo "make bench   how fast it is, beside the limits of this machine; needs the machine for itself (FLAGS=--help)"
+	@echo "make recording  plays the first hour with pycloudctl, and writes docs/first-hour.md and its part of README.md anew"
 	@echo "make check   lint, formatting and types"
 	@echo "make clean   delete what these made; ends the cloud in $(DATA) and its sessions first"
 	@echo "PYTHON=...   the Python to use, 3.11 or later (now: $(PYTHON))"
@@ -46,6 +47,9 @@ chaos: system-packages $(VENV)/.for-work
 # The picture is drawn beside the table. Not part of "make test": a busy machine fails it.
 bench: system-packages $(VENV)/.for-bench
 	$(BIN)/python -m bench --plot bench.png $(FLAGS)
+
+recording: system-packages $(VENV)/.for-work
+	$(BIN)/python -m tests.shell.recording
 
 check: $(VENV)/.for-work
 	$(BIN)/ruff check

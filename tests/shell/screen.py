@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import pexpect
 import pyte
 
-from tests.shell.conftest import PYCLOUDCTL, Shell
+from tests.shell.conftest import PYCLOUDCTL
 from tests.support.waiting import wait_until
 
 CTRL_C, CTRL_D, UP, TAB, ENTER = "\x03", "\x04", "\x1b[A", "\t", "\r"
 COLUMNS, LINES = 80, 50
+
+
+class User(Protocol):
+    """Whoever sits in front of it."""
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Their environment."""
 
 
 class Screen:
@@ -19,7 +28,7 @@ class Screen:
 
     def __init__(
         self,
-        shell: Shell,
+        user: User,
         *words: str,
         lines: int = LINES,
         columns: int = COLUMNS,
@@ -28,7 +37,7 @@ class Screen:
         """``around`` makes another command of that which starts it, with more around it."""
         command = around([*PYCLOUDCTL, *words])
         self._child = pexpect.spawn(
-            command[0], command[1:], env=shell.environ, dimensions=(lines, columns), encoding="utf-8"
+            command[0], command[1:], env=user.environ, dimensions=(lines, columns), encoding="utf-8"
         )
         self._child.delaybeforesend = None
         self.raw = ""

@@ -15,10 +15,12 @@ from pycloud import app
 from pycloud import client as library
 from pycloud.image_script import kinds_of, parse
 from pycloud.shell.parsing import Grammar
+from tests.shell.recording import placed
 from tests.support.daemon import ROOT, Daemon
 from tests.support.redis_server import RedisServer
 
-PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
+#: Without the recording: that has tests of its own.
+PAGE = placed((ROOT / "README.md").read_text(encoding="utf-8"), "")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 TYPED = [block.replace("\\\n", "") for kind, block in BLOCKS if not kind]
 LINES = [line.removeprefix("$ ") for block in TYPED for line in block.splitlines() if not line.startswith("docker ")]
