@@ -28,7 +28,7 @@ COMMANDS: tuple[Command, ...] = (
         "Those that were heard of in the last week. They are up, draining (take nothing new), deaf (do not hear what "
         "is published), copied (another daemon uses the same id), stale (silent for longer than usual) or away. LOAD "
         "is the score that clouds are chosen by, lower being better. With -f the table is drawn anew on a terminal; "
-        "elsewhere, and with -o json, each cloud that is new or has changed is a line of JSON (docs/operating.md).",
+        "elsewhere, and with -o json, each cloud that is new or has changed is a line of JSON (docs/pycloudctl.md).",
     ),
     Command(
         "drain",

@@ -32,7 +32,7 @@ BAR, FULL = 6, 100.0
 
 
 class CloudRow(msgspec.Struct, frozen=True, omit_defaults=False):
-    """One cloud, as programs get it (docs/operating.md). What is not known of one that is away is left out."""
+    """One cloud, as programs get it (docs/pycloudctl.md). What is not known of one that is away is left out."""
 
     id: str
     state: str

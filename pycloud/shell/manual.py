@@ -17,7 +17,7 @@ ENVIRONMENT = {
     "PYCLOUD_NAMESPACE": "prefix of all channels and keys",
     "PYCLOUD_CONFIG": "the settings file to read",
     "NO_COLOR": "where it is set to anything, nothing is coloured",
-    "XDG_STATE_HOME": "below it lies pycloud/history, what was typed at the prompt",
+    "XDG_STATE_HOME": "below it lies pycloud/pycloudctl_history, what was typed at the prompt",
 }
 EXAMPLES = {
     "pycloudctl create examples/hello.sh": "Start a session on the cloud that fits best.",
