@@ -142,7 +142,8 @@ def _of_rank(rank: Rank) -> Iterator[Finding]:
         advice = f"look at its log on {rank.host}, and at its way to Redis"
         yield Finding("problem", about, "it does not hear what is published, so it takes no requests", advice)
     if rank.draining:
-        yield Finding("note", about, f"it takes nothing new (draining), on {rank.host}", "start it without --draining")
+        advice = f"when it shall take sessions again: `undrain {about}`"
+        yield Finding("note", about, f"it takes nothing new (draining), on {rank.host}", advice)
     elif rank.capacity is not None and rank.sessions >= rank.capacity:
         yield Finding(
             "note", about, f"it is full: {rank.sessions} of {rank.capacity}", "add a host, or raise --capacity"

@@ -108,6 +108,12 @@ def test_what_a_cloud_says_of_itself(change: dict[str, Any], level: str, said: s
     assert (finding[:2], said in finding[2]) == ((level, "cccccccccc"), True), finding
 
 
+def test_what_ends_draining_whatever_began_it() -> None:
+    (finding,) = found(REDIS, rank(draining=True))
+
+    assert "undrain cccccccccc" in finding.advice
+
+
 def test_versions_that_differ() -> None:
     assert "1.9.0" in one(found(REDIS, rank("a", version="1.9.0"), rank("b")))[2]
 
