@@ -191,6 +191,10 @@ def test_ux_04_sessions_are_offered_as_they_come_and_go(shell: Shell, screen: Sc
     second = shell.obedient.add(session="f000000002" + CLOUD)
     shell.obedient._remove({"session": first})
     offers(screen, "status f0", second, never=first)
+    screen.type(CTRL_U)
+    screen.asks()
+    screen.type("status f0")
+    screen.shows("pycloud> status f0", second)  # what is offered now is for this very line, so that Tab takes it
     screen.type(TAB)
     screen.shows(f"pycloud> status {second}")
 
