@@ -41,7 +41,7 @@ def create(context: Context, args: Namespace) -> Exit:
     wishes = {
         "env": args.env and dict(args.env),
         "where": args.where and dict(args.where),
-        "cloud": args.cloud,
+        "cloud": args.cloud and _cloud(context, args.cloud),
         "runtime": args.runtime,
         "name": args.name,
         "labels": labels_of(args.label) or None,
@@ -76,6 +76,12 @@ def _create_many(context: Context, fields: Mapping[str, object], args: Namespace
     if args.name is not None:
         raise UsageProblem("--name is for one session, so it does not go with --count; --label goes with it")
     return create_many(context, fields, args.count)
+
+
+def _cloud(context: Context, word: str) -> str:
+    from pycloud.shell.cloud_lookup import find_clouds  # most creates leave it to the clouds
+
+    return find_clouds(context.client, [word])[0]
 
 
 def _follow_log(context: Context, session: str) -> Exit:

@@ -13,6 +13,7 @@ from pycloud.client import SessionRecord
 from pycloud.client.records import PAGE, batched
 from pycloud.names import CLOUD_ID_LENGTH
 from pycloud.sessions import State
+from pycloud.shell.cloud_lookup import find_clouds
 from pycloud.shell.context import Context
 from pycloud.shell.exits import Exit, UsageProblem
 from pycloud.shell.flags import labels_of
@@ -33,11 +34,12 @@ def list_sessions(context: Context, args: Namespace) -> int:
     """List the sessions that Redis knows and ``args`` asks for."""
     if args.limit == 0:
         raise UsageProblem("--limit 0 shows nothing: name a number from 1 on")
+    args.cloud = find_clouds(context.client, args.cloud or ())
     printer = context.printer
     if args.follow:
         return follow(context, _feed(context, args))
     if printer.mode == "ids" and not _looks_inside(args) and args.sort == "created" and not args.reverse:
-        ids = context.client.session_ids(clouds=args.cloud or ())
+        ids = context.client.session_ids(clouds=args.cloud)
         for session in islice(ids, args.skip, _end(args)):
             printer.line(session)
         return Exit.DONE
@@ -58,7 +60,7 @@ def list_sessions(context: Context, args: Namespace) -> int:
 
 def _chosen(context: Context, args: Namespace) -> tuple[Iterator[SessionRecord], int]:
     """The records to show, and how many more there are behind them."""
-    client, clouds = context.client, args.cloud or ()
+    client, clouds = context.client, args.cloud
     found = client.sessions(clouds=clouds, states=args.state or (), labels=labels_of(args.label), name=args.name)
     if args.limit is None and not args.skip and args.sort == "created" and not args.reverse:
         return found, 0

@@ -12,6 +12,7 @@ from pycloud.client.answer import Answer
 from pycloud.client.errors import Unsettled
 from pycloud.errors import PyCloudError, RedisUnavailable
 from pycloud.shell.actions import remove_one, report, show_removal
+from pycloud.shell.cloud_lookup import find_clouds
 from pycloud.shell.confirming import SHOWN, confirmed
 from pycloud.shell.context import Context
 from pycloud.shell.exits import Exit, Interrupted, UsageProblem
@@ -54,7 +55,7 @@ def _chosen(context: Context, args: Namespace) -> Found:
         raise UsageProblem(
             f"remove needs to know which: type `{context.prefix}remove SESSION`, or --label, --cloud or --all"
         )
-    clouds = args.cloud or ()
+    clouds = find_clouds(context.client, args.cloud or ())
     if labels := labels_of(args.label):
         return Found([record.id for record in context.client.sessions(clouds=clouds, labels=labels)])
     return Found(list(context.client.session_ids(clouds=clouds)))

@@ -15,6 +15,10 @@ _SESSIONS = argument(
     "sessions", nargs="+", metavar="SESSION", help="a session's id, the beginning of it, or its name", kind="session"
 )
 
+_CLOUD = argument(
+    "--cloud", action="append", metavar="CLOUD", kind="cloud", help="of this cloud, by its id or host; several add up"
+)
+
 _SESSION = argument(
     "session", metavar="SESSION", kind="session", help="the session's id, the beginning of it, or its name"
 )
@@ -60,7 +64,10 @@ COMMANDS: tuple[Command, ...] = (
                 help="a label that its cloud must have; may be given several times",
             ),
             argument(
-                "--cloud", metavar="CLOUD", kind="cloud", help="the id of the cloud that shall take it (10 hex digits)"
+                "--cloud",
+                metavar="CLOUD",
+                kind="cloud",
+                help="the cloud that shall take it: its id or host, or the beginning of either",
             ),
             argument("--name", metavar="NAME", help="what it is called: no other session that lives may be"),
             _label("a label to find it by; may be given several times"),
@@ -89,7 +96,7 @@ COMMANDS: tuple[Command, ...] = (
             argument(*_SESSIONS.names, kind=_SESSIONS.kind, **{**_SESSIONS.options, "nargs": "*"}),
             argument("--all", action="store_true", help="all that there are, ended ones included"),
             _label("those with this label; with several, those that have them all"),
-            argument("--cloud", action="append", metavar="CLOUD", kind="cloud", help="of this cloud; several add up"),
+            _CLOUD,
             argument("-y", "--yes", action="store_true", help="do not ask before several are removed"),
             argument("--id", metavar="ID", help="name the request, to repeat it; for one session only"),
         ),
@@ -102,7 +109,7 @@ COMMANDS: tuple[Command, ...] = (
         "list sessions",
         later.list_sessions,
         (
-            argument("--cloud", action="append", metavar="CLOUD", kind="cloud", help="of this cloud; several add up"),
+            _CLOUD,
             argument(
                 "--state", action="append", choices=STATES, metavar="STATE", help=f"{', '.join(STATES)}; several add up"
             ),

@@ -92,6 +92,20 @@ def test_followed_by_a_program(two: Shell) -> None:
     assert (process.returncode, err) == (130, b"pycloudctl: Interrupted.\n")
 
 
+def test_a_cloud_is_named_alike_everywhere(two: Shell) -> None:
+    here, there = two.obedient.add(), "0000000001" + AWAY
+    for word, sessions in (("game7", [here]), ("ccc", [here]), ("game8", [there]), (AWAY, [there])):
+        assert two.run("list", "--cloud", word, "-o", "ids").lines == sessions
+    two.run("create", "-", "--cloud", "game7", stdin=b"sleep 60")
+    assert two.cloud.heard[-1].fields["cloud"] == HERE
+    for words in (("list", "-f"), ("list",), ("remove", "--all", "-y"), ("create", "-")):
+        refused = two.run(*words, "--cloud", "gane7")
+        assert (refused.code, refused.out) == (3, b"")
+        assert "there is no cloud gane7, did you mean game7?" in refused.err
+    assert two.run("remove", "--cloud", "game7", "--cloud", "ccc", "-y").code == 0
+    assert list(two.obedient.sessions) == [there]
+
+
 @pytest.mark.parametrize(
     ("cloud", "state"),
     [

@@ -158,7 +158,6 @@ def test_of_several_sessions_those_that_are_there_are_dealt_with(shell: Shell) -
         (("list", "--tiemout", "5"), "did you mean --timeout?"),
         (("--tiemout", "5", "list"), "did you mean --timeout?"),
         (("-e", "A=1", "create", "x"), "goes behind it"),
-        (("create", "-", "--cloud", "abc"), "no cloud id"),
         (("create", "-", "--cloud", ""), "no cloud id"),
         (("remove", "1" * 20, "2" * 20, "--id", "r"), "one by one"),
         (("remove", "1" * 20, "2" * 20), "--yes"),
