@@ -110,9 +110,9 @@ def of_clouds(clouds: Sequence[CloudFacts]) -> Iterator[Finding]:
         advice = "start pycloud, with this Redis (--redis) and this namespace (--namespace)"
         yield Finding("problem", "clouds", "no cloud lives", advice)
     else:
-        yield Finding(
-            "ok", "clouds", f"{len(ranks)} of {len(clouds)} known live, with {sum(r.sessions for r in ranks)} sessions"
-        )
+        sessions = sum(rank.sessions for rank in ranks)
+        held = f"{sessions} session{'s' if sessions != 1 else ''}"
+        yield Finding("ok", "clouds", f"{len(ranks)} of {len(clouds)} known live, with {held}")
     for cloud in clouds:
         if cloud.rank is None:
             yield _of_absent(cloud)
@@ -141,6 +141,8 @@ def _of_rank(rank: Rank) -> Iterator[Finding]:
     if rank.deaf:
         advice = f"look at its log on {rank.host}, and at its way to Redis"
         yield Finding("problem", about, "it does not hear what is published, so it takes no requests", advice)
+    if rank.copied:
+        return  # what was heard of the two says so
     if rank.draining:
         advice = f"when it shall take sessions again: `undrain {about}`"
         yield Finding("note", about, f"it takes nothing new (draining), on {rank.host}", advice)
@@ -173,7 +175,7 @@ def _of_copies(cloud: str, ranks: Sequence[Rank]) -> Iterator[Finding]:
     """One that is started again says first the old and then the new instance; two that live speak by turns."""
     turns = [instance for instance, _ in groupby(rank.instance for rank in ranks)]
     hosts = " and ".join(sorted({rank.host for rank in ranks}))
-    if len(turns) > 2:
+    if len(turns) > 2 or any(rank.copied for rank in ranks):
         advice = "stop one of the two, run `pycloud --new-id` there, and start it again"
         yield Finding("problem", cloud, f"two daemons use this id, on {hosts} (a copied data directory?)", advice)
     elif len(turns) == 2:

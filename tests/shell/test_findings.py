@@ -99,6 +99,7 @@ def test_limits_that_will_do(limits: tuple[int, int, int]) -> None:
         ({"unavailable": ("docker",)}, "problem", "no docker sessions can be started on game7"),
         ({"deaf": True}, "problem", "does not hear"),
         ({"draining": True}, "note", "draining"),
+        ({"draining": True, "copied": True}, "problem", "two daemons use this id"),
         ({"capacity": 2}, "note", "full: 2 of 2"),
     ],
 )
