@@ -24,11 +24,9 @@ from pycloud.shell.context import Context
 from pycloud.shell.exits import Exit, Interrupted, Leave, UsageProblem, code_of
 from pycloud.shell.flags import labels_of
 from pycloud.shell.lookup import find_session, find_sessions, not_found
-from pycloud.shell.render import Row, address, duration, row_of
+from pycloud.shell.render import SHORT, Row, address, duration, row_of
 from pycloud.shell.rows import ALL
 
-#: As much of a session's id as is shown in hints: unique among thousands.
-SHORT = 8
 #: What may go wrong with one session, and does not meet the others.
 PER_SESSION = (RequestRefused, NotFound, NoAnswer, NoCloud, UnusableAnswer)
 

@@ -18,8 +18,8 @@ class Conversation:
     """What the prompt has in common with the commands that are typed there.
 
     ``feed``: what is known just now. ``edit`` lets several lines be typed, and returns them; it raises Interrupted
-    where there shall be none. ``watching``: what happens is told above it. ``touched``: the sessions that the last
-    command was about, so that what it did itself is no news.
+    where there shall be none. ``watching``: what happens is told above it. ``touched``: the sessions and clouds that
+    the last command was about, so that what it did itself is no news.
     """
 
     feed: Feed

@@ -51,6 +51,8 @@ def _tell(context: Context, clouds: Sequence[str], *, draining: bool) -> tuple[E
 
 def _tell_one(context: Context, cloud: str, draining: bool) -> None:
     printer, client = context.printer, context.client
+    if context.conversation is not None:
+        context.conversation.touched.add(cloud)
     answer = client.request("drain", {"cloud": cloud, "draining": draining}, timeout=context.timeout)
     response = msgspec.convert(answer.accepted().response, DrainResponse)
     if printer.mode == "json":

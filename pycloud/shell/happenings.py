@@ -9,7 +9,7 @@ from pycloud.errors import RedisUnavailable
 from pycloud.messages import Event
 from pycloud.shell.context import Context
 from pycloud.shell.exits import Exit
-from pycloud.shell.render import printable
+from pycloud.shell.render import SHORT, printable
 
 #: As many are shown where neither a number nor a time is given.
 NEWEST = 20
@@ -56,12 +56,19 @@ def line_of(event: Event, width: int | None, colour: bool) -> str:
         when = datetime.fromtimestamp(event.time).isoformat(" ", "seconds")
     except (ValueError, OverflowError, OSError):
         when = "-"
-    cells = (when, event.event, event.cloud, event.session or "-", note(event))
+    cells = (when, event.event, event.cloud, _session(event), note(event))
     line = _columns(tuple(printable(cell) for cell in cells))
     if width is not None and len(line) > width:
         line = line[: width - 1] + "…"
     code = COLOURS.get(event.event)
     return f"\x1b[{code}m{line}\x1b[0m" if colour and code else line
+
+
+def _session(event: Event) -> str:
+    """Its id; where it has a name, the beginning of the id and the name, so that both fit in."""
+    if event.session and event.name:
+        return f"{event.session[:SHORT]} {event.name}"
+    return event.session or "-"
 
 
 def note(event: Event) -> str:

@@ -93,6 +93,8 @@ class Tally:
         assert isinstance(created, CreateResponse)
         self.started += 1
         self.clouds.add(created.cloud)
+        if self._context.conversation is not None:
+            self._context.conversation.touched.add(str(created.id))
         if self._context.printer.mode == "ids":
             self._context.printer.line(str(created.id))
         elif self._context.printer.mode == "table":

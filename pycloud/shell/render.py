@@ -20,6 +20,9 @@ from pycloud.sessions import State
 Mode = Literal["table", "json", "ids"]
 MODES: tuple[Mode, ...] = ("table", "json", "ids")
 
+#: As much of a session's id as is shown where there is no room for all of it: unique among thousands.
+SHORT = 8
+
 HEADINGS = ("SESSION", "NAME", "STATE", "ADDRESS", "AGE", "NOTE")
 #: The columns that are there whatever is in them, and those that give way, first to last, where the screen is narrow.
 ALWAYS, STATE_COLUMN, FLEXIBLE = (0, 2), 2, (5, 3, 1)

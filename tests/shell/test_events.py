@@ -97,6 +97,8 @@ def test_a_line_fits_the_screen_and_obeys_nothing() -> None:
     assert note(EXITED) == "exit 3, \x1b[2J"
     assert "\x1b" not in line_of(EXITED, None, colour=False)
     assert len(line_of(EXITED, 60, colour=False)) == 60
+    named = Event("session.exited", "cccccccccc", 1795471990.1, session=SESSION, exit_code=3, name="web")
+    assert line_of(named, 80, colour=False).endswith("  01234567 web          exit 3")
     pulling = Event("session.pulling", "c", 1e300, image="i", progress="1 of 2 MB", done=0.5)
     assert line_of(pulling, None, colour=True).endswith("i, 1 of 2 MB (50%)")
     assert line_of(pulling, None, colour=True).startswith("-")

@@ -29,12 +29,24 @@ def test_an_hour_at_the_prompt_in_short(own_redis: RedisServer, shell: Shell, da
         screen.shows("session.exited", other, "exit 3", "pycloud> half a li")
         mine = next(record.id for record in elsewhere.sessions() if record.status)
         assert f"{daemon.cloud}  {mine}" not in screen.text, "what one does oneself is no news"
+        script = shell.home / "script"
+        script.write_text("exit 4")
+        screen.type(f"\x15create {script} --count 2{ENTER}")
+        screen.shows("2 sessions of 2 started")
+        screen.type(f"drain host.test{ENTER}")
+        screen.shows("takes nothing new")
+        screen.type(f"undrain host.test{ENTER}")
+        screen.shows("takes sessions again")
+        elsewhere.create("exit 5")
+        screen.shows("exit 5")
+        for own in ("exit 4", "cloud.draining"):
+            assert own not in screen.raw, "neither is what several creates, or drain, have done"
         screen.type(f"\x15status {mine[:4]}")
         screen.shows(f"{mine}  running host.test:")
         screen.type(TAB)
         screen.shows(f"pycloud> status {mine}")
         screen.type(f"\x15top{ENTER}")
-        screen.shows(f"{daemon.cloud}  host.test", mine, other, "2 by created")
+        screen.shows(f"{daemon.cloud}  host.test", mine, other, "5 by created")
         screen.type("l")
         screen.shows("hello from here")
         daemon.kill()

@@ -59,6 +59,16 @@ def test_what_a_command_did_itself_is_no_news_for_a_moment() -> None:
     assert desk.tell(10.0 + ECHO)[0] == [event("session.exited")]
 
 
+def test_a_cloud_that_was_told_to_drain_here_is_no_news_but_its_end_is() -> None:
+    desk = Desk()
+    drained, down = (Event(name, "cccccccccc", 1.0) for name in ("cloud.draining", "cloud.down"))
+    desk.heard([drained, down])
+    desk.done({"cccccccccc"}, 10.0)
+    assert desk.tell(10.1) == ([down], {})
+    desk.heard([drained])
+    assert desk.tell(10.0 + ECHO)[0] == [drained], "somebody else has told it"
+
+
 def test_ux_09_a_half_typed_line_stays_as_it_is(shell: Shell, screen: Screen) -> None:
     watched(shell, screen)
     screen.type("remove everyth")

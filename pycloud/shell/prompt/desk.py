@@ -14,13 +14,15 @@ ONE_BY_ONE = 5
 SELDOM = 1.0
 #: Seconds after a command's end in which what it did itself is still being heard of.
 ECHO = 2.0
+#: What a cloud says when ``drain`` or ``undrain`` has told it to.
+TOLD = ("cloud.draining", "cloud.up")
 #: As many are remembered between two times; of the others only the number is known.
 MOST = 200
 
 
 @dataclass
 class Desk:
-    """Takes events in, and hands lines out. ``touched``: the sessions that the commands here were about lately."""
+    """Takes events in, and hands lines out. ``touched``: the sessions and clouds that the commands here were about."""
 
     _waiting: list[Event] = field(default_factory=list)
     _counted: Counter[str] = field(default_factory=Counter)
@@ -36,7 +38,7 @@ class Desk:
                 self._counted[event.event] += 1
 
     def done(self, touched: Collection[str], now: float) -> None:
-        """A command here is over; it was about these sessions."""
+        """A command here is over; it was about these sessions and clouds."""
         self._touched = {session: until for session, until in self._touched.items() if until > now}
         self._touched.update(dict.fromkeys(touched, now + ECHO))
 
@@ -50,7 +52,7 @@ class Desk:
 
     def tell(self, now: float) -> tuple[list[Event], Counter[str]]:
         """What is to be told one by one, and what is only to be summed up, by kind. Either may be empty."""
-        events = [event for event in self._waiting if self._touched.get(event.session or "", now) <= now]
+        events = [event for event in self._waiting if self._touched.get(_about(event), now) <= now]
         counted = self._counted
         self.forget()
         if events or counted:
@@ -58,6 +60,11 @@ class Desk:
         if len(events) + sum(counted.values()) > ONE_BY_ONE:
             return [], counted + Counter(event.event for event in events)
         return events, counted
+
+
+def _about(event: Event) -> str:
+    """What a command must have been about to have brought this about: a session, or a cloud that was told to drain."""
+    return event.session or (event.cloud if event.event in TOLD else "")
 
 
 def summary(counted: Counter[str]) -> str:
