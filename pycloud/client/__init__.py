@@ -111,6 +111,10 @@ class Client(Requester):
         """The ids of all sessions known, oldest first: quicker than ``sessions()``."""
         return self._records.session_ids(clouds)
 
+    def session_names(self) -> Iterator[tuple[str, str]]:
+        """The id and the name (empty: none) of each: still quicker. Several that have ended may have had one name."""
+        return self._records.names()
+
     def records(self, sessions: Sequence[str]) -> list[SessionRecord]:
         """What is recorded of these sessions (at most some hundreds); nothing of those that nobody knows."""
         return list(self._records.records(sessions))

@@ -113,6 +113,12 @@ class Records:
         for page in batched(self.session_ids(clouds), PAGE):
             yield from (record for record in self.records(page) if wanted(record))
 
+    def names(self) -> Iterator[tuple[str, str]]:
+        """The id and name of every session known (empty: it has none), oldest first, read page by page."""
+        for page in self._pages():
+            replies = self._read(*(("HGET", self._names.session_key(session), "name") for session in page))
+            yield from ((session, (name or b"").decode()) for session, name in zip(page, replies, strict=True))
+
     def named(self, names: Sequence[str]) -> dict[str, str]:
         """The sessions that have these names, or had them last, by name; in one read."""
         replies = self._read(*(("HGET", self._names.name_key(name), "session") for name in names))

@@ -159,7 +159,7 @@ def _found(context: Context, words: Sequence[str]) -> list[str]:
     """The sessions that are named. Raises NotFound unless all of them are there."""
     found = find_sessions(context.client, words)
     if found.missing:
-        raise not_found(found.missing[0])
+        raise found.lacks[found.missing[0]]
     return found.ids
 
 
@@ -171,7 +171,7 @@ def _each(context: Context, words: Sequence[str], one: Callable[[str], Exit]) ->
     found = find_sessions(context.client, words)
     codes = [Exit.DONE]
     for word in found.missing:
-        codes.append(report(context, word, not_found(word)))
+        codes.append(report(context, word, found.lacks[word]))
     for session in found.ids:
         try:
             codes.append(one(session))

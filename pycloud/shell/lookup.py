@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from pycloud.client import Client
 from pycloud.client.errors import NotFound
+from pycloud.config.sources import suggestion
 from pycloud.names import owner_of
+from pycloud.naming import is_name
 from pycloud.shell.exits import UsageProblem
 
 #: More candidates than this help nobody.
@@ -17,10 +19,11 @@ _HEX = frozenset("0123456789abcdef")
 
 @dataclass
 class Found:
-    """Whole ids in the order typed, and the words that name no session."""
+    """Whole ids in the order typed, and the words that name no session. ``lacks``: what is to be said of each."""
 
     ids: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    lacks: dict[str, NotFound] = field(default_factory=dict)
 
 
 def find_sessions(client: Client, words: Sequence[str]) -> Found:
@@ -44,14 +47,28 @@ def find_sessions(client: Client, words: Sequence[str]) -> Found:
             found.missing.append(word)
         elif ids[0] not in found.ids:
             found.ids.append(ids[0])
+    found.lacks = _lacks(client, found.missing)
     return found
+
+
+def _lacks(client: Client, missing: Sequence[str]) -> dict[str, NotFound]:
+    """A name may be misspelled, or have been that of one that has ended: that takes a look at all that there are."""
+    lacks = {word: not_found(word) for word in missing}
+    names = [word for word in missing if is_name(word)]
+    known = {name: session for session, name in client.session_names() if name} if names else {}
+    for word in names:
+        if word in known:
+            lacks[word] = NotFound(f"no session is called {word} any more; one that has ended was: {known[word]}")
+        elif close := suggestion(word, list(known)):
+            lacks[word] = NotFound(f"there is no session {word}{close}")
+    return lacks
 
 
 def find_session(client: Client, word: str) -> str:
     """The one session that ``word`` names. Raises NotFound, or UsageProblem where it names several."""
     found = find_sessions(client, [word])
     if not found.ids:
-        raise not_found(word)
+        raise found.lacks[word]
     return found.ids[0]
 
 

@@ -17,7 +17,7 @@ from pycloud.shell.confirming import SHOWN, confirmed
 from pycloud.shell.context import Context
 from pycloud.shell.exits import Exit, Interrupted, UsageProblem
 from pycloud.shell.flags import labels_of
-from pycloud.shell.lookup import Found, find_sessions, not_found
+from pycloud.shell.lookup import Found, find_sessions
 from pycloud.shell.progress import Progress
 
 #: So many are asked for at once. Each waits for processes to end, mostly; more would only crowd their clouds.
@@ -31,7 +31,7 @@ def remove(context: Context, args: Namespace) -> Exit:
     found = _chosen(context, args)
     if args.id is not None and len(found.ids) != 1:
         raise UsageProblem("--id names one request, so it goes with one session: remove them one by one")
-    codes = [report(context, word, not_found(word)) for word in found.missing]
+    codes = [report(context, word, found.lacks[word]) for word in found.missing]
     if not found.ids:
         if not codes:
             context.printer.say("There are no such sessions: nothing to remove.")

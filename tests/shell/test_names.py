@@ -59,6 +59,24 @@ def test_names_ids_and_beginnings_of_ids_go_together(shell: Shell) -> None:
     assert missing.err.count("there is no session") == 4
 
 
+def test_a_name_that_nobody_has_is_compared_with_those_that_there_are(shell: Shell) -> None:
+    shell.obedient.add(name="web-1")
+    for op in ("status", "remove", "logs", "inspect", "wait"):
+        result = shell.run(op, "wbe-1")
+        assert (result.code, result.err) == (3, "pycloudctl: there is no session wbe-1, did you mean web-1?\n")
+
+
+def test_a_name_that_another_had_later_is_no_name_of_the_first(shell: Shell) -> None:
+    first, second = shell.obedient.add("exited", name="web"), shell.obedient.add(name="web")
+    shell.cloud.redis.hset(shell.cloud.names.name_key("web"), "session", second)
+    shell.cloud.redis.delete(shell.cloud.names.session_key(second), shell.cloud.names.name_key("web"))
+
+    result = shell.run("remove", "web")
+    assert result.code == 3
+    assert result.err.endswith(f"no session is called web any more; one that has ended was: {first}\n")
+    assert not shell.cloud.heard
+
+
 def test_a_name_is_looked_up_in_one_read_however_many_sessions_there_are(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
