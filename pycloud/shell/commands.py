@@ -12,8 +12,12 @@ from pycloud.shell.rows import Command, argument
 
 
 def _completion(context: Context, args: Namespace) -> int:
-    from pycloud.shell.completion import script  # only whoever sets up a shell needs it
+    from pycloud.shell.completion import WORDS, script  # only whoever sets up a shell needs it
 
+    if args.shell in WORDS:
+        for word in WORDS[args.shell](context.client):
+            context.printer.line(word)
+        return Exit.DONE
     context.printer.raw(script(args.shell, COMMANDS, (*CONNECTION_FLAGS, *COMMON_FLAGS)).encode())
     return Exit.DONE
 
@@ -40,8 +44,9 @@ _OWN: tuple[Command, ...] = (
         "completion",
         "print a script that completes what you type",
         _completion,
-        (argument("shell", choices=("bash", "zsh", "fish"), help="the shell that it is for"),),
-        "For bash: source <(pycloudctl completion bash). The script's first lines say where to put it for good.",
+        (argument("shell", choices=("bash", "zsh", "fish", "sessions", "clouds"), help="the shell that it is for"),),
+        "For bash: source <(pycloudctl completion bash). The script's first lines say where to put it for good. For "
+        "sessions and clouds: the words that name them, a line each; that is what the scripts ask for.",
     ),
     Command("man", "print the manual page", _man, details="To read it: pycloudctl man | man -l -"),
     Command(

@@ -1,21 +1,22 @@
-"""Completion scripts for bash, zsh and fish, made from the table of commands. Pure.
+"""Completion scripts for bash, zsh and fish, made from the table of commands.
 
-A script knows commands, flags and their choices by itself; for the ids of sessions and clouds it asks Redis, through
+A script knows commands, flags and their choices by itself; for what names sessions and clouds it asks Redis, through
 pycloudctl.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from pycloud.client import Client
 from pycloud.shell.rows import Argument, Command
 
 PROGRAM = "pycloudctl"
-#: The command that prints what there is of a kind, one word per line. It must not hold a terminal up for long.
+#: The command that prints what names those of a kind, one word per line. It must not hold a terminal up for long.
 ASK = {
-    "session": f"{PROGRAM} --timeout 1 list -o ids",
-    "cloud": f"{PROGRAM} --timeout 1 clouds -o ids",
+    "session": f"{PROGRAM} --timeout 1 completion sessions",
+    "cloud": f"{PROGRAM} --timeout 1 completion clouds",
 }
 HELP = "help"
 #: argparse adds these everywhere.
@@ -27,9 +28,9 @@ BUILT_IN = ("-h", "--help")
 BASH = """\
 # Completion of pycloudctl for bash: source this, or put it where bash-completion looks for the name pycloudctl.
 _pycloudctl_offer() {
-    local id
-    while read -r id; do
-        [[ $id == "$1"* && $id != *[!0-9a-f]* ]] && COMPREPLY+=("$id")
+    local word
+    while read -r word; do
+        [[ $word == "$1"* && $word != *[!0-9A-Za-z_.-]* ]] && COMPREPLY+=("$word")
     done
 }
 _pycloudctl() {
@@ -70,6 +71,18 @@ def script(shell: str, commands: Sequence[Command], common: Sequence[Argument]) 
     """The script for ``shell``, which is one of ``SHELLS``. ``common``: the flags that every command takes."""
     rows = [row for row in commands if not row.prompt_only]
     return SHELLS[shell](rows, common)
+
+
+def sessions(client: Client) -> Iterator[str]:
+    """What names a session: ids, and names that any has. Raises RedisUnavailable."""
+    known = list(client.session_names())
+    yield from dict.fromkeys([*(session for session, _name in known), *(name for _session, name in known if name)])
+
+
+def clouds(client: Client) -> Iterator[str]:
+    """What names a cloud: ids, and the hosts that are known. Raises RedisUnavailable."""
+    known = client.known_clouds()
+    yield from dict.fromkeys([*(cloud.id for cloud in known), *(cloud.host for cloud in known if cloud.host)])
 
 
 def bash(rows: Sequence[Command], common: Sequence[Argument]) -> str:
@@ -149,6 +162,8 @@ def fish(rows: Sequence[Command], common: Sequence[Argument]) -> str:
 
 
 SHELLS: dict[str, Callable[[Sequence[Command], Sequence[Argument]], str]] = {"bash": bash, "zsh": zsh, "fish": fish}
+#: What the scripts ask for.
+WORDS: dict[str, Callable[[Client], Iterator[str]]] = {"sessions": sessions, "clouds": clouds}
 
 
 def _names(row: Command) -> tuple[str, ...]:
@@ -219,7 +234,7 @@ def _zsh_value(item: Argument) -> str:
 
 
 def _zsh_offer(kind: str) -> str:
-    """A function that offers the ids of a kind."""
+    """A function that offers what names those of a kind."""
     return f"""\
 _{PROGRAM}_{kind}s() {{
     local -a {kind}s

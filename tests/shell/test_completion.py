@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pycloud.shell.commands import COMMANDS
-from pycloud.shell.completion import SHELLS, script
+from pycloud.shell.completion import SHELLS, WORDS, script
 from pycloud.shell.flags import COMMON_FLAGS, CONNECTION_FLAGS
 from tests.shell.conftest import PYCLOUDCTL, TIMEOUT, Shell
 from tests.support.needs import program
@@ -59,7 +59,7 @@ def test_commands(bash: Bash) -> None:
     assert bash.offers("re") == ["remove"]
     assert bash.offers("--redis", "x", "-o", "json", "sta") == ["status"]
     assert bash.offers("help", "stat") == ["status"]
-    assert bash.offers("completion", "") == list(SHELLS)
+    assert bash.offers("completion", "") == [*SHELLS, *WORDS]
 
 
 def test_flags(bash: Bash) -> None:
@@ -89,10 +89,29 @@ def test_sessions(shell: Shell, bash: Bash) -> None:
     assert bash.offers("wait", "3") == []
 
 
+def test_names(shell: Shell, bash: Bash) -> None:
+    first, second = shell.obedient.add(name="web-1"), shell.obedient.add("exited", name="web-1")
+    shell.obedient.add(session="a1" + "0" * 8 + "c" * 10, name="db")
+    third = shell.obedient.add(session="b1" + "0" * 8 + "c" * 10)
+
+    assert bash.offers("logs", "we") == bash.offers("remove", first, "w") == ["web-1"]
+    assert set(bash.offers("status", "")) > {first, second, third, "web-1", "db"}
+    assert bash.offers("inspect", "b") == [third]
+    assert bash.offers("logs", "web-1", "-") != []
+
+
+def test_hosts(shell: Shell, bash: Bash) -> None:
+    shell.cloud.rank = {"host": "game7.example.net", "heartbeat": 60.0}
+    shell.cloud.announce()
+
+    assert bash.offers("drain", "ga") == bash.offers("list", "--cloud", "g") == ["game7.example.net"]
+    assert bash.offers("drain", "") == ["c" * 10, "game7.example.net"]
+
+
 def test_clouds(shell: Shell, bash: Bash) -> None:
     shell.cloud.redis.zadd(shell.cloud.names.clouds_key, {"d" * 10: 1, "$(touch ran)": 1})
 
-    assert bash.offers("drain", "") == bash.offers("list", "--cloud", "") == ["c" * 10, "d" * 10]
+    assert bash.offers("drain", "") == bash.offers("list", "--cloud", "") == ["c" * 10, "d" * 10, "here"]
     assert bash.offers("undrain", "c" * 10, "d") == ["d" * 10]
     assert bash.offers("clouds", "--la") == ["--label"]
     assert not (bash.folder / "ran").exists()
@@ -138,6 +157,22 @@ def test_fish_offers_commands(shell: Shell, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, env=shell.environ)
 
     assert done.stdout.split()[0] == "remove"
+
+
+def test_fish_and_zsh_offer_names(shell: Shell, tmp_path: Path) -> None:
+    shell.obedient.add(name="web-1")
+    environ = Bash(shell, tmp_path)._env
+    fish = tmp_path / "fish"
+    fish.write_bytes(shell.run("completion", "fish").out)
+    command = [program("fish"), "--no-config", "-c", f"source {fish}; complete -C 'pycloudctl status w'"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, env=environ)
+    assert done.stdout.split()[0] == "web-1"
+
+    zsh = tmp_path / "zsh"
+    zsh.write_bytes(shell.run("completion", "zsh").out)
+    words = f"compdef() {{ }}; compadd() {{ print -l -- ${{(P)2}} }}; source {zsh}; _pycloudctl_sessions"
+    done = subprocess.run([program("zsh"), "-f", "-c", words], capture_output=True, text=True, env=environ)
+    assert done.stdout.split()[1:] == ["web-1"]
 
 
 def test_a_flag_means_the_same_everywhere() -> None:
