@@ -9,7 +9,7 @@ from pycloud.shell.flags import ORDERS, since
 from pycloud.shell.rows import Argument, Command, argument, count, lines, pair, some
 
 #: The states that a session may be listed in.
-STATES = tuple(State)
+STATES = tuple(state.value for state in State)
 
 _SESSIONS = argument(
     "sessions", nargs="+", metavar="SESSION", help="a session's id, the beginning of it, or its name", kind="session"

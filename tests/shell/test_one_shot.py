@@ -166,6 +166,8 @@ def test_of_several_sessions_those_that_are_there_are_dealt_with(shell: Shell) -
         (("remove", "--label", "a"), "KEY=VALUE"),
         (("list", "--label", "a=1", "--label", "a=2"), "given twice"),
         (("help", "staus"), "did you mean status?"),
+        (("list", "--state", "runing"), "(choose from 'starting', 'running', "),
+        (("list", "--state", "runing"), "did you mean running?"),
         (("--redis", "nonsense", "list"), "flag --redis"),
         (("--redis", "redis://localhost?nonsense=1", "list"), "nonsense"),
         (("--config", "/does/not/exist", "list"), "/does/not/exist"),

@@ -27,8 +27,8 @@ WHERE = "redis.example.net:6379"
 CLOUD = "cccccccccc"
 
 
-def rank(cloud: str = CLOUD) -> Rank:
-    return Rank(cloud, 1.0, 0.0, 3, "i", "2", "game7", "script", 1.0)
+def rank(cloud: str = CLOUD, *, draining: bool = False) -> Rank:
+    return Rank(cloud, 1.0, 0.0, 3, "i", "2", "game7", "script", 1.0, draining=draining)
 
 
 UP = Health().heard(Pulse(0.0023, (rank("a" * 10), rank("b" * 10)), frozenset(["b" * 10])), 1.0)
@@ -40,6 +40,8 @@ def test_what_it_says() -> None:
         " Redis redis.example.net:6379 up | clouds 1 up, 1 silent | sessions 1,234 live, 2 away | 2 ms "
     )
     assert line_of(UP, SESSIONS, WHERE, 120, watching=False).endswith("| 2 ms | events off ")
+    drained = Pulse(0.0023, (rank("a" * 10, draining=True), rank("b" * 10, draining=True)), frozenset(["b" * 10]))
+    assert "clouds 1 up, 1 draining, 1 silent |" in line_of(Health().heard(drained, 1.0), SESSIONS, WHERE, 120)
     assert "clouds none" in line_of(Health().heard(Pulse(0.0), 1.0), SESSIONS, WHERE, 120)
     assert line_of(Health(), Sessions(), WHERE, 80) == " Redis redis.example.net:6379 ? | clouds ? | sessions ? "
     down = line_of(UP.lost("gone", 2.0), SESSIONS, WHERE, 80)

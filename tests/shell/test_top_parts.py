@@ -173,7 +173,7 @@ def texts(drawn: Scene, width: int = 100, height: int = 24) -> list[str]:
 def test_what_stands_on_it() -> None:
     lines = texts(scene())
     assert lines[0] == " Redis redis:6379 up | clouds 1 up | sessions 2 live | 1 ms"
-    assert lines[2].startswith("cccccccccc  game7.example.net         [||              ]   12.5         3")
+    assert lines[2].startswith("cccccccccc  game7.example.net     [||              ]   12.5         3")
     assert lines[4].startswith("0000000001cccccccccc  failed    game7:4001                  16m")
     assert lines[-1].startswith("4 by created | q leave")
     assert len(lines) == 24
@@ -181,15 +181,22 @@ def test_what_stands_on_it() -> None:
 
 def test_trouble_shows() -> None:
     drawn = scene(None, rank(draining=True, capacity=4), rank("d" * 10, deaf=True))
-    lines = texts(drawn)
+    lines = texts(drawn, 80)
     assert lines[2].endswith("3/4  draining")
     assert lines[3].endswith("deaf")
+    assert texts(scene(None, rank(draining=True, copied=True)), 80)[2].endswith("3  copied")
     away = Scene(drawn.state, Health().heard(Pulse(0.0), 0.0), drawn.sessions, "redis", 0.0)
     assert any("cccccccccc  away; sessions: 2" in line for line in texts(away))
     assert any("as last known, its cloud is away" in line for line in texts(away, 120))
     down = Scene(drawn.state, drawn.health.lost("Redis is gone", 1.0), drawn.sessions, "redis", 0.0)
     assert "DOWN" in texts(down)[0]
     assert texts(down)[-1] == "Redis is gone; shown is what was known last"
+
+
+def test_a_session_is_called_by_its_name() -> None:
+    named = f"lobby ({record(3).id})"
+    assert texts(scene(state_of("j", "j", "x")))[-1] == f"Remove {named}, ending what runs in it? y/n"
+    assert any(line.startswith(f"--- log of {named} ---") for line in texts(scene(state_of("j", "j", "l"))))
 
 
 def test_nothing_that_others_write_is_obeyed() -> None:

@@ -45,8 +45,10 @@ def _clouds(health: Health) -> str:
     if not health.up:
         return "?"
     silent = len(health.pulse.silent)
+    draining = sum(rank.draining and rank.id not in health.pulse.silent for rank in health.pulse.clouds)
     up = len(health.pulse.clouds) - silent
-    return f"{up} up, {silent} silent" if silent else f"{up} up" if up else "none"
+    words = [f"{up} up", f"{draining} draining" if draining else "", f"{silent} silent" if silent else ""]
+    return ", ".join(word for word in words if word) if up or silent else "none"
 
 
 def _sessions(health: Health, sessions: Sessions) -> str:

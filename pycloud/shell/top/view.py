@@ -19,6 +19,8 @@ Line = tuple[str, str]  # style, text
 KEYS = "q leave, j k select, s sort, r turn, / filter, l log, x remove"
 #: A load that fills the bar of a cloud without a capacity: as of a host that is quite busy, and nothing else.
 FULL, BAR = 100.0, 16
+#: Columns of a cloud's host: as many as leave room for what is wrong with it, on a screen of 80.
+HOST = 20
 #: The share of the screen that clouds may take, and a log.
 CLOUDS_SHARE, LOG_SHARE = 4, 2
 STYLES = {Life.RUNNING: "ansigreen", Life.STARTING: "ansiyellow", Life.FAILED: "ansired", Life.LOST: "ansired"}
@@ -63,7 +65,7 @@ def draw(scene: Scene, width: int, height: int) -> list[Line]:
     rows = _rows(scene, share.rows)
     lines: list[Line] = [
         _status(scene, width),
-        ("bold", f"{'CLOUD':10}  {'HOST':24}  {'LOAD':{BAR + 9}}  SESSIONS"),
+        ("bold", f"{'CLOUD':10}  {'HOST':{HOST}}  {'LOAD':{BAR + 9}}  SESSIONS"),
         *clouds,
         ("bold", _row(("SESSION", "STATE", "ADDRESS", "AGE", "NAME, NOTE"))),
         *rows,
@@ -93,9 +95,10 @@ def _clouds(scene: Scene) -> list[Line]:
     living: list[Line] = []
     for rank in health.pulse.clouds:
         silent = rank.id in health.pulse.silent
-        notes = ["draining"] * rank.draining + ["silent"] * silent + ["deaf"] * rank.deaf
+        notes = ["copied"] * rank.copied + ["silent"] * silent + ["deaf"] * rank.deaf
+        notes += ["draining"] * (rank.draining and not rank.copied)
         room = f"{rank.sessions}/{rank.capacity}" if rank.capacity is not None else str(rank.sessions)
-        text = f"{rank.id:10}  {rank.host:24.24}  {bar(share_of(rank, highest))} {rank.score:6.1f}  {room:>8}"
+        text = f"{rank.id:10}  {rank.host:{HOST}.{HOST}}  {bar(share_of(rank, highest))} {rank.score:6.1f}  {room:>8}"
         living.append(("ansired" if silent else "", f"{text}  {', '.join(notes)}"))
     away = sorted(cloud for cloud, live in scene.sessions.live.items() if live and cloud not in health.clouds)
     gone: list[Line] = [("ansired", f"{cloud:10}  away; sessions: {scene.sessions.live[cloud]}") for cloud in away]
@@ -134,7 +137,7 @@ def _row(cells: Sequence[str]) -> str:
 def _log(scene: Scene, height: int, width: int) -> list[Line]:
     if not height:
         return []
-    title = f"--- log of {scene.state.place.session or 'no session'} "
+    title = f"--- log of {_called(scene, scene.state.place.session) or 'no session'} "
     newest = list(scene.log)[-(height - 1) :] if height > 1 else []
     body: list[Line] = [("", line) for line in newest]
     return [("bold", title.ljust(width, "-")), *body, *[("", "")] * (height - 1 - len(body))]
@@ -148,7 +151,7 @@ def _status(scene: Scene, width: int) -> Line:
 def _bottom(scene: Scene) -> Line:
     state = scene.state
     if state.asked:
-        return "bold", f"Remove {state.asked}, ending what runs in it? y/n"
+        return "bold", f"Remove {_called(scene, state.asked)}, ending what runs in it? y/n"
     if state.typing:
         return "bold", f"/{state.wish.text}_   (Enter keeps it, Esc takes it back)"
     if state.said:
@@ -160,6 +163,12 @@ def _bottom(scene: Scene) -> Line:
     upside = ", reversed" if wish.reverse else ""
     text = f", with {wish.text!r}" if wish.text else ""
     return "", f"{shown} by {wish.order}{upside}{text} | {KEYS}"
+
+
+def _called(scene: Scene, session: str) -> str:
+    """A session by its name, where it has any, and its id."""
+    record = scene.sessions.records.get(session)
+    return f"{record.name} ({session})" if record is not None and record.name else session
 
 
 def _fit(text: str, width: int) -> str:
