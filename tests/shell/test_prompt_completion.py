@@ -199,6 +199,17 @@ def test_ux_04_sessions_are_offered_as_they_come_and_go(shell: Shell, screen: Sc
     screen.shows(f"pycloud> status {second}")
 
 
+def test_what_comes_in_one_piece_is_completed_at_once(shell: Shell, screen: Screen) -> None:
+    """As over a slow line, or from somebody who types fast."""
+    session = shell.obedient.add(name="outside")
+    shell.obedient.add(name="web-1"), shell.obedient.add(name="web-2")
+    screen.shows("sessions 3 live")
+    screen.type(f"sta{TAB} out{TAB} --out{TAB} id{TAB}{ENTER}")
+    screen.shows(f"pycloud> status outside --output ids\n{session}\n")
+    screen.type(f"status we{TAB}")
+    screen.shows("pycloud> status web-\n")
+
+
 def test_completion_survives_the_loss_of_redis(own_redis: RedisServer, shell: Shell) -> None:
     shell.env["PYCLOUD_REDIS_URL"] = own_redis.url
     names = shell.cloud.names

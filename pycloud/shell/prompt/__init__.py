@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.output.color_depth import ColorDepth
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import is_dumb_terminal
@@ -25,7 +26,7 @@ from pycloud.shell.happenings import line_of
 from pycloud.shell.live.feed import Feed
 from pycloud.shell.live.health import place
 from pycloud.shell.prompt.above import Above
-from pycloud.shell.prompt.completer import LineCompleter
+from pycloud.shell.prompt.completer import LineCompleter, complete
 from pycloud.shell.prompt.history import PromptHistory, history_file
 from pycloud.shell.prompt.toolbar import Toolbar
 from pycloud.shell.runner import Runner
@@ -120,13 +121,15 @@ class Prompt:
 
 
 def _session(runner: Runner, feed: Feed, history: PromptHistory) -> PromptSession[str]:
-    colour = runner.printer.colour
+    colour, keys = runner.printer.colour, KeyBindings()
+    keys.add("tab")(complete)
     return PromptSession(
         PROMPT,
         history=history,
         auto_suggest=AutoSuggestFromHistory(),
         completer=LineCompleter(runner.grammar.commands.values(), lambda: feed.health, lambda: feed.sessions),
         complete_while_typing=True,
+        key_bindings=keys,
         style=STYLE if colour else COLOURLESS,
         color_depth=None if colour else ColorDepth.DEPTH_1_BIT,
     )

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, get_common_complete_suffix
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.key_binding import KeyPressEvent
 
 from pycloud.client import SessionRecord
 from pycloud.shell.live.health import Health
@@ -101,6 +102,28 @@ class LineCompleter(Completer):
         for text in found:
             if text not in named:
                 yield Offer(text, about(sessions.by_word[text], text, now))
+
+
+def complete(event: KeyPressEvent) -> None:
+    """What TAB does: it takes the next offer that is shown; where none is, the only one, or what they have in common.
+    Those that begin as it was typed count more.
+
+    At once, and not when offers have come up: what is typed quickly, or comes over a slow line, comes in one piece, and
+    prompt_toolkit forgets a TAB that it meets while it is looking for offers.
+    """
+    buffer = event.current_buffer
+    if buffer.complete_state:
+        buffer.complete_next()
+        return
+    found = list(buffer.completer.get_completions(buffer.document, CompleteEvent(completion_requested=True)))
+    before = buffer.document.text_before_cursor
+    begun = [each for each in found if before.endswith(each.text[: -each.start_position])] or found
+    if len(begun) == 1:
+        buffer.apply_completion(begun[0])
+    elif common := get_common_complete_suffix(buffer.document, begun):
+        buffer.insert_text(common)
+    else:
+        buffer.start_completion()
 
 
 def about(record: SessionRecord, word: str, now: float) -> str:
