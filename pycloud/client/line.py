@@ -120,7 +120,7 @@ class Line:
         if isinstance(error, redis.TimeoutError):
             return LineLost(f"{where} does not answer")
         if isinstance(error, redis.ConnectionError):
-            return LineLost(f"the connection to {where} broke: {error}")
+            return LineLost(f"the connection to {where} broke: {str(error).rstrip('.')}")
         return RedisUnavailable(f"{where} refuses: {error}")
 
 

@@ -15,6 +15,8 @@ from pycloud.shell.render import SHORT, printable
 NEWEST = 20
 #: Columns are as wide as what usually stands in them: nobody knows yet what is going to.
 WIDTHS = (19, 16, 10, 20)
+#: On a screen with fewer columns the year gives way, so that an exit code has room.
+WIDE, YEAR = 100, len("2026-")
 HEADINGS = ("TIME", "EVENT", "CLOUD", "SESSION", "NOTE")
 COLOURS = {
     "session.running": "32",
@@ -42,7 +44,7 @@ def events(context: Context, args: Namespace) -> int:
                 printer.line(event.session)
         else:
             if not headed:
-                printer.line(_columns(HEADINGS))
+                printer.line(_columns(HEADINGS, printer.width))
             headed = True
             printer.line(line_of(event, printer.width, printer.colour))
         if args.follow:
@@ -53,11 +55,11 @@ def events(context: Context, args: Namespace) -> int:
 def line_of(event: Event, width: int | None, colour: bool) -> str:
     """An event as one line of at most ``width`` columns (None: as many as it takes)."""
     try:
-        when = datetime.fromtimestamp(event.time).isoformat(" ", "seconds")
+        when = datetime.fromtimestamp(event.time).isoformat(" ", "seconds")[_without(width) :]
     except (ValueError, OverflowError, OSError):
         when = "-"
     cells = (when, event.event, event.cloud, _session(event), note(event))
-    line = _columns(tuple(printable(cell) for cell in cells))
+    line = _columns(tuple(printable(cell) for cell in cells), width)
     if width is not None and len(line) > width:
         line = line[: width - 1] + "…"
     code = COLOURS.get(event.event)
@@ -80,8 +82,14 @@ def note(event: Event) -> str:
     return ", ".join(word for word in (*words, progress) if word)
 
 
-def _columns(cells: tuple[str, ...]) -> str:
-    return "  ".join((*(cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=False)), cells[-1])).rstrip()
+def _columns(cells: tuple[str, ...], width: int | None) -> str:
+    widths = (WIDTHS[0] - _without(width), *WIDTHS[1:])
+    return "  ".join((*(cell.ljust(room) for cell, room in zip(cells, widths, strict=False)), cells[-1])).rstrip()
+
+
+def _without(width: int | None) -> int:
+    """How much of a time is left out on a screen of so many columns."""
+    return YEAR if width is not None and width < WIDE else 0
 
 
 def _say(context: Context, error: RedisUnavailable | None) -> None:

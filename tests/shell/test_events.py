@@ -6,6 +6,7 @@ import argparse
 import json
 import signal
 
+import msgspec
 import pytest
 import redis
 
@@ -98,7 +99,10 @@ def test_a_line_fits_the_screen_and_obeys_nothing() -> None:
     assert "\x1b" not in line_of(EXITED, None, colour=False)
     assert len(line_of(EXITED, 60, colour=False)) == 60
     named = Event("session.exited", "cccccccccc", 1795471990.1, session=SESSION, exit_code=3, name="web")
-    assert line_of(named, 80, colour=False).endswith("  01234567 web          exit 3")
+    assert line_of(named, 100, colour=False).endswith("  01234567 web          exit 3")
+    killed = msgspec.structs.replace(EXITED, exit_code=143, reason=None)
+    assert line_of(killed, 80, colour=False).endswith("session.exited    cccccccccc  0123456789cccccccccc  exit 143")
+    assert line_of(killed, 80, colour=False)[2] == line_of(killed, 100, colour=False)[7] == "-"
     pulling = Event("session.pulling", "c", 1e300, image="i", progress="1 of 2 MB", done=0.5)
     assert line_of(pulling, None, colour=True).endswith("i, 1 of 2 MB (50%)")
     assert line_of(pulling, None, colour=True).startswith("-")
