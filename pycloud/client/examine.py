@@ -46,13 +46,14 @@ class RedisFacts:
 class CloudFacts:
     """A cloud in the index. ``rank``: its last, None while it is away. ``silent``: seconds since it was heard of.
 
-    ``sessions``: how many are on record.
+    ``sessions``: how many are on record. ``host``: of one that is away, as far as the record of any session names it.
     """
 
     id: str
     rank: Rank | None
     silent: float
     sessions: int
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,25 @@ class Examiner:
             for command in (("GET", self._names.cloud_key(cloud)), ("SCARD", self._names.cloud_sessions_key(cloud)))
         ]
         replies = line.tries(until, *asked) if asked else []
+        away = [cloud for cloud, rank in zip(beats, replies[::2], strict=True) if not isinstance(rank, bytes)]
+        hosts = self._hosts(line, until, away)
         return tuple(
-            CloudFacts(cloud, _rank(rank), now - beats[cloud], count if isinstance(count, int) else 0)
+            CloudFacts(
+                cloud,
+                _rank(rank),
+                now - beats[cloud],
+                count if isinstance(count, int) else 0,
+                hosts.get(cloud, ""),
+            )
             for cloud, rank, count in zip(beats, replies[::2], replies[1::2], strict=True)
         )
+
+    def _hosts(self, line: Line, until: float, clouds: Sequence[str]) -> dict[str, str]:
+        """Where clouds that are away were, by any session of theirs."""
+        names = self._names
+        sessions = _texts(line, until, [("SRANDMEMBER", names.cloud_sessions_key(cloud)) for cloud in clouds])
+        hosts = _texts(line, until, [("HGET", names.session_key(session), "host") for session in sessions])
+        return dict(zip(clouds, hosts, strict=True))
 
     def _listen(self, seconds: float, clock: float) -> tuple[Heard, ...] | None:
         """What is said on the rank channel. ``clock``: what Redis' clock is ahead of our monotonic one."""
@@ -223,6 +239,12 @@ def _limits(reply: Any) -> tuple[int, int, int] | None:
     words = reply[1].decode().split()
     numbers = words[words.index("pubsub") + 1 :][:3] if "pubsub" in words else []
     return (int(numbers[0]), int(numbers[1]), int(numbers[2])) if len(numbers) == 3 else None
+
+
+def _texts(line: Line, until: float, commands: Sequence[Command]) -> list[str]:
+    """The replies; empty where there is none, or it is refused."""
+    replies = line.tries(until, *commands) if commands else []
+    return [reply.decode(errors="replace") if isinstance(reply, bytes) else "" for reply in replies]
 
 
 def _rank(payload: Any) -> Rank | None:

@@ -126,10 +126,10 @@ def of_clouds(clouds: Sequence[CloudFacts]) -> Iterator[Finding]:
 
 
 def _of_absent(cloud: CloudFacts) -> Finding:
-    text = f"not heard of for {age(cloud.silent)}"
+    text = f"not heard of for {age(cloud.silent)}{f' (on {cloud.host})' if cloud.host else ''}"
     if cloud.sessions:
         advice = "start it again: its sessions go on there; or look whether its host still reaches Redis"
-        return Finding("problem", cloud.id, f"{text}; {cloud.sessions} of its sessions are on record", advice)
+        return Finding("problem", cloud.id, f"{text}; sessions of it on record: {cloud.sessions}", advice)
     return Finding("note", cloud.id, text, "start it again, or do nothing: it is forgotten after a week")
 
 

@@ -78,7 +78,7 @@ def test_a_cloud_that_is_gone(own_redis: RedisServer, patient: Shell, daemon_on:
     wrong = problems(patient)
 
     assert [row["about"] for row in wrong] == [cloud]
-    assert "1 of its sessions" in wrong[0]["text"]
+    assert "(on host.test); sessions of it on record: 1" in wrong[0]["text"]
 
 
 def test_two_daemons_of_one_id(own_redis: RedisServer, patient: Shell) -> None:

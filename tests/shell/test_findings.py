@@ -125,6 +125,7 @@ def test_nobody_lives() -> None:
 
 def test_clouds_that_are_away() -> None:
     assert one(found(away=CloudFacts("dddddddddd", None, 300, 2)))[:2] == ("problem", "dddddddddd")
+    assert "(on game8); sessions of it on record: 2" in one(found(away=CloudFacts("d", None, 300, 2, "game8")))[2]
     assert one(found(away=CloudFacts("dddddddddd", None, 300, 0)))[::2] == ("note", "not heard of for 5m")
 
 
