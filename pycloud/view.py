@@ -26,6 +26,8 @@ class View:
         self.peers: dict[str, Peer] = {}
         self._own_sent = self._own_heard = self._listening = float("-inf")
         self._sure_since: float | None = None
+        #: When we last heard ourselves again after we had not.
+        self._regained = float("-inf")
         self._double_since: float | None = None
         self._double_heard = float("-inf")
 
@@ -123,8 +125,11 @@ class View:
         if peer is None:
             return self.sure_for(now) < max(HEARTBEATS_MISSED * self._heartbeat, RECONNECTING)
         patience = HEARTBEATS_MISSED * peer.rank.heartbeat
-        # Heard within that time, it is away by its own words.
-        return now - peer.heard > patience and self.sure_for(now) < patience
+        if now - peer.heard <= patience:
+            # It is away by its own words: because it stops, or because it did not hear itself, as we did not. What
+            # Redis kept from both of us for a moment is no reason to speak for it.
+            return peer.rank.deaf and now - self._regained < patience
+        return self.sure_for(now) < patience
 
     def too_early_to_refuse(self, request: CreateRequest, now: float) -> bool:
         """Whether a cloud that a create asks for, and that is not heard, may yet be there."""
@@ -157,6 +162,7 @@ class View:
     def _hear_own(self, rank: Rank, now: float) -> None:
         if not self.sure(now):
             self._sure_since = None
+            self._regained = now if self._own_heard > float("-inf") else self._regained
         self._own_heard = max(self._own_heard, rank.sent)
         if not rank.deaf:  # after one that says we are deaf, the others go on speaking for us until the next
             self._own_sent = max(self._own_sent, rank.sent)

@@ -68,6 +68,21 @@ def test_who_says_goodbye_is_away_at_once() -> None:
     assert not view.too_early_to_miss("b", 1.0)
 
 
+def test_whom_redis_was_away_from_as_from_us_is_given_time_to_be_heard() -> None:
+    """A Redis that was frozen: each cloud says that it is deaf, and hears itself a moment later."""
+    view = View("a", "i", BEAT)
+    beat_until(view, 10)
+    view.hear(rank_of("a", sent=13.0), 13.0)
+    view.hear(rank_of("b", deaf=True), 13.0)
+    assert not view.lives("b", 13.1)
+    assert view.too_early_to_miss("b", 13.1)
+    view.hear(rank_of("b"), 13.9)
+    assert view.lives("b", 14.0)
+    view.hear(rank_of("b", deaf=True), 14.5)
+    beat_until(view, 16, 14)
+    assert not view.too_early_to_miss("b", 16.1), "it has said goodbye meanwhile"
+
+
 def test_the_silent_are_forgotten_and_count_as_away_all_the_same() -> None:
     view = View("a", "i", BEAT)
     for number in range(100):
