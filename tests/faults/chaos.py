@@ -10,16 +10,22 @@ import secrets
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from time import monotonic
 
 from tests.faults.load import Plan
+from tests.faults.requests import IMAGE
 from tests.faults.round import Result, balance, play, possible, unevenness
 from tests.faults.schedule import EVERY, KILLS, Kind
+from tests.support.engine import Engine, missing
 
 #: Of so many rounds the first has kills only, and requests that are published once; and only the second may lose
 #: Redis' data, because that excuses much.
 CYCLE = 4
+#: The share of creates that are containers, where any are.
+BOXES = 0.4
 
 
 def arguments() -> argparse.Namespace:
@@ -29,11 +35,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--round", type=float, default=30, help="seconds of faults in a round (30)")
     parser.add_argument("--seed", type=int, default=None, help="the first round's seed (default: drawn, and printed)")
     parser.add_argument("--clouds", type=int, default=4)
-    parser.add_argument("--rate", type=float, default=40, help="requests per second (40)")
-    parser.add_argument("--live", type=int, default=150, help="sessions kept at a time (150)")
+    parser.add_argument("--rate", type=float, help="requests per second (40; 12 with containers)")
+    parser.add_argument("--live", type=int, help="sessions kept at a time (150; 40 with containers)")
     parser.add_argument("--creates", type=int, default=600, help="with --faults none: how many (600), 64 at a time")
     names = ", ".join(Kind)
     parser.add_argument("--faults", default="all", help=f"all, kills, none, or some of: {names} (with commas)")
+    parser.add_argument("--containers", action="store_true", help="some sessions are containers, on a private engine")
     parser.add_argument("--once", action="store_true", help="with kills only: publish each request once, in all rounds")
     return parser.parse_args()
 
@@ -45,7 +52,27 @@ def kinds_of(text: str) -> tuple[Kind, ...]:
     return tuple(Kind(name.strip()) for name in text.split(","))
 
 
-def rounds(options: argparse.Namespace, seed: int) -> Iterable[Result]:
+def plan_of(options: argparse.Namespace) -> Plan:
+    """How much load; an engine starts a few containers per second."""
+    plan = Plan(rate=12, most_live=40, boxes=BOXES) if options.containers else Plan()
+    rate = plan.rate if options.rate is None else options.rate
+    return replace(plan, rate=rate, most_live=options.live or plan.most_live)
+
+
+@contextmanager
+def engine_for(options: argparse.Namespace) -> Iterator[Engine | None]:
+    """The engine that the sessions need, if any."""
+    if not options.containers:
+        yield None
+        return
+    if reason := missing():
+        sys.exit(f"no containers: {reason}")
+    with Engine() as engine:
+        engine.image(IMAGE, ["sleep", "3600"])
+        yield engine
+
+
+def rounds(options: argparse.Namespace, seed: int, engine: Engine | None) -> Iterable[Result]:
     """One result after the other, until time is up."""
     if options.faults == "none":
         yield balance(seed, options.creates, options.clouds)
@@ -56,8 +83,8 @@ def rounds(options: argparse.Namespace, seed: int) -> Iterable[Result]:
         wanted = KILLS if once else kinds
         if options.faults == "all" and seed % CYCLE != 1:
             wanted = tuple(kind for kind in wanted if kind is not Kind.REDIS_LOSS)
-        plan = Plan(rate=options.rate, most_live=options.live, once=once)
-        yield play(seed, options.round, wanted, plan, options.clouds)
+        plan = replace(plan_of(options), once=once)
+        yield play(seed, options.round, wanted, plan, options.clouds, engine)
         seed += 1
 
 
@@ -84,15 +111,16 @@ def main() -> int:
     faults: Counter[str] = Counter()
     violations: Counter[str] = Counter()
     failed, creates = [], 0
-    for result in rounds(options, seed):
-        print(describe(result), flush=True)
-        faults += result.faults
-        violations.update(violation.kind for violation in result.violations)
-        creates += result.creates
-        failed += [str(result.seed)] if result.violations else []
-        if options.faults == "none":
-            print(f"sessions by cloud: {dict(result.by_cloud)}")
-            print(f"most loaded / mean: {unevenness(result, options.clouds):.3f}")
+    with engine_for(options) as engine:
+        for result in rounds(options, seed, engine):
+            print(describe(result), flush=True)
+            faults += result.faults
+            violations.update(violation.kind for violation in result.violations)
+            creates += result.creates
+            failed += [str(result.seed)] if result.violations else []
+            if options.faults == "none":
+                print(f"sessions by cloud: {dict(result.by_cloud)}")
+                print(f"most loaded / mean: {unevenness(result, options.clouds):.3f}")
     total = sum(count for kind, count in faults.items() if not kind.startswith("published"))
     print(f"\n{creates} creates, {total} faults")
     for kind, count in sorted(faults.items()):

@@ -32,7 +32,8 @@ class Plan:
     """How much load. ``rate``: requests per second (0: as many as ``window`` allows), ``window``: unanswered creates.
 
     ``most_live``: sessions kept at a time; ``once``: each request is published once and never again; ``creates_only``:
-    neither status nor remove, and no session that ends by itself; ``most``: how many creates at all (0: no end).
+    neither status nor remove, and no session that ends by itself; ``most``: how many creates at all (0: no end);
+    ``boxes``: the share of creates that are containers.
     """
 
     rate: float = 40.0
@@ -41,6 +42,7 @@ class Plan:
     once: bool = False
     creates_only: bool = False
     most: int = 0
+    boxes: float = 0.0
 
 
 class Load:
@@ -185,7 +187,10 @@ class Load:
         return True
 
     def _create(self) -> bool:
-        script = Script.EXITS if not self._plan.creates_only and self._rng.random() < 0.15 else Script.SLEEPS
+        ends = not self._plan.creates_only and self._rng.random() < 0.15
+        script = Script.EXITS if ends else Script.SLEEPS
+        if self._plan.boxes and self._rng.random() < self._plan.boxes:
+            script = Script.BOX_EXITS if ends else Script.BOX_SLEEPS
         self._created += 1
         self._waiting += 1
         self._ask("create", script=script)

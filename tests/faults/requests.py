@@ -12,14 +12,32 @@ from enum import StrEnum
 PASSING = frozenset({"owner_away", "no_capacity", "engine_unavailable", "shutting_down", "disk_full"})
 
 
+EXIT_CODE = 3
+#: The image of the sessions that are containers: a busybox.
+IMAGE = "box"
+#: It needs no network, which is what takes longest, and its first process hears no polite signal.
+_BOX = f'{IMAGE}\n{{{{"network": "none", "stop_signal": "SIGKILL", "command": {{command}}}}}}'
+
+
 class Script(StrEnum):
     """What a session does: live until it is removed, or end by itself with EXIT_CODE after a moment."""
 
     SLEEPS = "exec sleep 3600"
-    EXITS = "sleep 0.3; exit 3"
+    EXITS = f"sleep 0.3; exit {EXIT_CODE}"
+    BOX_SLEEPS = _BOX.format(command='["sleep", "3600"]')
+    BOX_EXITS = _BOX.format(command=f'["sh", "-c", "sleep 0.3; exit {EXIT_CODE}"]')
+
+    @property
+    def ends(self) -> bool:
+        """Whether it ends by itself."""
+        return self in (Script.EXITS, Script.BOX_EXITS)
+
+    @property
+    def boxed(self) -> bool:
+        """Whether it is a container."""
+        return self in (Script.BOX_SLEEPS, Script.BOX_EXITS)
 
 
-EXIT_CODE = 3
 #: Every session carries the id of the request that made it in this variable of its environment.
 MARK = "FAULTS_REQUEST"
 

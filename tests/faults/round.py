@@ -22,6 +22,7 @@ from tests.faults.saboteur import Saboteur
 from tests.faults.schedule import KILLS, Kind, Schedule, draw
 from tests.faults.swarm import Swarm
 from tests.faults.verdict import Violation
+from tests.support.engine import Engine
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
@@ -29,6 +30,8 @@ from tests.support.waiting import wait_until
 PATIENCE = 60.0
 #: Where servers are put that go away and come back: no outgoing connection gets a port from there meanwhile.
 PORTS = (20000, 30000)
+#: The note that counts the sessions that were containers.
+BOXES = "containers"
 #: The last line of a traceback in a log.
 TRACEBACK = re.compile(r"^Traceback .*\n(?:[ \t].*\n)+(\S.{0,120})", re.MULTILINE)
 
@@ -52,16 +55,24 @@ def possible(kinds: Collection[Kind]) -> tuple[Kind, ...]:
     return tuple(kind for kind in kinds if kind is not Kind.CLOCK or clock.LIBRARY.exists())
 
 
-def play(seed: int, seconds: float, kinds: Collection[Kind], plan: Plan, clouds: int = 4) -> Result:
-    """A round of faults drawn from ``seed``. Where requests go out only once, one cloud is spared all of them.
-
-    Published once, a request is only safe with a cloud that lives on after it heard it.
-    """
+def schedule_of(seed: int, seconds: float, kinds: Collection[Kind], plan: Plan, clouds: int = 4) -> Schedule:
+    """What ``play`` carries out."""
     if plan.once and not set(kinds) <= set(KILLS):
         raise ValueError("requests that are published only once can be promised nothing but with kills")
     spared = [Random(seed).randrange(clouds)] if plan.once else []
-    schedule = draw(seed, seconds, clouds, possible(kinds), spared)
-    with _stage(schedule, clouds, plan) as (swarm, load, ears):
+    return draw(seed, seconds, clouds, possible(kinds), spared)
+
+
+def play(
+    seed: int, seconds: float, kinds: Collection[Kind], plan: Plan, clouds: int = 4, engine: Engine | None = None
+) -> Result:
+    """A round of faults drawn from ``seed``. Where requests go out only once, one cloud is spared all of them.
+
+    Published once, a request is only safe with a cloud that lives on after it heard it. ``engine``: runs what of the
+    load is containers, and is empty afterwards.
+    """
+    schedule = schedule_of(seed, seconds, kinds, plan, clouds)
+    with _stage(schedule, clouds, plan, engine=engine) as (swarm, load, ears):
         saboteur = Saboteur(swarm, schedule)
         saboteur.run(seconds)
         load.stop()
@@ -101,10 +112,12 @@ def unevenness(result: Result, clouds: int = 3) -> float:
 
 
 @contextmanager
-def _stage(schedule: Schedule, clouds: int, plan: Plan, *, proxied: bool = True) -> Iterator[tuple[Swarm, Load, Ears]]:
+def _stage(
+    schedule: Schedule, clouds: int, plan: Plan, *, proxied: bool = True, engine: Engine | None = None
+) -> Iterator[tuple[Swarm, Load, Ears]]:
     with (
         RedisServer(port=_stable_port()) as server,
-        Swarm(server, clouds, proxied=proxied, clocks=schedule.clocks) as swarm,
+        Swarm(server, clouds, proxied=proxied, clocks=schedule.clocks, engine=engine) as swarm,
         Ears(server.url) as ears,
         Load(server.url, schedule.seed, plan, ears) as load,
     ):
@@ -133,13 +146,14 @@ def _judge(seed: int, swarm: Swarm, load: Load, ears: Ears, losses: list[tuple[f
 
     with redis.Redis.from_url(swarm.server.url, protocol=2, socket_timeout=10) as client:
         with suppress(AssertionError):  # what is wrong then is found below, with its evidence
-            wait_until(lambda: not [*verdict.of_machine(record(), look(data, client))], PATIENCE)
+            wait_until(lambda: not [*verdict.of_machine(record(), look(data, client, swarm.engine))], PATIENCE)
         load.audit(load.told)
         load.settle(PATIENCE)
-        machine, last = look(data, client), record()
+        machine, last = look(data, client, swarm.engine), record()
     parts = (verdict.of_machine(last, machine), verdict.of_audit(last, machine), verdict.of_answers(last))
     violations = list(dict.fromkeys(chain(*parts)))
-    notes = last.notes + _tracebacks(swarm) + Counter({"gaps in hearing": ears.gaps})
+    boxes = sum(told.made_by.script.boxed for told in load.told.values())
+    notes = last.notes + _tracebacks(swarm) + Counter({"gaps in hearing": ears.gaps, BOXES: boxes})
     by_cloud = Counter({member.cloud: 0 for member in swarm.members})
     by_cloud.update(session[10:] for session in load.told)
     return Result(seed, load.creates, len(load.asked), Counter(), notes, violations, by_cloud)

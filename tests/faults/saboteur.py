@@ -18,6 +18,8 @@ from tests.faults.schedule import BEST, Kind, Schedule, Step
 from tests.faults.swarm import Swarm
 
 Action = Callable[[Step], None]
+#: Seconds that a cloud which is to die at a point gets to come there once it is ready, and that an orderly stop takes.
+TO_THE_POINT, LONGEST_STOP = 2.0, 60.0
 
 
 class Saboteur:
@@ -35,8 +37,11 @@ class Saboteur:
         self._since = self.begin = 0.0
         self.story: list[tuple[float, str]] = []
         self._never = threading.Event()
+        self._said: list[str] = []
+        self._may_die: dict[Step, bool] = {}
         self._acts: dict[Kind, tuple[Action, Action]] = {
             Kind.KILL: (self._kill, self._relaunch),
+            Kind.RESTART: (self._stop, self._launch_once_stopped),
             Kind.POINT: (self._aim, self._end_aim),
             Kind.BEST: (self._kill_best, self._relaunch),
             Kind.KEEPER: (self._kill_keeper, _nothing),
@@ -64,9 +69,9 @@ class Saboteur:
         self._wait(begin + seconds)
 
     def heal(self) -> list[str]:
-        """All clouds up and ready; what those said that died though nobody had killed them."""
+        """All clouds up and ready; what those said that died by themselves, or did not stop in order."""
         dead = [member for member in self._swarm.members if member.died_by_itself]
-        said = [f"cloud {member.cloud} ended by itself: {member.daemon.log()[-600:]}" for member in dead]
+        said = self._said + [f"cloud {member.cloud} ended by itself: {member.daemon.log()[-600:]}" for member in dead]
         for member in self._swarm.members:
             if not member.daemon.running:
                 member.kill()
@@ -93,6 +98,21 @@ class Saboteur:
         for number in self._down.pop(step):
             self._swarm.members[number].launch()
 
+    def _stop(self, step: Step) -> None:
+        self._count(step)
+        member = self._swarm.members[step.cloud]
+        # One that has only just begun to start dies of the signal, as any program.
+        self._may_die[step] = not member.ready
+        member.stop()
+
+    def _launch_once_stopped(self, step: Step) -> None:
+        member = self._swarm.members[step.cloud]
+        code = member.await_stop(LONGEST_STOP)
+        if code != 0 and not (self._may_die[step] and code == -signal.SIGTERM):
+            self._said.append(f"cloud {member.cloud} did not stop in order ({code}): {member.daemon.log()[-600:]}")
+            member.kill()
+        member.launch()
+
     def _kill_best(self, step: Step) -> None:
         self._count(step)
         victims = [number for number in self._swarm.best() if number not in self._schedule.spared][:BEST]
@@ -109,8 +129,12 @@ class Saboteur:
         member.launch(step.detail)
 
     def _end_aim(self, step: Step) -> None:
-        """Where nothing led it to its point it is killed wherever it is: counted as what it was."""
+        """Where nothing led it to its point it is killed wherever it is: counted as what it was.
+
+        On a busy machine it may not even have started by now.
+        """
         member = self._swarm.members[step.cloud]
+        member.await_end(TO_THE_POINT)
         self.done["kill" if member.daemon.running else f"point {step.detail}"] += 1
         member.kill()
         member.launch()

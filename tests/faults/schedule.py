@@ -14,6 +14,7 @@ class Kind(StrEnum):
     """The faults. Requests published twice and ten times are the load's business (``load.py``)."""
 
     KILL = "kill"  # SIGKILL of a cloud, and its restart
+    RESTART = "restart"  # SIGTERM, and its restart once it has ended in order
     POINT = "point"  # a restart of a cloud that then dies at a named point, and another one
     BEST = "best"  # the three best-ranked clouds killed in one instant
     KEEPER = "keeper"  # SIGKILL of a keeper
@@ -28,7 +29,8 @@ class Kind(StrEnum):
 
 
 EVERY = tuple(Kind)
-KILLS = (Kind.KILL, Kind.POINT, Kind.BEST)
+#: After each of these a request that was published once has been heard by somebody who sees to it.
+KILLS = (Kind.KILL, Kind.RESTART, Kind.POINT, Kind.BEST)
 OF_REDIS = frozenset({Kind.UNSUBSCRIBE, Kind.REDIS_FREEZE, Kind.REDIS_RESTART, Kind.REDIS_CRASH, Kind.REDIS_LOSS})
 
 POINTS = (
@@ -39,6 +41,7 @@ POINTS = (
 #: Shortest and longest duration in seconds: how long the victim is away.
 LENGTHS: dict[Kind, tuple[float, float]] = {
     Kind.KILL: (0.0, 3.0),
+    Kind.RESTART: (0.0, 3.0),
     Kind.POINT: (2.5, 4.5),
     Kind.BEST: (0.0, 3.0),
     Kind.KEEPER: (0.0, 0.0),

@@ -9,8 +9,10 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -21,6 +23,7 @@ import redis
 from tests.faults.clock import SkewedDaemon
 from tests.faults.proxy import Proxy
 from tests.support.daemon import Daemon
+from tests.support.engine import Engine
 from tests.support.redis_server import RedisServer
 from tests.support.requester import PREFIX
 from tests.support.waiting import wait_until
@@ -35,10 +38,15 @@ class Member:
     ``launches``: when its daemons were started (monotonic seconds).
     """
 
-    def __init__(self, home: Path, server: RedisServer, *, proxied: bool, clock: int = 0) -> None:
+    def __init__(
+        self, home: Path, server: RedisServer, *, proxied: bool, clock: int = 0, engine: Engine | None = None
+    ) -> None:
         self.proxy = Proxy(server.port) if proxied else None
         url = self.proxy.url if self.proxy else server.url
-        self.daemon = SkewedDaemon(home, url, clock, stop_grace=2) if clock else Daemon(home, url, stop_grace=2)
+        options: dict[str, object] = {"stop_grace": 2}
+        if engine:
+            options |= {"runtime": "script,docker", "docker_host": engine.host}
+        self.daemon = SkewedDaemon(home, url, clock, **options) if clock else Daemon(home, url, **options)  # type: ignore[arg-type]
         self.meant_to_run = False
         self.keepers_killed = 0
         self.launches: list[float] = []
@@ -74,6 +82,24 @@ class Member:
         self.meant_to_run = False
         self.daemon.kill()
 
+    def stop(self) -> None:
+        """SIGTERM, without waiting for the end."""
+        self.meant_to_run = False
+        self.daemon.send(signal.SIGTERM)
+
+    def await_stop(self, timeout: float) -> int | None:
+        """Its exit code once it has ended; None where it does not within ``timeout`` seconds."""
+        assert self.daemon.process is not None
+        with suppress(subprocess.TimeoutExpired):
+            return self.daemon.process.wait(timeout)
+        return None
+
+    def await_end(self, patience: float, timeout: float = 60.0) -> None:
+        """Wait until it has ended, but not for longer than ``patience`` seconds after it was ready."""
+        with suppress(AssertionError):
+            wait_until(lambda: self.ready or not self.daemon.running, timeout)
+        self.await_stop(patience)
+
     def strike(self) -> None:
         """kill -9 without waiting for the end, so that several can be killed in one instant."""
         self.meant_to_run = False
@@ -106,17 +132,23 @@ def _is_keeper(pid: int, data: Path) -> bool:
 class Swarm:
     """``count`` clouds, all ready when the block begins, all ended with their sessions when it is left.
 
-    ``clocks``: seconds by which the clock of a cloud is off, by its number.
+    ``clocks``: seconds by which the clock of a cloud is off, by its number. ``engine`` runs containers for them.
     """
 
     def __init__(
-        self, server: RedisServer, count: int, *, proxied: bool = True, clocks: Mapping[int, int] | None = None
+        self,
+        server: RedisServer,
+        count: int,
+        *,
+        proxied: bool = True,
+        clocks: Mapping[int, int] | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        self.server = server
+        self.server, self.engine = server, engine
         self._folder = Path(tempfile.mkdtemp(prefix="pycloud-swarm-"))
         offs = clocks or {}
         self.members = [
-            Member(self._folder / f"cloud{number}", server, proxied=proxied, clock=offs.get(number, 0))
+            Member(self._folder / f"cloud{number}", server, proxied=proxied, clock=offs.get(number, 0), engine=engine)
             for number in range(count)
         ]
 
@@ -139,6 +171,8 @@ class Swarm:
         """End everything, delete everything."""
         for member in self.members:
             member.close()
+        if self.engine:
+            self.engine.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def await_ready(self, timeout: float = 60.0) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tests.faults.ears import Heard
 from tests.faults.machine import Machine
 from tests.faults.record import Record
-from tests.faults.requests import EXIT_CODE, PASSING, Asked, Script, Told
+from tests.faults.requests import EXIT_CODE, PASSING, Asked, Told
 
 Violations = Iterator["Violation"]
 
@@ -110,7 +110,7 @@ def _wrong_status(record: Record, asked: Asked, heard: Heard) -> str:
     if record.excuses(told.id, heard):
         record.notes["status answered false by another cloud, after Redis lost its data"] += 1
         return ""
-    if told.made_by.script is Script.SLEEPS:
+    if not told.made_by.script.ends:
         return "it runs until it is removed, which nobody had asked for"
     if says.get("state") != "exited" or not _exit_code_fits(record, told, says.get("exit_code")):
         return f"it exited with {EXIT_CODE}"
@@ -118,7 +118,9 @@ def _wrong_status(record: Record, asked: Asked, heard: Heard) -> str:
 
 
 def _exit_code_fits(record: Record, told: Told, code: object) -> bool:
-    return code == EXIT_CODE or (code is None and told.id[10:] in record.blind)
+    """Only a keeper knows how its scripts ended; of containers the engine does."""
+    blind = told.id[10:] in record.blind and not told.made_by.script.boxed
+    return code == EXIT_CODE or (code is None and blind)
 
 
 def of_machine(record: Record, machine: Machine) -> Violations:
@@ -138,19 +140,16 @@ def of_machine(record: Record, machine: Machine) -> Violations:
 
 def _orphans(record: Record, machine: Machine) -> Violations:
     """Nobody was told of these."""
-    for session, group in machine.processes.items():
-        if session in record.told:
-            continue
-        request = group[0].request
+    for session in sorted(machine.living - record.told.keys()):
         if session in machine.answered:
             record.notes["sessions whose answer was published while we could not hear"] += 1
             continue
-        yield Violation("orphan", session, f"pid {group[0].pid} lives, made for {request}, and nobody was told of it")
-    strangers = machine.paths.keys() - machine.processes.keys() - record.told.keys() - machine.answered
+        yield Violation("orphan", session, f"nobody was told of it, and it has {machine.living_of(session)}")
+    strangers = machine.traces.keys() - machine.living - record.told.keys() - machine.answered
     unheard = _unheard_twins(record, machine)
     record.notes["ended second sessions, answered unheard before Redis lost its data"] += len(unheard)
     for session in sorted(strangers - unheard):
-        yield Violation("left behind", session, f"nobody was told of it, and there is {machine.paths[session][0]}")
+        yield Violation("left behind", session, f"nobody was told of it, and there is {machine.traces[session][0]}")
 
 
 def _unheard_twins(record: Record, machine: Machine) -> frozenset[str]:
@@ -160,7 +159,7 @@ def _unheard_twins(record: Record, machine: Machine) -> frozenset[str]:
     """
     creates = {asked.id: asked for asked in record.asked if asked.op == "create"}
     twins = set()
-    for session in machine.records.keys() - machine.processes.keys() - record.told.keys() - machine.answered:
+    for session in machine.records.keys() - machine.living - record.told.keys() - machine.answered:
         asked = creates.get(machine.records[session].get("request", ""))
         if asked is not None and record.loss_between(asked, record.heard("create", asked.id)):
             twins.add(session)
@@ -171,8 +170,8 @@ def _left(session: str, machine: Machine) -> Violations:
     """Nothing of a removed session may be left."""
     for process in machine.processes.get(session, ()):
         yield Violation("left behind", session, f"removed, and pid {process.pid} lives")
-    for path in machine.paths.get(session, ()):
-        yield Violation("left behind", session, f"removed, and there is {path}")
+    for trace in machine.traces.get(session, ()):
+        yield Violation("left behind", session, f"removed, and there is {trace}")
 
 
 def _kept_after_all(record: Record, told: Told, machine: Machine) -> Violations:
@@ -180,7 +179,7 @@ def _kept_after_all(record: Record, told: Told, machine: Machine) -> Violations:
 
     That holds after Redis lost its data, too.
     """
-    if told.removal is None or (told.id not in machine.processes and told.id not in machine.paths):
+    if told.removal is None or (told.id not in machine.living and told.id not in machine.traces):
         return
     for heard in record.heard("remove", told.removal.id):
         if heard.fields["cloud"] == told.id[10:] and not heard.fields["status"]:
@@ -188,19 +187,24 @@ def _kept_after_all(record: Record, told: Told, machine: Machine) -> Violations:
 
 
 def _missing(record: Record, told: Told, machine: Machine) -> Violations:
+    script, boxes = told.made_by.script, machine.containers.get(told.id, ())
     pids = [process.pid for process in machine.processes.get(told.id, ())]
-    if told.made_by.script is Script.SLEEPS and len(pids) != 1:
+    if not script.ends and len(pids) != 1:
         yield Violation("not one process", told.id, f"{told.made_by.id} was told of it, and its processes are {pids}")
-    if told.made_by.script is Script.EXITS and pids:
-        yield Violation("not ended", told.id, f"its script ends by itself, and its processes are {pids}")
+    if len(boxes) != script.boxed or (boxes and not script.ends and not boxes[0].runs):
+        wanted = "one container" if script.boxed else "no container"
+        yield Violation(f"not {wanted}", told.id, f"{told.made_by.id} was told of it, and it has {list(boxes)}")
+    if script.ends and (living := machine.living_of(told.id)):
+        yield Violation("not ended", told.id, f"its script ends by itself, and yet there is {living}")
 
 
 def _list(record: Record, machine: Machine) -> Violations:
     """The list in Redis is what the machine has, and each record says what the machine says."""
-    there = machine.processes.keys() | {
-        session for session in record.told if session in machine.paths and record.fate(session) != "removed"
+    traces = machine.traces.keys()
+    there = machine.living | {
+        session for session in record.told if session in traces and record.fate(session) != "removed"
     }
-    there |= (machine.answered | _unheard_twins(record, machine)) & machine.paths.keys() - record.told.keys()
+    there |= (machine.answered | _unheard_twins(record, machine)) & traces - record.told.keys()
     places = {"list of all": machine.listed, "records": machine.records.keys()}
     places["lists of the clouds"] = frozenset().union(*machine.owned.values())
     for place, named in places.items():
@@ -213,7 +217,7 @@ def _list(record: Record, machine: Machine) -> Violations:
 
 
 def _wrong_record(record: Record, session: str, machine: Machine) -> Violations:
-    fields, runs = machine.records[session], session in machine.processes
+    fields, runs = machine.records[session], session in machine.living
     state = "running" if runs else "exited"
     if fields.get("state") != state:
         yield Violation("wrong record", session, f"on the machine it is {state}, in Redis {fields}")
@@ -228,7 +232,7 @@ def of_audit(record: Record, machine: Machine) -> Violations:
     for asked in record.asked:
         heard = record.heard("status", asked.id) if asked.audit else []
         for each in heard[-1:]:
-            runs, says = asked.session in machine.processes, each.fields
+            runs, says = asked.session in machine.living, each.fields
             if says["status"] != runs or says.get("stale"):
                 truth = "runs" if runs else "does not run"
                 yield Violation("wrong status", asked.id, f"session {asked.session} {truth}: {each.payload.decode()}")
