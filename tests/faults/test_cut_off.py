@@ -51,6 +51,7 @@ def test_it_keeps_its_sessions_and_removes_what_it_started_for_a_claim_that_it_l
                 assert list(other.sessions()) == [json.loads(answer)["id"]]
         finally:
             os.kill(keeper, signal.SIGCONT)
+        wait_until(lambda: "Redis is back" in cut.log(), 20, "it tells Redis what runs before it hears again")
         assert requester.answers("create", "lost") == [answer], "nobody is told of its copy"
         assert requester.status(stays)["cloud"] == cut.cloud
 
