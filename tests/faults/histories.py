@@ -11,7 +11,7 @@ from tests.faults.ears import Heard
 from tests.faults.machine import Machine, Process
 from tests.faults.record import Record
 from tests.faults.requests import Asked, Script, Told
-from tests.faults.verdict import Violation
+from tests.faults.violation import Violation
 
 CLOUD, OTHER = "c" * 10, "d" * 10
 SESSION, TWIN = "1" * 10 + CLOUD, "2" * 10 + OTHER

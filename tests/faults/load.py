@@ -25,6 +25,8 @@ from tests.support.waiting import wait_until
 
 LONGEST_PAUSE = 4.0
 TICK = 0.02
+#: The share of creates that want a name, where there are any.
+NAMED = 0.4
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Plan:
 
     ``most_live``: sessions kept at a time; ``once``: each request is published once and never again; ``creates_only``:
     neither status nor remove, and no session that ends by itself; ``most``: how many creates at all (0: no end);
-    ``boxes``: the share of creates that are containers.
+    ``boxes``: the share of creates that are containers; ``names``: how many names there are for NAMED of them, too few.
     """
 
     rate: float = 40.0
@@ -43,6 +45,7 @@ class Plan:
     creates_only: bool = False
     most: int = 0
     boxes: float = 0.0
+    names: int = 0
 
 
 class Load:
@@ -191,20 +194,25 @@ class Load:
         script = Script.EXITS if ends else Script.SLEEPS
         if self._plan.boxes and self._rng.random() < self._plan.boxes:
             script = Script.BOX_EXITS if ends else Script.BOX_SLEEPS
+        named = self._plan.names and self._rng.random() < NAMED
         self._created += 1
         self._waiting += 1
-        self._ask("create", script=script)
+        self._ask("create", script=script, name=f"name-{self._rng.randrange(self._plan.names)}" if named else "")
         return True
 
-    def _ask(self, op: str, session: str = "", script: Script = Script.SLEEPS, *, audit: bool = False) -> Asked:
+    def _ask(
+        self, op: str, session: str = "", script: Script = Script.SLEEPS, name: str = "", *, audit: bool = False
+    ) -> Asked:
         """A new request, to be published at once."""
         request = f"{op[0]}-{self._name}-{next(self._numbers)}"
-        what: dict[str, object] = {"script": script, "env": {MARK: request}} if op == "create" else {"session": session}
+        what: dict[str, object] = {"session": session}
+        if op == "create":
+            what = {"script": script, "env": {MARK: request}, **({"name": name} if name else {})}
         body = json.dumps({"id": request, **what}).encode()
         once, copies = self._plan.once and not audit, 1
         if op != "status" and not self._plan.once and not self._plan.creates_only:
             copies = self._rng.choices((1, 2, 10), (80, 12, 8))[0]
-        asked = self.asked[op, request] = Asked(op, request, body, session, script, copies, once, audit)
+        asked = self.asked[op, request] = Asked(op, request, body, session, script, name, copies, once, audit)
         self._push(asked, monotonic())
         return asked
 

@@ -61,6 +61,7 @@ class Machine:
     ``processes`` are those within containers, too; ``paths``: directories and files that are named after a session.
     ``owned``: the set of each cloud's sessions, by cloud. ``claims``: requests claimed and never answered.
     ``committed``: the answer to a create that Redis holds, for the requests of living processes and of records.
+    ``names``: whose each name is, or was last, and its state.
     """
 
     processes: Mapping[str, list[Process]]
@@ -71,6 +72,7 @@ class Machine:
     claims: tuple[str, ...]
     committed: Mapping[str, str]
     containers: Mapping[str, list[Container]] = field(default_factory=dict)
+    names: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @cached_property
     def living(self) -> Set[str]:
@@ -119,7 +121,18 @@ def look(data: Mapping[str, Path], client: redis.Redis, engine: Engine | None = 
         claims=tuple(map(_text, client.zrange(f"{NAMESPACE}:claims", 0, -1))),
         committed={request: _text(answer or b"") for request, answer in answers.items()},
         containers=boxes,
+        names=names(client),
     )
+
+
+def names(client: redis.Redis) -> dict[str, tuple[str, str]]:
+    """The session that has each name, or had it last, and the state of that."""
+    found = {}
+    for key in map(_text, client.scan_iter(f"{NAMESPACE}:name:*", count=1000)):
+        session, state = client.hmget(key, "session", "state")
+        if session and state:
+            found[key.rpartition(":")[2]] = (_text(session), _text(state))
+    return found
 
 
 def containers(clouds: Set[str], engine: Engine) -> dict[str, list[Container]]:

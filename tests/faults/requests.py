@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 #: Answers that say "not now": a later answer to the same request may be another one.
-PASSING = frozenset({"owner_away", "no_capacity", "engine_unavailable", "shutting_down", "disk_full"})
+PASSING = frozenset({"owner_away", "no_capacity", "engine_unavailable", "shutting_down", "disk_full", "name_taken"})
 
 
 EXIT_CODE = 3
@@ -47,7 +47,7 @@ class Asked:
     """A request. ``copies``: how often it goes out each time; ``once``: never repeated; ``audit``: asked at the end.
 
     ``published`` are monotonic seconds taken just before each publish; ``next_at`` is when it goes out again unless it
-    is ``done``, which it is when answered.
+    is ``done``, which it is when answered. ``name``: what the session is to be called, if anything.
     """
 
     op: str
@@ -55,6 +55,7 @@ class Asked:
     body: bytes
     session: str = ""
     script: Script = Script.SLEEPS
+    name: str = ""
     copies: int = 1
     once: bool = False
     audit: bool = False

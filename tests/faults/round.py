@@ -21,7 +21,7 @@ from tests.faults.record import Record
 from tests.faults.saboteur import Saboteur
 from tests.faults.schedule import KILLS, Kind, Schedule, draw
 from tests.faults.swarm import Swarm
-from tests.faults.verdict import Violation
+from tests.faults.violation import Violation
 from tests.support.engine import Engine
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until

@@ -184,13 +184,13 @@ class Swarm:
                 lambda number=number, member=member: f"cloud {number} is not ready: {member.daemon.log()[-2000:]}",  # type: ignore[misc]
             )
 
-    def await_beats(self, count: int = 3, timeout: float = 60.0) -> None:
-        """Wait until every cloud has said so many times from now on that it lives, so that all know of all."""
+    def await_beats(self, count: int = 2, timeout: float = 60.0) -> None:
+        """Wait until every cloud has said so many times that it lives and hears, so that all know of all."""
         seen: list[set[bytes]] = [set() for _ in self.members]
 
         def beaten() -> bool:
             for beats, rank in zip(seen, self._ranks(), strict=True):
-                if rank:
+                if rank and not json.loads(rank)["deaf"]:
                     beats.add(rank)
             return all(len(beats) > count for beats in seen)
 

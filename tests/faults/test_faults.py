@@ -19,10 +19,11 @@ from tests.faults.schedule import EVERY, KILLS, Kind
 from tests.support import needs
 from tests.support.engine import Engine, missing
 
-GENTLE = Plan(rate=30.0, most_live=80)
-ONCE = Plan(rate=30.0, most_live=80, once=True)
+#: More sessions want a name than there are names.
+GENTLE = Plan(rate=30.0, most_live=80, names=20)
+ONCE = Plan(rate=30.0, most_live=80, names=20, once=True)
 #: An engine starts a few containers per second.
-BOXED = Plan(rate=14.0, most_live=25, boxes=0.5)
+BOXED = Plan(rate=14.0, most_live=25, boxes=0.5, names=6)
 
 FAMILIES = {
     "processes": (*KILLS, Kind.KEEPER, Kind.FREEZE, Kind.CUT, Kind.CLOCK),
@@ -50,8 +51,8 @@ class Fixed:
 
 ROUNDS = {
     "processes": Fixed(1757, 12, FAMILIES["processes"]),
-    "redis": Fixed(305, 10, FAMILIES["redis"]),
-    "loss": Fixed(30, 6, FAMILIES["loss"]),
+    "redis": Fixed(31, 8, FAMILIES["redis"]),
+    "loss": Fixed(7, 5, FAMILIES["loss"]),
     "once": Fixed(845, 8, KILLS, ONCE),
     "containers": Fixed(108, 5, (Kind.KILL, Kind.RESTART, Kind.POINT, Kind.FREEZE), BOXED, clouds=3),
 }

@@ -7,26 +7,15 @@ quiet, and ``of_audit`` the statuses asked at that time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from tests.faults import names_verdict
 from tests.faults.ears import Heard
 from tests.faults.machine import Machine
 from tests.faults.record import Record
 from tests.faults.requests import EXIT_CODE, PASSING, Asked, Told
+from tests.faults.violation import Violation
 
-Violations = Iterator["Violation"]
-
-
-@dataclass(frozen=True)
-class Violation:
-    """A broken promise: its kind, the request or session it is about, and how that is known."""
-
-    kind: str
-    subject: str
-    evidence: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.subject}: {self.evidence}"
+Violations = Iterator[Violation]
 
 
 def of_answers(record: Record) -> Violations:
@@ -43,6 +32,7 @@ def of_answers(record: Record) -> Violations:
             yield from _refusal(record, asked, heard)
         if asked.op == "remove":
             yield from _removal(record, asked, heard)
+    yield from names_verdict.of_refusals(record)
 
 
 def _one_payload(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violations:
@@ -57,10 +47,10 @@ def _one_payload(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violat
 
 
 def _refusal(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violations:
-    """Every cloud can take what the load asks for: no reason to refuse it is a good one, but that it killed clouds."""
+    """Every cloud can take what the load asks for: a good reason to refuse it is that it killed clouds, or its name."""
     for each in heard[:1]:
-        if each.error == "abandoned":
-            record.notes["create answered abandoned"] += 1
+        if each.error == "abandoned" or (each.error == names_verdict.TAKEN and asked.name):
+            record.notes[f"create answered {each.error}"] += 1
         elif each.error:
             yield Violation("refused", asked.id, each.payload.decode())
 
@@ -134,6 +124,7 @@ def of_machine(record: Record, machine: Machine) -> Violations:
             yield from _missing(record, told, machine)
         yield from _kept_after_all(record, told, machine)
     yield from _list(record, machine)
+    yield from names_verdict.of_names(record, machine)
     for claim in machine.claims:
         yield Violation("unfinished", claim, "claimed, and never answered nor given up")
 
@@ -238,6 +229,8 @@ def of_audit(record: Record, machine: Machine) -> Violations:
                 yield Violation("wrong status", asked.id, f"session {asked.session} {truth}: {each.payload.decode()}")
             elif says["cloud"] != asked.session[10:]:
                 yield Violation("wrong voice", asked.id, f"its owner is there: {each.payload.decode()}")
+            elif runs and says.get("name") != (called := machine.records.get(asked.session, {}).get("name")):
+                yield Violation("wrong name", asked.id, f"in Redis it is {called}: {each.payload.decode()}")
 
 
 def _given(heard: Sequence[Heard]) -> list[Heard]:
