@@ -232,7 +232,7 @@ class Router:
         session, now = self._cloud.sessions[request.session], monotonic()
         if isinstance(request, RemoveRequest):
             self.spawn(self._cloud.remove, session, request, arrival.payload, arrival.came)
-        elif self._view.sure(now):
+        elif self._view.sure(now) and arrival.heard not in LAPSED:  # what was claimed is done when its claim is
             self._cloud.status(session, request, valid=self._view.sure_until() - now)
         else:
             self.spawn(self._cloud.status_with_claim, session, request, arrival.payload, arrival.came)
