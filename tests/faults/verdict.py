@@ -126,7 +126,8 @@ def of_machine(record: Record, machine: Machine) -> Violations:
     yield from _list(record, machine)
     yield from names_verdict.of_names(record, machine)
     for claim in machine.claims:
-        yield Violation("unfinished", claim, "claimed, and never answered nor given up")
+        op, _, request = claim.partition(":")
+        yield Violation("unfinished", request, f"{op} claimed, and never answered nor given up")
 
 
 def _orphans(record: Record, machine: Machine) -> Violations:
