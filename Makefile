@@ -8,7 +8,7 @@ DATA := .pycloud
 SECONDS := 600
 FLAGS :=
 # How many processes share the tests that "make test" runs.
-WORKERS := 4
+WORKERS := 6
 
 .DEFAULT_GOAL := help
 .PHONY: help run test chaos bench recording check clean system-packages

@@ -11,6 +11,7 @@ from pycloud.client import SessionRecord
 from pycloud.client.answer import Answer
 from pycloud.client.errors import Unsettled
 from pycloud.errors import PyCloudError, RedisUnavailable
+from pycloud.messages import RemoveResponse
 from pycloud.shell.actions import remove_one, report, show_removal
 from pycloud.shell.cloud_lookup import find_clouds
 from pycloud.shell.confirming import SHOWN, confirmed
@@ -73,6 +74,11 @@ def _described(record: SessionRecord) -> str:
     return "  ".join(word for word in (record.id, record.name or "", record.state) if word)
 
 
+def _is_removal(result: Answer | Exception) -> bool:
+    """Whether a session is gone by it."""
+    return isinstance(result, Answer) and isinstance(result.response, RemoveResponse) and result.response.status
+
+
 class Removals:
     """Many removals, ``THREADS`` at a time.
 
@@ -99,6 +105,8 @@ class Removals:
         try:
             while self._settled < self._total:
                 session, result = self._results.get()
+                # Counted before it is told: Ctrl-C may come between any two steps.
+                self._removed += _is_removal(result)
                 self._settled += 1
                 codes.append(self._settle(session, result))
                 if not self._one_by_one:
@@ -143,7 +151,6 @@ class Removals:
         except PyCloudError as error:
             self._progress.clear()
             return report(self._context, session, error)
-        self._removed += 1
         return Exit.DONE
 
     def _said(self) -> str:
