@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pycloud.decoding import decode_request
 from tests.faults.proxy import Cut, Proxy
 from tests.support.daemon import Daemon
+from tests.support.lapsed import leave_claimed
 from tests.support.redis_server import RedisServer
 from tests.support.requester import Requester
 from tests.support.waiting import wait_until
@@ -59,22 +59,10 @@ def test_it_keeps_its_sessions_and_removes_what_it_started_for_a_claim_that_it_l
 def test_what_it_missed_is_looked_up_at_once(own_redis: RedisServer, tmp_path: Path, requester_on: RequesterOn) -> None:
     """Its own rounds come far too seldom."""
     requester, payload = requester_on(own_redis), json.dumps({"id": "lapsed", "script": SLEEP}).encode()
-    claim: dict[str, str | int | bytes] = {
-        "digest": decode_request("create", payload, len(payload)).digest,
-        "token": "t",
-        "cloud": "0" * 10,
-        "run": str(requester.redis.info("server")["run_id"]),
-        "lease": 1,
-        "taken": 0,
-        "payload": payload,
-    }
     with Daemon(tmp_path / "cloud", own_redis.url, heartbeat=60) as daemon:
         wish = {"session": requester.create(SLEEP)["id"], "id": "wish", "digest": "d"}
-        with requester.redis.pipeline() as pipe:
-            pipe.sadd(KEYS + "wishes:" + daemon.cloud, json.dumps(wish))
-            pipe.hset(KEYS + "request:create:lapsed", mapping=claim)
-            pipe.zadd(KEYS + "claims", {"create:lapsed": 1})
-            pipe.execute()
+        requester.redis.sadd(KEYS + "wishes:" + daemon.cloud, json.dumps(wish))
+        leave_claimed(requester.redis, "create", "lapsed", payload)
         requester.redis.client_kill_filter(_type="pubsub")
         key = KEYS + "request:create:lapsed"
         answer = wait_until(lambda: requester.redis.hget(key, "response"), 20, daemon.log)

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from pycloud.decoding import decode_request
 from tests.support.daemon import Daemon
+from tests.support.lapsed import leave_claimed
 from tests.support.redis_server import RedisServer
 from tests.support.requester import Requester
 from tests.support.waiting import wait_until
@@ -96,17 +96,7 @@ def test_a_status_that_another_cloud_had_claimed_is_finished_by_the_owner(
     owner, requester = daemon_on(own_redis).start(), requester_on(own_redis)
     requester.publish("create", {"id": "r", "script": SLEEP})
     payload = json.dumps({"id": "s", "session": answer(requester, "create", "r")["id"]}).encode()
-    claim: dict[str, str | int | bytes] = {
-        "digest": decode_request("status", payload, len(payload)).digest,
-        "token": "t",
-        "cloud": "0" * 10,
-        "run": str(requester.redis.info("server")["run_id"]),
-        "lease": 1,
-        "taken": 0,
-        "payload": payload,
-    }
-    requester.redis.hset(KEYS + "request:status:s", mapping=claim)
-    requester.redis.zadd(KEYS + "claims", {"status:s": 1})
+    leave_claimed(requester.redis, "status", "s", payload)
     said = answer(requester, "status", "s")
     assert (said["cloud"], said["status"]) == (owner.cloud, True)
     wait_until(lambda: not requester.redis.zcard(KEYS + "claims"), 10, "it is done")

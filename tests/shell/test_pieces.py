@@ -140,7 +140,7 @@ def test_the_prompt_knows_all_commands_and_no_connection() -> None:
 
 
 @pytest.mark.parametrize("row", [row for row in COMMANDS if not row.prompt_only], ids=lambda row: row.name)
-def test_ux_1_help_reads_the_same_in_both_modes(row: Command) -> None:
+def test_ux_01_help_reads_the_same_in_both_modes(row: Command) -> None:
     def below_the_usage(interactive: bool) -> str:
         text = Grammar(interactive=interactive).help_text(row.name).partition("\n\n")[2]
         return " ".join(text.partition("common flags:")[0].split())
