@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from pycloud.keeper import journal
@@ -24,12 +25,13 @@ class Book:
     def __init__(self, directory: Path) -> None:
         self.entries: dict[str, Entry] = {}
         self._directory = directory
+        self._prefix = f"{directory}/"
         self._pending: dict[str, list[Line]] = {}
         self._retry_at: float | None = None
 
-    def path(self, session: str) -> Path:
+    def path(self, session: str) -> str:
         """Where the session's journal lies."""
-        return self._directory / f"{session}.journal"
+        return f"{self._prefix}{session}.journal"
 
     def open(self, session: str, line: Line) -> None:
         """Begin a journal. Raises OSError, and then has left nothing behind."""
@@ -38,7 +40,8 @@ class Book:
         try:
             _write(fd, journal.encode(line))
         except OSError:
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(path)
             raise
         finally:
             os.close(fd)
@@ -66,14 +69,15 @@ class Book:
 
     def erase(self, session: str) -> None:
         """Forget a session. Raises OSError when its journal cannot be removed."""
-        self.path(session).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(self.path(session))
         self.entries.pop(session, None)
         self._pending.pop(session, None)
 
     @property
     def unwritten(self) -> bool:
         """Whether something is not on disk yet that may still get there: not where the journals were deleted."""
-        return any(self.path(session).exists() for session in self._pending)
+        return any(os.path.exists(self.path(session)) for session in self._pending)
 
     def due(self) -> float | None:
         """When ``tick`` wants to be called (monotonic seconds); None while all is on disk."""
@@ -108,7 +112,7 @@ class Book:
 
     def set_aside(self, session: str) -> bool:
         """Whether the session's journal was found unreadable."""
-        return self.path(session).with_suffix(".bad").exists()
+        return Path(self.path(session)).with_suffix(".bad").exists()
 
     def _append(self, session: str, lines: list[Line]) -> None:
         fd = os.open(self.path(session), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)

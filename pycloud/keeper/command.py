@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import pwd
 from dataclasses import dataclass
-from pathlib import Path
 
 SHELL = "/bin/sh"
 
@@ -30,7 +29,7 @@ class Identity:
     groups: tuple[int, ...]
 
 
-def command_for(script: str, path: Path) -> list[str]:
+def command_for(script: str, path: str) -> list[str]:
     """The command that runs ``script``, which lies at ``path``. Raises StartError.
 
     A ``#!`` line is read here as Linux does (an interpreter and at most one argument, which is the rest of the line),
@@ -38,19 +37,19 @@ def command_for(script: str, path: Path) -> list[str]:
     """
     first = script.partition("\n")[0]
     if not first.startswith("#!"):
-        return [SHELL, str(path)]
+        return [SHELL, path]
     if first.endswith("\r"):
         raise StartError("the script's first line ends in CRLF (Windows line ends); save it with plain line feeds (LF)")
     interpreter, _, argument = first[2:].strip(" \t").replace("\t", " ").partition(" ")
     if not interpreter:
-        return [SHELL, str(path)]
+        return [SHELL, path]
     if not interpreter.startswith("/"):
         raise StartError(
             f"cannot start {interpreter} (named in the script's first line): "
             f"not a full path; write #!/usr/bin/env {interpreter}"
         )
     argument = first[2:].strip(" \t")[len(interpreter) :].strip(" \t")
-    return [interpreter, *([argument] if argument else []), str(path)]
+    return [interpreter, *([argument] if argument else []), path]
 
 
 def identity_of(user: str | None) -> Identity | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from pathlib import Path
 
 _MODIFY, _OVERFLOW, _ONE_SHOT = 0x2, 0x4000, 0x80000000
 _EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name that follows
@@ -29,7 +28,7 @@ class Watches:
         except OSError as error:
             self._why_not = error
 
-    def add(self, path: Path) -> int:
+    def add(self, path: str) -> int:
         """Watch for the next write; the watch's number. Raises OSError, ENOSPC where the user has too many."""
         if self.descriptor is None:
             raise self._why_not

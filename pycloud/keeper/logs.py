@@ -20,12 +20,12 @@ PIECE = 64 * 1024  # bytes that are read at once
 _NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
 
 
-def create(path: Path) -> int:
+def create(path: str) -> int:
     """A new log, 0600, open for appending. Raises OSError, also when there is one already."""
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
-def bound(path: Path, keep: int) -> None:
+def bound(path: str, keep: int) -> None:
     """Free what lies before the newest ``keep`` bytes, to whole blocks. Raises OSError."""
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from pycloud.keeper import faults, journal, protocol, requests, usage
@@ -121,7 +120,7 @@ class Operations:
         session = self._known(message)
         about: Message = {
             "state": self._book.entries[session].state,
-            "directory": str(self._paths.work(session)),
+            "directory": self._paths.work(session),
             "keeper": os.getpid(),
             "kept_since": self._since,
         }
@@ -218,7 +217,7 @@ class Operations:
     def _clear(self, session: str, then: Callable[[str], Message]) -> None:
         """Remove directory and log, then call ``then`` and give its answer to all who wait."""
         faults.point("keeper.before_clearing")
-        paths: list[Path] = [self._paths.work(session), self._paths.log(session)]
+        paths = [self._paths.work(session), self._paths.log(session)]
 
         def cleared(error: OSError | None) -> None:
             faults.point("keeper.after_clearing")

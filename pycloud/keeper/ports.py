@@ -40,7 +40,7 @@ def default_directory() -> Path:
 
 def prepare(directory: Path) -> None:
     """Create the shared directory, writable for every user of the host but sticky. Raises OSError."""
-    if directory.is_dir():
+    if os.path.isdir(directory):
         return
     try:
         directory.mkdir(parents=True)
@@ -85,7 +85,7 @@ def _offered() -> Iterator[int]:
 
 def _claim(directory: Path, port: int) -> int | None:
     """The lock's descriptor when nobody holds the lock and nobody uses the port."""
-    lock = _lock(directory / str(port))
+    lock = _lock(f"{directory}/{port}")
     if lock is None:
         return None
     try:
@@ -98,12 +98,9 @@ def _claim(directory: Path, port: int) -> int | None:
     return None
 
 
-def _lock(path: Path) -> int | None:
-    # Not O_CREAT on a file that is there: in a sticky directory the kernel may refuse that to others (and to root).
-    with suppress(FileExistsError):
-        created = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        os.fchmod(created, 0o644)
-        os.close(created)
+def _lock(path: str) -> int | None:
+    if not os.path.lexists(path):
+        _make(path)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -114,6 +111,14 @@ def _lock(path: Path) -> int | None:
         os.close(fd)
         return None
     return fd
+
+
+def _make(path: str) -> None:
+    # Not O_CREAT on a file that is there: in a sticky directory the kernel may refuse that to others (and to root).
+    with suppress(FileExistsError):
+        created = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        os.fchmod(created, 0o644)
+        os.close(created)
 
 
 def is_free(port: int) -> bool:

@@ -49,8 +49,22 @@ def boot_id() -> str:
 
 
 def ticks_now() -> int:
-    """This moment on the clock of start times."""
-    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+    """This moment on the clock of start times, cut to a tick as the kernel does it (nsec_to_clock_t)."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) * _ticks_per_second() // 1_000_000_000
+
+
+@cache
+def _ticks_per_second() -> int:
+    return os.sysconf("SC_CLK_TCK")
+
+
+@cache
+def clock_is_true() -> bool:
+    """Whether ``ticks_now`` is the clock that the kernel gives start times by: ours may be a fake one."""
+    before = ticks_now()
+    seconds, _, hundredths = Path(_PROC, "uptime").read_text().split()[0].partition(".")
+    uptime = (int(seconds) * 100 + int(hundredths)) * _ticks_per_second() // 100
+    return before <= uptime <= ticks_now()
 
 
 def look(pid: int) -> Process | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from queue import SimpleQueue
 
 from pycloud.keeper import workdir
@@ -22,11 +21,11 @@ class Remover:
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._jobs: SimpleQueue[tuple[Sequence[Path], Done]] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[Sequence[str], Done]] = SimpleQueue()
         self._finished: deque[tuple[Done, OSError | None]] = deque()
         self._thread: threading.Thread | None = None
 
-    def remove(self, paths: Sequence[Path], done: Done) -> None:
+    def remove(self, paths: Sequence[str], done: Done) -> None:
         """Remove ``paths`` with all below them; ``done`` may be called before this returns."""
         if all(map(workdir.is_small, paths)):
             done(_remove(paths))
@@ -49,7 +48,7 @@ class Remover:
             self._wake()
 
 
-def _remove(paths: Sequence[Path]) -> OSError | None:
+def _remove(paths: Sequence[str]) -> OSError | None:
     try:
         for path in paths:
             workdir.remove(path)

@@ -106,7 +106,7 @@ class Settling:
         """Directories and logs of sessions that have no journal: nothing can be told about them any more."""
         for path in self._orphans():
             log.warning("removing %s: it has no journal", path)
-            self.remover.remove([path], lambda error, path=path: _report(path, error))  # type: ignore[misc]
+            self.remover.remove([str(path)], lambda error, path=path: _report(path, error))  # type: ignore[misc]
 
     def _orphans(self) -> Iterator[Path]:
         for directory in (self.paths.data / "work", self.paths.data / "logs"):

@@ -40,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Where things lie below the data directory."""
+    """Where things lie below the data directory; those of one session as text, which is made in no time."""
 
     data: Path
 
@@ -48,11 +48,11 @@ class Paths:
     def state(self) -> Path:
         return self.data / "state"
 
-    def work(self, session: str) -> Path:
-        return self.data / "work" / session
+    def work(self, session: str) -> str:
+        return f"{self.data}/work/{session}"
 
-    def log(self, session: str) -> Path:
-        return self.data / "logs" / f"{session}.log"
+    def log(self, session: str) -> str:
+        return f"{self.data}/logs/{session}.log"
 
     def prepare(self) -> None:
         """Make the directories. Only ``work`` may be passed through by sessions of another user. Raises OSError."""
@@ -70,11 +70,12 @@ class Starter:
         self._book = book
         self._family = family
         self._ports_dir = ports_dir
+        self._nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def start(self, request: Request, now: float) -> None:
         """Start a session that is not in the book. ``now`` is monotonic."""
         work = self._paths.work(request.session)
-        argv = command.command_for(request.script, work / workdir.SCRIPT)
+        argv = command.command_for(request.script, f"{work}/{workdir.SCRIPT}")
         try:
             identity = command.identity_of(request.user)
             # Before the journal, which names the port: all that a crash leaves of this is an empty file.
@@ -87,7 +88,7 @@ class Starter:
             raise StartError(_reason(error), passing=may_pass(error)) from error
 
     def _start(
-        self, request: Request, work: Path, argv: list[str], identity: Identity | None, port: int, lock: int, now: float
+        self, request: Request, work: str, argv: list[str], identity: Identity | None, port: int, lock: int, now: float
     ) -> None:
         session = request.session
         self._book.open(session, {"starting": time.time(), "port": port, "record": request.record})
@@ -96,11 +97,14 @@ class Starter:
         faults.point("keeper.after_workdir")
         output = logs.create(self._paths.log(session))
         try:
-            pid = spawn(argv, work, {**request.env, "PYCLOUD_PORT": str(port)}, identity, output, lock)
+            before = processes.ticks_now()
+            env = {**request.env, "PYCLOUD_PORT": str(port)}
+            pid = spawn(argv, work, env, identity, self._nothing, output, lock)
+            after = processes.ticks_now()
         finally:
             os.close(output)
         faults.point("keeper.after_spawn")
-        start_time = _start_time(pid)
+        start_time = _start_time(pid, before, after)
         self._family.add(session, Leader(pid, start_time, ours=True, port=port), now)
         self._book.write(session, running(pid, start_time, port))
         faults.point("keeper.after_running")
@@ -120,9 +124,18 @@ def running(pid: int, start_time: int, port: int | None) -> dict[str, Any]:
 
 
 def spawn(
-    argv: list[str], directory: Path, env: dict[str, str], identity: Identity | None, output: int, lock: int
+    argv: list[str],
+    directory: str,
+    env: dict[str, str],
+    identity: Identity | None,
+    nothing: int,
+    output: int,
+    lock: int,
 ) -> int:
-    """Start the process, in a session and group of its own; its pid. Raises StartError, ValueError."""
+    """Start the process, in a session and group of its own; its pid. Raises StartError, ValueError.
+
+    It reads from ``nothing``, writes to ``output`` and keeps ``lock``: open descriptors of ours.
+    """
     who: dict[str, Any] = {}
     if identity is not None:
         who = {"user": identity.uid, "group": identity.gid, "extra_groups": identity.groups}
@@ -131,7 +144,7 @@ def spawn(
             argv,
             cwd=directory,
             env=env,
-            stdin=subprocess.DEVNULL,
+            stdin=nothing,
             stdout=output,
             stderr=output,
             pass_fds=(lock,),
@@ -147,7 +160,14 @@ def spawn(
     return process.pid
 
 
-def _start_time(pid: int) -> int:
+def _start_time(pid: int, before: int, after: int) -> int:
+    """When a child started that was made from the tick ``before`` to the tick ``after``.
+
+    Where that was one tick we know already, and need not ask: the kernel answers no question about a process that is
+    changing its program, and we would wait for it to be loaded.
+    """
+    if before == after and processes.clock_is_true():
+        return before
     process = processes.look(pid)
     if process is None:
         raise OSError(f"process {pid} cannot be seen in /proc")

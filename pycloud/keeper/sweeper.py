@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import heapq
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from pycloud.keeper import inotify, logs
 from pycloud.keeper.inotify import Watches
@@ -37,7 +37,7 @@ def next_delay(elapsed: float, growth: int, keep: int) -> float:
 class Grown:
     """A log as it was last seen. ``due`` is when it is looked at next; None while it is quiet and watched."""
 
-    path: Path
+    path: str
     looked: float
     size: int = 0
     due: float | None = None
@@ -49,7 +49,7 @@ class Sweeper:
 
     def __init__(
         self,
-        path: Callable[[str], Path],
+        path: Callable[[str], str],
         keep: int,
         watches: Watches,
         clock: Callable[[], float] = time.monotonic,
@@ -123,7 +123,7 @@ class Sweeper:
         try:
             found.watch = self._watches.add(found.path)
             self._watched[found.watch] = session
-            if found.path.stat().st_size != found.size:
+            if os.stat(found.path).st_size != found.size:
                 self._wake(session, found, now)
         except FileNotFoundError:
             return  # somebody deleted it: there is nothing to bound
@@ -140,7 +140,7 @@ class Sweeper:
     def _bound(self, session: str, found: Grown) -> int:
         """Bytes by which the log has grown since the last look."""
         try:
-            size = found.path.stat().st_size
+            size = os.stat(found.path).st_size
             grown = size - found.size
             if grown > 0 and size > self.keep:
                 logs.bound(found.path, self.keep)

@@ -27,15 +27,14 @@ _SMALL_ENTRIES = 8
 _SMALL_BYTES = 16 * 1024 * 1024
 
 
-def create(directory: Path, script: str, info: dict[str, Any], owner: Identity | None) -> None:
+def create(directory: str, script: str, info: dict[str, Any], owner: Identity | None) -> None:
     """Make ``directory`` (0700) with the script (0700) and ``info`` as JSON, all owned by ``owner``. Raises OSError.
 
     The directory is handed over last: until then nobody but us can put anything in the place of our files.
     """
-    directory.mkdir(mode=0o700)
-    path = str(directory)
-    _write(f"{path}/{SCRIPT}", script.encode(), 0o700, owner)
-    _write(f"{path}/{INFO}", _encoder.encode(info).encode() + b"\n", 0o600, owner)
+    os.mkdir(directory, mode=0o700)
+    _write(f"{directory}/{SCRIPT}", script.encode(), 0o700, owner)
+    _write(f"{directory}/{INFO}", _encoder.encode(info).encode() + b"\n", 0o600, owner)
     if owner is not None:
         os.chown(directory, owner.uid, owner.gid)
 
@@ -52,10 +51,10 @@ def _write(path: str, data: bytes, mode: int, owner: Identity | None) -> None:
         os.close(fd)
 
 
-def is_small(path: Path) -> bool:
+def is_small(path: str) -> bool:
     """Whether removing ``path`` takes no time worth mentioning."""
     try:
-        status = path.lstat()
+        status = os.lstat(path)
         if not stat.S_ISDIR(status.st_mode):
             return status.st_blocks * 512 <= _SMALL_BYTES
         weight = 0
@@ -71,20 +70,21 @@ def is_small(path: Path) -> bool:
     return weight <= _SMALL_BYTES
 
 
-def remove(path: Path) -> None:
+def remove(path: str) -> None:
     """Remove a file, a link, or a directory with all below it; nothing there is fine. Raises OSError.
 
     However deep the tree is, two descriptors are enough: directories found inside a directory are first moved up.
     """
     if not _is_directory(path):
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(path)
         return
-    top = _open_directory(str(path))
+    top = _open_directory(path)
     try:
         for _ in range(_PASSES):
             _empty(top)
             try:
-                path.rmdir()
+                os.rmdir(path)
             except OSError as error:
                 if error.errno != errno.ENOTEMPTY:
                     raise
@@ -92,12 +92,12 @@ def remove(path: Path) -> None:
                 return
     finally:
         os.close(top)
-    raise OSError(errno.ENOTEMPTY, "something keeps writing into the directory", str(path))
+    raise OSError(errno.ENOTEMPTY, "something keeps writing into the directory", path)
 
 
-def _is_directory(path: Path) -> bool:
+def _is_directory(path: str) -> bool:
     try:
-        return stat.S_ISDIR(path.lstat().st_mode)
+        return stat.S_ISDIR(os.lstat(path).st_mode)
     except FileNotFoundError:
         return False
 

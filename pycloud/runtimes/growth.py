@@ -38,7 +38,7 @@ class Growth:
             if self._watches.descriptor is not None:
                 self._greenlet = gevent.spawn(self._listen, self._watches, self._watches.descriptor)
         try:
-            watch = self._watches.add(path)
+            watch = self._watches.add(str(path))
         except FileNotFoundError:
             raise
         except OSError as error:

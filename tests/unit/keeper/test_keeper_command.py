@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from pycloud.keeper.command import StartError, command_for, identity_of
 
-SCRIPT = Path("/w/pycloud.init")
+SCRIPT = "/w/pycloud.init"
 
 
 @pytest.mark.parametrize(
@@ -27,7 +25,7 @@ SCRIPT = Path("/w/pycloud.init")
     ],
 )
 def test_the_first_line_is_read_as_linux_does(script: str, command: list[str]) -> None:
-    assert command_for(script, SCRIPT) == [*command, str(SCRIPT)]
+    assert command_for(script, SCRIPT) == [*command, SCRIPT]
 
 
 def test_crlf_is_named() -> None:

@@ -117,7 +117,7 @@ def test_bytes_that_are_no_lines_are_refused(data: bytes) -> None:
 def test_a_torn_line_does_not_spoil_the_next_one(tmp_path: Path) -> None:
     book = Book(tmp_path)
     book.open(SESSION, {"starting": 1.0, "port": 1, "record": {}})
-    with book.path(SESSION).open("ab") as file:
+    with Path(book.path(SESSION)).open("ab") as file:
         file.write(b'{"ended": 3')
     again = Book(tmp_path)
     again.load()
@@ -141,7 +141,7 @@ def test_an_unreadable_journal_is_set_aside(tmp_path: Path, caplog: pytest.LogCa
 def test_what_a_full_disk_refuses_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     book = Book(tmp_path)
     book.open(SESSION, {"starting": 1.0, "port": 1, "record": {}})
-    path = book.path(SESSION)
+    path = Path(book.path(SESSION))
     aside = path.rename(tmp_path / "aside")  # opening it for appending fails now, as on a disk that is gone
     book.record(SESSION, {"ended": 2.0, "exit_code": 7, "reason": None}, now=100.0)
     book.record(SESSION, {"note": {"a": 1}}, now=100.5)
@@ -170,10 +170,10 @@ def test_what_was_deleted_is_not_waited_for(tmp_path: Path) -> None:
     book.open(SESSION, {"starting": 1.0, "port": 1, "record": {}})
     assert not book.unwritten
     tmp_path.joinpath("elsewhere").mkdir()
-    book.path(SESSION).rename(tmp_path / "elsewhere" / "journal")
+    Path(book.path(SESSION)).rename(tmp_path / "elsewhere" / "journal")
     book.record(SESSION, {"ended": 2.0, "exit_code": 7, "reason": None}, now=100.0)
     assert not book.unwritten
-    (tmp_path / "elsewhere" / "journal").rename(book.path(SESSION))
+    (tmp_path / "elsewhere" / "journal").rename(Path(book.path(SESSION)))
     assert book.unwritten
     book.tick(200.0)
     assert not book.unwritten
