@@ -1,4 +1,4 @@
-"""What a script session's environment is made of: an allow-list, the request's own, and who the session is. Pure."""
+"""What script sessions get of the daemon's environment: an allow-list. Pure."""
 
 from __future__ import annotations
 
@@ -8,23 +8,14 @@ ALWAYS = ("PATH", "HOME", "LANG", "TZ", "USER")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def session_environment(
-    daemon: Mapping[str, str],
-    inherited: Iterable[str],
-    user: Mapping[str, str],
-    request: Mapping[str, str],
-    identity: Mapping[str, str],
-) -> dict[str, str]:
-    """The whole environment of a session but for its port.
+def inherited_environment(daemon: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """What all sessions get of the daemon's own environment: ALWAYS, ``LC_*`` and ``names``, and a PATH in any case.
 
-    ``daemon`` is the daemon's own environment, of which ALWAYS, ``LC_*`` and the names in ``inherited`` are taken,
-    unless their values are not UTF-8;
-    later mappings win: ``user`` (HOME and USER of the user it runs as), ``request`` (its ``env``), ``identity``.
+    What is not UTF-8 is left out.
     """
-    allowed = {*ALWAYS, *inherited}
+    allowed = {*ALWAYS, *names}
     wanted = {name: value for name, value in daemon.items() if name in allowed or name.startswith("LC_")}
-    taken = {name: value for name, value in wanted.items() if _is_text(value)}
-    return {"PATH": DEFAULT_PATH, **taken, **user, **request, **identity}
+    return {"PATH": DEFAULT_PATH, **{name: value for name, value in wanted.items() if _is_text(value)}}
 
 
 def _is_text(value: str) -> bool:

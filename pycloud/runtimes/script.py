@@ -17,7 +17,7 @@ from pycloud.config import Config
 from pycloud.errors import RemoveFailed, StartFailed
 from pycloud.keeper import logs, protocol
 from pycloud.runtimes import Exit, Found, Order, Phase, Reader, Start, Started, Usage
-from pycloud.runtimes.environment import session_environment
+from pycloud.runtimes.environment import inherited_environment
 from pycloud.runtimes.growth import Growth
 from pycloud.runtimes.keeper_home import KeeperSettings
 from pycloud.runtimes.keeper_link import KeeperLink, Message, Refusal
@@ -40,6 +40,7 @@ class ScriptRuntime:
 
     def __init__(self, config: Config, cloud: str, nofile: int) -> None:
         self._config, self._cloud = config, cloud
+        self._inherited = inherited_environment(os.environ, config.session_env)
         self.on_found: Callable[[list[Found]], None] = lambda _found: None
         self._ends: dict[str, AsyncResult] = {}
         self._growth = Growth()
@@ -163,6 +164,7 @@ class ScriptRuntime:
         }
 
     def _environment(self, order: Order) -> dict[str, str]:
+        """All of it but its port; the request's own comes before what is inherited, and who it is before all."""
         user = {}
         if self._config.run_as:
             user = {"HOME": _home_of(self._config.run_as), "USER": self._config.run_as}
@@ -171,7 +173,7 @@ class ScriptRuntime:
             "PYCLOUD_CLOUD": self._cloud,
             "PYCLOUD_HOSTNAME": self._config.hostname,
         }
-        return session_environment(os.environ, self._config.session_env, user, order.env, identity)
+        return {**self._inherited, **user, **order.env, **identity}
 
     def _expect(self, session: str) -> AsyncResult:
         return self._ends.setdefault(session, AsyncResult())

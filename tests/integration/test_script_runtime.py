@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pycloud.keeper import protocol
-from pycloud.runtimes.environment import session_environment
+from pycloud.runtimes.environment import inherited_environment
 from tests.support.daemon import ROOT
 from tests.support.keeper import keeper, new_session
 from tests.support.needs import mount
@@ -83,10 +83,7 @@ def test_what_fails_for_now_and_what_fails_for_good(tmp_path: Path) -> None:
 
 def test_an_environment_that_is_no_text_is_left_out(tmp_path: Path) -> None:
     daemon = {"TZ": "\udcff", "LANG": "ä", "LC_ALL": "C"}
-    assert session_environment(daemon, (), {}, {}, {}) == {
-        **session_environment({}, (), {}, {}, {}),
-        **_without_tz(daemon),
-    }
+    assert inherited_environment(daemon, ()) == {**inherited_environment({}, ()), **_without_tz(daemon)}
     with keeper(tmp_path / "data") as k:
         steps: list[list[object]] = [["start", new_session(), "exit 0"], ["recover"]]
         started, found = probe(k.data, *steps, environ={"TZ": os.fsdecode(b"\xff\xfe")})
