@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 
-
 #: Read once: a create passes ten such points, and asking the environment took 2 % of the daemon's time for it.
 _DEADLY = os.environ.get("PYCLOUD_FAULT")
 
