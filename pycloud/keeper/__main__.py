@@ -15,7 +15,9 @@ import resource
 import selectors
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 
 from pycloud.keeper import lock, ports, protocol
 from pycloud.keeper.book import Book
@@ -23,7 +25,7 @@ from pycloud.keeper.ending import Endings
 from pycloud.keeper.family import Family
 from pycloud.keeper.inotify import Watches
 from pycloud.keeper.lock import LockedError
-from pycloud.keeper.loop import Loop, Wake
+from pycloud.keeper.loop import SIGNALS, Loop, Wake
 from pycloud.keeper.operations import Operations
 from pycloud.keeper.remover import Remover
 from pycloud.keeper.server import MAX_CONNECTIONS, Server
@@ -106,12 +108,32 @@ def _keep(data: Path, socket: Path, options: argparse.Namespace, held: int) -> N
     gc.freeze()  # all that is here stays: there is nothing to find in it
     log.info("keeping %d sessions, listening at %s", len(family.leaders), socket)
     try:
-        log.info("ends: %s", loop.run())
+        log.info("ends: %s", _run(loop, wake))
     finally:
         server.close()
         watches.close()
         wake.close()
         selector.close()
+
+
+def _run(loop: Loop, wake: Wake) -> str:
+    """Run the loop in a thread of its own; why it ended.
+
+    Whoever is orphaned becomes a child of the main thread, whoever is started one of the thread that starts it. So the
+    main thread, which does nothing, has a list of the orphans alone (see ``processes.orphans``): else each end of a
+    session would mean to go over the children that all other sessions are.
+    """
+    for number in SIGNALS:
+        signal.signal(number, _ignore)
+    wake.on_signals()
+    with ThreadPoolExecutor(1, "loop") as thread:
+        reason = thread.submit(loop.run)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the loop's thread, not this one, is to be woken by them
+        return reason.result()
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """A handler, not SIG_IGN: sessions would inherit that. What is to be done is done by the loop (see ``Wake``)."""
 
 
 if __name__ == "__main__":

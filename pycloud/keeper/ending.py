@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 FIRST_ROUND, SLOWEST_ROUND = 0.02, 0.2  # seconds
 PATIENCE = 30.0  # seconds after SIGKILL before somebody should know
 HOPELESS_ROUND = 5.0  # seconds between attempts after that
+REST = 4  # times as long as a look over many processes took, other things have their turn after it
 
 
 @dataclass(slots=True)
@@ -56,13 +57,18 @@ class Endings:
         self._pause = FIRST_ROUND
         self._cost = 0.0  # seconds that the last full round took
         self._unchecked: set[str] = set()  # sessions of which something has died since the last look
-        self._rested = float("-inf")  # when the next look may be: half of the time is for other things
+        self._rested = float("-inf")  # when the next look at orphans may be
 
     def __contains__(self, session: str) -> bool:
         return session in self._endings
 
     def __len__(self) -> int:
         return len(self._endings)
+
+    def awaited(self) -> list[int]:
+        """Leaders of ours that were told to end, and have not yet."""
+        leaders = self._family.leaders
+        return [each.leader.pid for each in self._endings.values() if each.leader.ours and each.session in leaders]
 
     def begin(self, session: str, grace: float, then: Callable[[], None] | None = None) -> None:
         """End a session whose leader lives, or join its ending: the shorter grace (seconds) counts.
@@ -110,8 +116,8 @@ class Endings:
     def check(self, sessions: set[str]) -> None:
         """Something of these sessions has died: see what is left of them, at once or after a rest.
 
-        Each look goes over all our children. Where there are thousands, looking shall not be all we do: what dies
-        meanwhile is looked at together.
+        Each look goes over all orphans. Where there are thousands, looking shall not be all we do: what dies meanwhile
+        is looked at together.
         """
         self._unchecked |= sessions & self._endings.keys()
         if self._unchecked and self._clock() >= self._rested:
@@ -143,7 +149,7 @@ class Endings:
 
     def _hurry(self, now: float) -> None:
         self._pause = FIRST_ROUND
-        self._look_by(now + max(FIRST_ROUND, 4 * self._cost))
+        self._look_by(now + max(FIRST_ROUND, REST * self._cost))
 
     def _look_by(self, when: float) -> None:
         self._due = when if self._due is None else min(self._due, when)
@@ -160,7 +166,7 @@ class Endings:
         begun = self._clock()
         strays, unclear = self._family.left_behind(begun)
         looked = self._clock()
-        self._rested = looked + (looked - begun)
+        self._rested = looked + REST * (looked - begun)
         seen: Survey | None = None
         for ending in endings:
             if self._is_over(ending, strays, unclear):
@@ -221,11 +227,11 @@ class Endings:
             return
         now = self._clock()
         if quick:
-            self._look_by(now + max(FIRST_ROUND, 4 * self._cost))
+            self._look_by(now + max(FIRST_ROUND, REST * self._cost))
             return
         self._cost = now - begun
         self._pause = min(self._pause * 1.5, SLOWEST_ROUND)
-        pause = max(self._pause, 4 * self._cost)
+        pause = max(self._pause, REST * self._cost)
         self._due = min(self._next_look(ending, now, pause) for ending in self._endings.values())
 
     def _next_look(self, ending: Ending, now: float, pause: float) -> float:

@@ -86,9 +86,9 @@ class Family:
         return dead
 
     def left_behind(self, now: float) -> tuple[set[str], bool]:
-        """Sessions that have strays among our children, and whether it is too early to tell for some child."""
+        """Sessions that have strays among the orphans, and whether it is too early to tell for one of them."""
         found, seen, unclear = set(), set(), False
-        for pid in processes.own_children():
+        for pid in processes.orphans():
             if pid in self.by_pid:
                 continue
             seen.add(pid)
@@ -104,12 +104,12 @@ class Family:
         return found, unclear
 
     def tops(self, session: str) -> list[int]:
-        """The processes of a session from which all its others descend: its leader, and strays among our children.
+        """The processes of a session from which all its others descend: its leader, and strays among the orphans.
 
         Strays that an earlier keeper would have known are not: they are no children of ours.
         """
         leader = self.leaders.get(session)
-        others = [pid for pid in processes.own_children() if pid not in self.by_pid]
+        others = [pid for pid in processes.orphans() if pid not in self.by_pid]
         strays = [pid for pid in others if (self._strays.get(pid) or self._attribute(pid)) == session]
         return [*([leader.pid] if leader else []), *strays]
 

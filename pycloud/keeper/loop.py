@@ -9,18 +9,19 @@ import os
 import selectors
 import signal
 import time
-from types import FrameType
 
-from pycloud.keeper import processes, reaper
+from pycloud.keeper import processes
 from pycloud.keeper.book import Book
 from pycloud.keeper.ending import Endings
 from pycloud.keeper.family import Family
 from pycloud.keeper.operations import Operations
+from pycloud.keeper.reaper import Reaper
 from pycloud.keeper.remover import Remover
 from pycloud.keeper.server import Server
 from pycloud.keeper.settling import ADOPTED_END
 from pycloud.keeper.sweeper import Sweeper
 
+SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 IDLE = 5.0  # seconds without a connection and without a session after which a keeper is of no use
 
 
@@ -40,16 +41,18 @@ class Wake:
             return  # the pipe is full: the loop is about to wake anyway
 
     def on_signals(self) -> None:
-        """Let signals wake the loop too. Main thread only."""
+        """Let signals wake the loop too: each puts its number into the pipe. Main thread only."""
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
 
-    def drain(self) -> None:
-        """Take out what has been written."""
+    def drain(self) -> set[int]:
+        """Take out what has been written: the numbers of signals, and 0 for others who woke us."""
+        found = set[int]()
         try:
-            while os.read(self.reader, 4096):
-                pass
+            while data := os.read(self.reader, 4096):
+                found.update(data)
         except BlockingIOError:
-            return
+            pass
+        return found
 
     def close(self) -> None:
         """Close both ends."""
@@ -60,7 +63,7 @@ class Wake:
 
 
 class Loop:
-    """Runs until SIGTERM, or until nobody needs a keeper."""
+    """Runs until SIGTERM, or until nobody needs a keeper; in a thread that is not the main one (see ``__main__``)."""
 
     def __init__(
         self,
@@ -83,15 +86,14 @@ class Loop:
         self._endings = endings
         self._sweeper = sweeper
         self._remover = remover
+        self._reaper = Reaper(family, endings.awaited, operations.leader_ended)
         self._idle_since: float | None = None
         self._terminated = False
-        self._hung_up = False
 
     def run(self) -> str:
         """Work; why it ended."""
-        self._listen_to_signals()
         self._selector.register(self._wake.reader, selectors.EVENT_READ, self._woken)
-        self._woken(0)  # what happened before the handlers were in place
+        self._reap()  # who died before the handlers were in place
         while not self._terminated:
             now = time.monotonic()
             if self._idle_for(now) >= IDLE:
@@ -102,33 +104,21 @@ class Loop:
                     self._adopted_ended([key.data])
                 else:
                     key.data(mask)
-            if self._hung_up:
-                self._hung_up = False
-                self._server.listen_again()
             self._tick()
             self._server.flush()
         return "it was told to; sessions go on"
 
-    def _listen_to_signals(self) -> None:
-        def ignore(number: int, frame: FrameType | None) -> None:
-            """A handler, not SIG_IGN: sessions would inherit that."""
-
-        def terminate(number: int, frame: FrameType | None) -> None:
-            self._terminated = True
-
-        def hang_up(number: int, frame: FrameType | None) -> None:
-            self._hung_up = True
-
-        for number in (signal.SIGCHLD, signal.SIGINT):
-            signal.signal(number, ignore)
-        signal.signal(signal.SIGHUP, hang_up)
-        signal.signal(signal.SIGTERM, terminate)
-        self._wake.on_signals()
-
     def _woken(self, mask: int) -> None:
-        self._wake.drain()
-        self._endings.check(reaper.reap(self._family, self._operations.leader_ended))
+        signals = self._wake.drain()
+        if signal.SIGTERM in signals:
+            self._terminated = True
+        if signal.SIGHUP in signals:
+            self._server.listen_again()
+        self._reap()
         self._remover.collect()
+
+    def _reap(self) -> None:
+        self._endings.check(self._reaper.reap())
 
     def _adopted_ended(self, sessions: list[str]) -> None:
         ended = [session for session in sessions if session in self._family.leaders]
@@ -137,7 +127,7 @@ class Loop:
         self._endings.check(set(ended))
 
     def _timeout(self, now: float) -> float | None:
-        parts = (self._book, self._family, self._endings, self._sweeper)
+        parts = (self._book, self._family, self._reaper, self._endings, self._sweeper)
         times = [due for part in parts if (due := part.due()) is not None]
         if self._idle_since is not None:
             times.append(self._idle_since + IDLE)
@@ -149,6 +139,8 @@ class Loop:
             self._book.tick(now)
         if _is_due(self._family.due(), now):
             self._adopted_ended(self._family.dead_adopted(now))
+        if _is_due(self._reaper.due(), now):
+            self._reap()
         if _is_due(self._endings.due(), now):
             self._endings.tick()
         if _is_due(self._sweeper.due(), now):
@@ -165,13 +157,13 @@ class Loop:
     def _kill_the_nameless(self) -> None:
         """No session lives, so a child that is still there is what one of them hid: it belongs to nobody."""
         for _ in range(100):
-            children = processes.own_children()
-            if not children:
+            orphans = processes.orphans()
+            if not orphans:
                 return
-            for pid in children:
+            for pid in orphans:
                 os.kill(pid, signal.SIGKILL)
             time.sleep(0.01)
-            reaper.reap(self._family, self._operations.leader_ended)
+            self._reaper.reap()
 
 
 def _is_due(due: float | None, now: float) -> bool:

@@ -137,10 +137,11 @@ def _pids() -> Iterator[int]:
                 yield int(entry.name)
 
 
-def own_children() -> list[int]:
-    """Pids of this process' children, zombies included; those that were reparented to it too.
+def orphans() -> list[int]:
+    """Pids of the processes that were given to this one because their parents died, zombies included.
 
-    Only the main thread starts processes here and only it is given orphans, so its list is the whole one.
+    They become children of the main thread, and that starts none itself (see ``__main__``), so its list is theirs
+    alone. On a kernel that was built without such lists: all our children.
     """
     me = os.getpid()
     data = _read(f"{_PROC}/{me}/task/{me}/children")

@@ -250,8 +250,9 @@ def _kill_sessions(data: Path) -> None:
 
 
 def children_of(pid: int) -> list[int]:
-    """Pids of the children of a process with one thread, zombies included."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Pids of the children of a process, zombies included: each of its threads has its own."""
+    lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for children in lists for child in children.split()]
 
 
 def wait_for_output(k: KeeperProcess, session: str, text: str) -> None:

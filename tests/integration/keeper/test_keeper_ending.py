@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -140,6 +141,15 @@ def test_nothing_is_left_behind(k: KeeperProcess, c: Client, leaves: str, how: s
     assert not processes_of(session)
     assert children_of(k.pid) == []
     assert k.traces() == [f"state/{session}.journal"]
+
+
+def test_looking_for_what_was_left_costs_no_more_where_more_sessions_live(k: KeeperProcess, c: Client) -> None:
+    stray = c.start("(sleep 600 & echo $!); exec sleep 600\n")
+    others = [c.start("exec sleep 600\n") for _ in range(5)]
+    gone_over = Path(f"/proc/{k.pid}/task/{k.pid}/children")
+
+    wait_until(lambda: gone_over.read_text().split() == [k.output(stray).strip()], message=gone_over.read_text)
+    assert len(children_of(k.pid)) == 2 + len(others)
 
 
 def test_what_a_session_leaves_is_ended_unasked(k: KeeperProcess, c: Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import selectors
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pycloud.keeper import processes, reaper
+from pycloud.keeper.family import Family, Leader
 from pycloud.keeper.processes import Process
 from pycloud.keeper.survey import Survey, belonging
 from tests.support.waiting import wait_until
@@ -42,7 +44,7 @@ def test_a_process_is_seen_as_it_is(sleeper: subprocess.Popen[bytes]) -> None:
     assert processes.alive(sleeper.pid, process.start_time)
     assert not processes.alive(sleeper.pid, process.start_time + 1)
     assert process.start_time <= processes.ticks_now()
-    assert sleeper.pid in processes.own_children()
+    assert sleeper.pid in processes.orphans()
 
 
 def test_the_environment_of_known_sessions_is_not_read(sleeper: subprocess.Popen[bytes]) -> None:
@@ -88,7 +90,27 @@ def test_children_are_found_without_the_kernels_list(
 ) -> None:
     read = processes._read
     monkeypatch.setattr(processes, "_read", lambda path: None if path.endswith("children") else read(path))
-    assert sleeper.pid in processes.own_children()
+    assert sleeper.pid in processes.orphans()
+
+
+def test_who_is_expected_to_die_is_waited_for_at_once_and_the_others_after_a_rest() -> None:
+    family, ended, clock = Family(selectors.DefaultSelector(), 0), list[str](), iter([0.0, 1.0, 1.5, 5.0, 5.0])
+    pids = {name: os.posix_spawnp("sleep", ["sleep", "600"], os.environ) for name in ("expected", "other")}
+    for session, pid in pids.items():
+        family.add(session, Leader(pid, 0, ours=True), 0.0)
+    told = [pids["expected"]]
+    waiting = reaper.Reaper(family, lambda: told, lambda session, *_how: ended.append(session), lambda: next(clock))
+    assert waiting.reap() == set()  # it took from 0 to 1, so that the next look at all is at 5
+    assert waiting.due() is None
+
+    for pid in pids.values():
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert waiting.reap() == {"expected"}
+    told.clear()
+    assert waiting.due() == 5.0
+    assert waiting.reap() == {"other"}
+    assert (waiting.due(), ended) == (None, ["expected", "other"])
 
 
 @pytest.mark.parametrize(
