@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import page, plot, table
+from bench.disk import kind_of, own_disk
 from bench.machine import where
 from bench.reading import Reading
 from bench.rows import ROWS
@@ -27,12 +29,12 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def measure(names: list[str], *, quick: bool) -> list[Reading]:
+def measure(names: list[str], *, quick: bool, place: Path | None = None) -> list[Reading]:
     """All readings of the named rows; each is said on standard error as soon as it is there."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is started here is compiled once, as everywhere else
     readings: list[Reading] = []
     for name in names:
-        with Stage(quick=quick) as stage:
+        with Stage(quick=quick, place=place) as stage:
             for reading in ROWS[name](stage):
                 readings.append(reading)
                 print("  ".join(filter(None, table.cells(reading))), file=sys.stderr, flush=True)
@@ -42,19 +44,21 @@ def measure(names: list[str], *, quick: bool) -> list[Reading]:
 def main() -> int:
     """The exit code: 1 where a target is not met."""
     args = parser().parse_args()
-    place = where(datetime.now(UTC))
-    readings = measure(args.row or list(ROWS), quick=args.quick)
+    with own_disk() as place:
+        disk = f"{kind_of(place)} of their own" if place else kind_of(Path(tempfile.gettempdir()))
+        machine = where(datetime.now(UTC), disk)
+        readings = measure(args.row or list(ROWS), quick=args.quick, place=place)
+        if args.plot:
+            with Stage(quick=args.quick, place=place) as stage:
+                plot.draw(list(sweep(stage)), args.plot, machine)
     if args.output == "json":
-        print(table.as_json(readings, place))
+        print(table.as_json(readings, machine))
     elif args.output == "markdown":
-        print(table.markdown(readings, place))
+        print(table.markdown(readings, machine))
     else:
-        print(f"\n{place}\n\n{table.text(readings)}")
+        print(f"\n{machine}\n\n{table.text(readings)}")
     if args.page:
-        page.fill(args.page, table.markdown(readings, place))
-    if args.plot:
-        with Stage(quick=args.quick) as stage:
-            plot.draw(list(sweep(stage)), args.plot, place)
+        page.fill(args.page, table.markdown(readings, machine))
     return 0 if all(reading.met for reading in readings) else 1
 
 

@@ -32,7 +32,7 @@ BURST, BURSTS = 64, 16
 
 def three(stage: Stage) -> Iterator[Reading]:
     """The same creates for three clouds as for one."""
-    with Stage(quick=stage.quick) as alone, alone.cloud(), ExitStack() as stack:
+    with Stage(quick=stage.quick, place=stage.place) as alone, alone.cloud(), ExitStack() as stack:
         for _ in range(CLOUDS):
             stack.enter_context(stage.cloud())
         count, taken = stage.amount(500), Counter[str]()

@@ -25,15 +25,19 @@ FILLING = 64
 
 
 class Stage:
-    """One Redis, and what is asked for on it. ``quick``: fewer rounds, to see whether it works."""
+    """One Redis, and what is asked for on it.
 
-    def __init__(self, *, quick: bool = False) -> None:
-        self.quick = quick
+    ``quick``: fewer rounds, to see whether it works. ``place``: where all files lie; None: where temporary ones do.
+    """
+
+    def __init__(self, *, quick: bool = False, place: Path | None = None) -> None:
+        self.quick, self.place = quick, place
         self._stack = ExitStack()
         self._numbers = iter(range(1_000_000))
 
     def __enter__(self) -> Self:
-        self.home = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="pycloud-bench-")))
+        folder = tempfile.TemporaryDirectory(prefix="pycloud-bench-", dir=self.place)
+        self.home = Path(self._stack.enter_context(folder))
         self.redis = self._stack.enter_context(RedisServer(options=REDIS_OPTIONS))
         self.load = self._stack.enter_context(Load(self.redis.port))
         return self

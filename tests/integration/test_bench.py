@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
+import pytest
+
+from bench.disk import kind_of, own_disk
 from tests.support.folders import ROOT
 
 
@@ -17,3 +23,30 @@ def test_a_row_is_measured_beside_its_limit() -> None:
     assert all(row["value"] > 0 and row["ratio"] == row["value"] / row["limit"] for row in rows)
     assert [row["met"] for row in rows] == [rows[0]["ratio"] <= 1.2, rows[1]["ratio"] >= 3]
     assert done.returncode == (0 if all(row["met"] for row in rows) else 1), done.stderr
+
+
+def test_files_lie_on_a_file_system_that_goes_away_with_the_run_or_where_temporary_ones_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with own_disk() as place:
+        if place is None:
+            assert capsys.readouterr().err.endswith(f"what is measured lies in {tempfile.gettempdir()}\n")
+        else:
+            assert place.is_mount()
+            assert kind_of(place) == "ext4"
+    assert place is None or not place.exists()
+
+
+@pytest.mark.parametrize("cannot", ["mkfs.ext4", "mount"])
+def test_who_may_make_none_is_told_where_files_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cannot: str
+) -> None:
+    (tmp_path / cannot).write_text("#!/bin/sh\necho it may not be >&2; exit 1\n")
+    (tmp_path / cannot).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with own_disk() as place:
+        assert place is None
+    assert capsys.readouterr().err.splitlines() == [
+        "it may not be",
+        f"no file system of our own; what is measured lies in {tempfile.gettempdir()}",
+    ]
