@@ -13,6 +13,7 @@ from typing import Any
 
 import gevent
 from gevent.event import AsyncResult, Event
+from gevent.lock import BoundedSemaphore
 
 from pycloud.errors import KeeperError
 from pycloud.keeper import protocol
@@ -45,6 +46,7 @@ class KeeperLink:
         self._line: Line | None = None
         self._outgoing: list[bytes] = []
         self._something_to_send = Event()
+        self._writing = BoundedSemaphore(1)
         self._greenlets: list[gevent.Greenlet] = []
         self.on_event: Callable[[Message], None] = lambda _event: None
         self.on_new: Callable[[], None] = lambda: None
@@ -63,8 +65,11 @@ class KeeperLink:
         """The keeper's reply, after however long that takes. Raises Refusal."""
         number, result = next(self._numbers), AsyncResult()
         line = protocol.encode({"seq": number, "op": op, **fields})
+        alone = not self._pending
         self._pending[number] = line, result
         self._send(line)
+        if alone:  # who is one of many waits for the others: together they wake the keeper once
+            self._write()
         try:
             reply: Message = result.get()
         finally:
@@ -75,18 +80,22 @@ class KeeperLink:
         return reply
 
     def _send(self, line: bytes) -> None:
-        """Hand a line to the writer: two greenlets must never write at once."""
+        """Have a line sent."""
         self._outgoing.append(line)
         self._something_to_send.set()
 
     def _write_for_ever(self) -> None:
-        """Send what has gathered. What a broken line swallows is sent again by the reader, once there is a keeper."""
         while True:
             self._something_to_send.wait()
+            self._write()
+
+    def _write(self) -> None:
+        """Send what has gathered. What a broken line swallows is sent again by the reader, once there is a keeper."""
+        with self._writing:  # two greenlets must never write at once
             self._something_to_send.clear()
             gathered, self._outgoing = b"".join(self._outgoing), []
-            if self._line is None:
-                continue
+            if self._line is None or not gathered:
+                return
             try:
                 self._line.socket.sendall(gathered)
             except OSError as error:
