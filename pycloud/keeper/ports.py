@@ -15,12 +15,18 @@ import os
 import random
 import socket
 import stat
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Collection, Generator
+from contextlib import closing, suppress
 from pathlib import Path
 
 ATTEMPTS = 200  # how often the system is asked for a port before giving up
 
+Kinds = tuple[socket.SocketKind, ...]
+#: A port, and for what it is to be looked whether it is free.
+Candidate = tuple[int, Kinds]
+
+_UDP = (socket.SOCK_DGRAM,)
+_BOTH = (socket.SOCK_STREAM, *_UDP)
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
 
@@ -56,40 +62,41 @@ def choose(directory: Path, bounds: tuple[int, int] | None, taken: Collection[in
     Raises NoPortError, and OSError when the directory cannot be made.
     """
     prepare(directory)
-    for port in _candidates(bounds):
-        if port in taken:
-            continue
-        lock = _claim(directory, port)
-        if lock is not None:
-            return port, lock
+    with closing(_offered() if bounds is None else _within(*bounds)) as candidates:
+        for port, kinds in candidates:
+            if port not in taken and (lock := _claim(directory, port, kinds)) is not None:
+                return port, lock
     if bounds is None:
         raise NoPortError("the system offers no port that is free for both TCP and UDP")
     raise NoPortError(f"none of the ports {bounds[0]} to {bounds[1]} is free")
 
 
-def _candidates(bounds: tuple[int, int] | None) -> Iterable[int]:
-    if bounds is None:
-        return _offered()
-    low, high = bounds
+def _within(low: int, high: int) -> Generator[Candidate]:
     start = random.randint(low, high)  # clouds that share a range shall not all try the same port first
-    return (*range(start, high + 1), *range(low, start))
+    for port in (*range(start, high + 1), *range(low, start)):
+        yield port, _BOTH
 
 
-def _offered() -> Iterator[int]:
+def _offered() -> Generator[Candidate]:
+    """What the system offers, each held for TCP until the next is asked for."""
     for _ in range(ATTEMPTS):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.bind(("", 0))
-            port: int = probe.getsockname()[1]
-        yield port
+        try:
+            held = _bound(socket.SOCK_STREAM, 0)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return  # it has none left
+            raise
+        with held:
+            yield held.getsockname()[1], _UDP
 
 
-def _claim(directory: Path, port: int) -> int | None:
-    """The lock's descriptor when nobody holds the lock and nobody uses the port."""
+def _claim(directory: Path, port: int, kinds: Kinds) -> int | None:
+    """The lock's descriptor when nobody holds the lock and the port is free for ``kinds``."""
     lock = _lock(f"{directory}/{port}")
     if lock is None:
         return None
     try:
-        if is_free(port):
+        if is_free(port, kinds):
             return lock
     except BaseException:
         os.close(lock)
@@ -121,24 +128,35 @@ def _make(path: str) -> None:
         os.close(created)
 
 
-def is_free(port: int) -> bool:
-    """Whether the port can be bound now for TCP and UDP, on IPv4 and, where the host has it, IPv6."""
-    return _can_bind(socket.SOCK_STREAM, port) and _can_bind(socket.SOCK_DGRAM, port)
-
-
-def _can_bind(kind: socket.SocketKind, port: int) -> bool:
-    """One socket asks for both families, where there are both."""
-    for family in (socket.AF_INET6, socket.AF_INET):
-        try:
-            with socket.socket(family, kind) as probe:
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-                probe.bind(("", port))
-                return True
-        except OSError as error:
-            if family == socket.AF_INET6 and error.errno in _NO_IPV6:
-                continue
-            if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                return False
-            raise
+def is_free(port: int, kinds: Kinds = _BOTH) -> bool:
+    """Whether the port can be bound now for all ``kinds``, on IPv4 and, where the host has it, IPv6."""
+    try:
+        for kind in kinds:
+            _bound(kind, port).close()
+    except OSError as error:
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            return False
+        raise
     return True
+
+
+def _bound(kind: socket.SocketKind, port: int) -> socket.socket:
+    """A socket with this port; one has both families, where there are both. Raises OSError."""
+    try:
+        return _open(socket.AF_INET6, kind, port)
+    except OSError as error:
+        if error.errno not in _NO_IPV6:
+            raise
+    return _open(socket.AF_INET, kind, port)
+
+
+def _open(family: socket.AddressFamily, kind: socket.SocketKind, port: int) -> socket.socket:
+    made = socket.socket(family, kind)
+    try:
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        made.bind(("", port))
+    except BaseException:
+        made.close()
+        raise
+    return made
