@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,8 +15,9 @@ from typing import Any, Self
 
 from bench.bare import Bare
 from bench.line import Line
-from bench.load import Load, about, create
+from bench.load import Load, Run, about, create
 from bench.responder import NAMESPACE as RESPONDER
+from bench.trial import NAMESPACE as TRIAL
 from tests.support.daemon import Daemon
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
@@ -83,14 +87,17 @@ class Stage:
     @contextmanager
     def responder(self) -> Iterator[Load]:
         """The smallest responder, and a load for it."""
-        process = subprocess.Popen([sys.executable, "-m", "bench.responder", self.redis.url])
-        try:
-            with Load(self.redis.port, RESPONDER) as load:
-                wait_until(lambda: self._listens(f"{RESPONDER}.status"), 30)
-                yield load
-        finally:
-            process.kill()
-            process.wait()
+        with self._program("bench.responder"), Load(self.redis.port, RESPONDER) as load:
+            wait_until(lambda: self._listens(f"{RESPONDER}.status"), 30)
+            yield load
+
+    @contextmanager
+    def trial(self) -> Iterator[Trial]:
+        """The smallest cloud, and what to do with it."""
+        folder = self.folder()
+        with self._program("bench.trial", str(folder)), Load(self.redis.port, TRIAL) as load:
+            wait_until(lambda: self._listens(f"{TRIAL}.create"), 30)
+            yield Trial(load, folder)
 
     @contextmanager
     def bare(self) -> Iterator[BareLoop]:
@@ -101,9 +108,33 @@ class Stage:
         finally:
             loop.end()
 
+    @contextmanager
+    def _program(self, module: str, *words: str) -> Iterator[None]:
+        process = subprocess.Popen([sys.executable, "-m", module, self.redis.url, *words])
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
     def _listens(self, channel: str) -> bool:
         with Line(self.redis.port) as line:
             return bool(line.ask(("PUBSUB", "NUMSUB", channel))[0][1])
+
+
+class Trial:
+    """What the smallest cloud does for a load; its processes are ended after each time."""
+
+    def __init__(self, load: Load, folder: Path) -> None:
+        self._load, self._folder = load, folder
+
+    def create(self, count: int, outstanding: int) -> Run:
+        """So many creates."""
+        run = self._load.run("create", [create()] * count, outstanding)
+        for answer in run.decoded():
+            os.killpg(answer["pid"], signal.SIGKILL)
+            shutil.rmtree(self._folder / answer["id"])
+        return run
 
 
 class BareLoop:
