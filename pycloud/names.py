@@ -12,6 +12,7 @@ DEFAULT_NAMESPACE = "year4000.pycloud"
 
 CLOUD_ID_LENGTH = 10
 SESSION_ID_LENGTH = 20
+_HEX = frozenset("0123456789abcdef")
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,6 @@ class Names:
 
 def owner_of(session: str) -> str | None:
     """The cloud that owns a session, read off the session's id; None where that is no session id at all."""
-    if len(session) != SESSION_ID_LENGTH or not set(session) <= set("0123456789abcdef"):
+    if len(session) != SESSION_ID_LENGTH or not _HEX.issuperset(session):
         return None
     return session[-CLOUD_ID_LENGTH:]

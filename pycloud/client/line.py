@@ -59,11 +59,12 @@ class Line:
         except redis.RedisError as error:
             raise self._explain(error) from error
 
-    def calls(self, until: float, *commands: Command) -> list[Any]:
-        """Send ``commands`` in one write; returns their replies in order."""
+    def calls(self, until: float, *commands: Command, text: bool = False) -> list[Any]:
+        """Send ``commands`` in one write; returns their replies in order, as bytes or (``text``) as strings."""
         self.send(until, *commands)
+        read, raw = self._connection.read_response, not text
         try:
-            return [self._connection.read_response(timeout=_left(until)) for _ in commands]
+            return [read(raw, timeout=_left(until)) for _ in commands]
         except redis.RedisError as error:
             self.close()
             raise self._explain(error) from error
@@ -88,7 +89,7 @@ class Line:
     def hear(self, until: float) -> list[Any] | None:
         """The next message on a subscribed line, e.g. ``[b"message", channel, payload]``; None when time is up."""
         try:
-            message = self._connection.read_response(timeout=_left(until), disconnect_on_error=False)
+            message = self._connection.read_response(True, timeout=_left(until), disconnect_on_error=False)
         except redis.TimeoutError:
             return None
         except redis.RedisError as error:
@@ -102,7 +103,7 @@ class Line:
 
     def _reply(self, until: float) -> Any:
         try:
-            return self._connection.read_response(timeout=_left(until))
+            return self._connection.read_response(True, timeout=_left(until))
         except redis.ResponseError as refusal:
             return refusal
 
@@ -134,6 +135,8 @@ class Lines:
             max_connections=2**31,  # as many as there are requests at once
             protocol=2,
             retry=Retry(NoBackoff(), 0),  # a retried PUBLISH may be delivered twice; repeating is decided elsewhere
+            decode_responses=True,  # of the replies that are wanted as text: redis-py is quicker at it than we are
+            encoding_errors="replace",
             driver_info=None,
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
@@ -157,18 +160,19 @@ class Lines:
             raise
         self._give_back(line)
 
-    def read(self, timeout: float, *commands: Command) -> list[Any]:
-        """The replies to ``commands``, which only read; ``timeout`` in seconds.
+    def read(self, timeout: float, *commands: Command, text: bool = False) -> list[Any]:
+        """The replies to ``commands``, which only read; ``timeout`` in seconds. ``text``: strings, with U+FFFD for
+        what is no UTF-8, instead of bytes.
 
         Reading twice does no harm, so a line that proves broken is tried anew once.
         """
         until = time.monotonic() + timeout
         try:
-            return self._read(until, commands)
+            return self._read(until, commands, text)
         except LineLost:
             if time.monotonic() >= until:
                 raise
-            return self._read(until, commands)
+            return self._read(until, commands, text)
 
     def close(self) -> None:
         """Close the idle ones now, and those in use when they come back."""
@@ -178,9 +182,9 @@ class Lines:
         for line in idle:
             line.close()
 
-    def _read(self, until: float, commands: Sequence[Command]) -> list[Any]:
+    def _read(self, until: float, commands: Sequence[Command], text: bool) -> list[Any]:
         with self.line(until) as line:
-            return line.calls(until, *commands) if commands else []
+            return line.calls(until, *commands, text=text) if commands else []
 
     def _take(self) -> Line:
         with self._lock:

@@ -126,15 +126,18 @@ class Records:
 
     def records(self, sessions: Sequence[str]) -> Iterator[SessionRecord]:
         """The records of these sessions, of those that there are."""
-        owners = sorted({owner for session in sessions if (owner := owner_of(session))})
+        owned = [owner_of(session) for session in sessions]
+        owners = sorted(set(filter(None, owned)))
         replies = self._read(
             *(("EXISTS", self._names.cloud_key(owner)) for owner in owners),
             *(("HGETALL", self._names.session_key(session)) for session in sessions),
+            text=True,
         )
         away = {owner for owner, lives in zip(owners, replies, strict=False) if not lives}
-        for session, reply in zip(sessions, replies[len(owners) :], strict=True):
-            if reply:  # an index entry whose record has expired: the clouds sweep it
-                yield record_of(session, _pairs(reply), stale=owner_of(session) in away)
+        for session, owner, flat in zip(sessions, owned, replies[len(owners) :], strict=True):
+            if flat:  # an index entry whose record has expired: the clouds sweep it
+                fields = dict(zip(flat[::2], flat[1::2], strict=True))
+                yield record_of(session, fields, stale=owner in away)
 
     def clouds(self) -> list[Rank]:
         """The last rank of every cloud that lives, by id."""
@@ -154,8 +157,8 @@ class Records:
             page, place = page_of(self._read(command)[0], place, PAGE)
             yield page
 
-    def _read(self, *commands: Command) -> list[Any]:
-        return self._lines.read(self._timeout, *commands)
+    def _read(self, *commands: Command, text: bool = False) -> list[Any]:
+        return self._lines.read(self._timeout, *commands, text=text)
 
 
 def any_cloud_lives(line: Line, names: Names, until: float) -> bool:
@@ -175,8 +178,3 @@ def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
-
-
-def _pairs(flat: list[bytes]) -> dict[str, str]:
-    texts = [item.decode(errors="replace") for item in flat]
-    return dict(zip(texts[::2], texts[1::2], strict=True))

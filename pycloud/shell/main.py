@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out, err = _streams()
     try:
         code = _dispatch(words, Terminal(out, err, os.environ))
-        out.flush()
+        sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         return Exit.INTERRUPTED

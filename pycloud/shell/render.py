@@ -7,11 +7,9 @@ terminal do anything.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal, TextIO
-
-from msgspec import UNSET
 
 from pycloud.client import SessionRecord
 from pycloud.messages import CreateResponse, StatusResponse
@@ -111,15 +109,18 @@ def tell(err: TextIO, text: str, end: str = "\n") -> None:
 
 def row_of(answer: Described, now: float, name: str | None = None) -> Row:
     """One line of a table. ``now`` in Unix seconds; ``name``: where that is known, and the answer does not say it."""
-    created = UNSET if isinstance(answer, CreateResponse) else answer.created
-    called = name if isinstance(answer, CreateResponse) else answer.name
+    if isinstance(answer, CreateResponse):
+        called, lived, remark = name, "-", ""
+    else:
+        called, remark = answer.name or "", note(answer)
+        lived = age(now - answer.created) if isinstance(answer.created, float) else "-"
     return (
         str(answer.id),
         called or "",
         answer.state or "unknown",
         address(answer.host or "", answer.port or None),
-        age(now - created) if isinstance(created, float) else "-",
-        "" if isinstance(answer, CreateResponse) else note(answer),
+        lived,
+        remark,
     )
 
 
@@ -159,17 +160,17 @@ def printable(text: str) -> str:
 
 def layout(rows: Sequence[tuple[str, ...]], width: int | None, colour: bool, shape: Shape = SESSIONS) -> Iterable[str]:
     """The lines of a table; columns of which all cells are empty are left out."""
-    cells = [shape.headings, *(tuple(printable(cell) for cell in row) for row in rows)]
-    columns = range(len(shape.headings))
-    widths = [max(len(row[i]) for row in cells) for i in columns]
-    used = [i for i in columns if any(row[i] not in ("", "-") for row in cells[1:]) or i in shape.always]
+    # Column by column: of ten thousand rows, the same is done to all cells of a column at once.
+    columns = [(heading, *_printable(cells)) for heading, *cells in zip(shape.headings, *rows, strict=True)]
+    widths = [max(map(len, column)) for column in columns]
+    used = [i for i, column in enumerate(columns) if i in shape.always or not {"", "-"}.issuperset(column[1:])]
     if width is not None:
         used = _squeeze(widths, used, width, shape)
-    for number, row in enumerate(cells):
-        shown = {i: _cut(row[i], widths[i]).ljust(widths[i]) for i in used}
-        if colour and number:
-            shown[shape.coloured] = _coloured(shown[shape.coloured], row[shape.coloured], shape.colours)
-        yield GAP.join(shown.values()).rstrip()
+    shown = {i: _fitted(columns[i], widths[i]) for i in used}
+    if colour:
+        shown[shape.coloured] = _coloured(shown[shape.coloured], columns[shape.coloured], shape.colours)
+    for cells in zip(*shown.values(), strict=True):
+        yield GAP.join(cells).rstrip()
 
 
 def wants_colour(environ: Mapping[str, str], is_terminal: bool, refused: bool) -> bool:
@@ -193,10 +194,17 @@ def _squeeze(widths: list[int], used: Sequence[int], limit: int, shape: Shape) -
     return left
 
 
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+def _printable(cells: Sequence[str]) -> Iterable[str]:
+    """One look at all of them: hardly ever is there one that a terminal might obey."""
+    return cells if "".join(cells).isprintable() else map(printable, cells)
 
 
-def _coloured(text: str, state: str, colours: Mapping[Any, str]) -> str:
-    code = next((code for known, code in colours.items() if known == state), None)
-    return f"\x1b[{code}m{text}\x1b[0m" if code else text
+def _fitted(cells: Iterable[str], width: int) -> Iterator[str]:
+    return (cell.ljust(width) if len(cell) <= width else cell[: width - 1] + "…" for cell in cells)
+
+
+def _coloured(shown: Iterator[str], words: Iterable[str], colours: Mapping[Any, str]) -> Iterator[str]:
+    """Each cell in the colour of its word; the heading is in none."""
+    codes = {str(known): code for known, code in colours.items()}
+    for number, (text, word) in enumerate(zip(shown, words, strict=True)):
+        yield f"\x1b[{codes[word]}m{text}\x1b[0m" if number and word in codes else text
