@@ -6,6 +6,7 @@ forward, past the reader.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,10 +36,10 @@ def page_of(reply: Sequence[bytes], after: Place, most: int) -> tuple[list[str],
 
     ``reply``: members and scores by turns, as asked for with ``limits``.
     """
-    pairs = [(float(score), member) for member, score in zip(reply[::2], reply[1::2], strict=True)]
-    fresh = [pair for pair in pairs if pair > (after.score, after.member)]
-    members = [member.decode() for _score, member in fresh]
-    if len(pairs) < most + after.ties:
-        return members, None
-    score, member = fresh[-1] if fresh else (after.score, after.member)
-    return members, Place(score, member, sum(pair[0] == score for pair in pairs))
+    members, scores = reply[::2], [float(score) for score in reply[1::2]]
+    read = bisect_right(list(zip(scores, members, strict=True)), (after.score, after.member))
+    fresh = [member.decode() for member in members[read:]]
+    if len(members) < most + after.ties:
+        return fresh, None
+    score, member = (scores[-1], members[-1]) if fresh else (after.score, after.member)
+    return fresh, Place(score, member, scores.count(score))

@@ -204,14 +204,19 @@ class Registry:
 
     def sweep(self, now: float) -> None:
         """Take out of the indexes what has expired. ``now``: Unix seconds."""
-        gone: list[str] = []
-        for page in self._all_sessions():
-            there = self._bus.call_many([("EXISTS", self._names.session_key(session)) for session in page])
-            gone += [session for session, exists in zip(page, there, strict=True) if not exists]
+        gone = [session for page in self._all_sessions() for session in self._without_record(page)]
         for session in gone:
             _record, sessions, own = self._names.session_keys(session, owner_of(session) or self._cloud)
             self._bus.call_many([("ZREM", sessions, session), ("SREM", own, session)])
         self._bus.call("ZREMRANGEBYSCORE", self._names.clouds_key, "-inf", now - CLOUD_LIFE)
+
+    def _without_record(self, sessions: list[str]) -> list[str]:
+        """Those of these sessions whose records have expired: usually none, which a single question tells."""
+        keys = [self._names.session_key(session) for session in sessions]
+        if not keys or self._bus.call("EXISTS", *keys) == len(keys):
+            return []
+        there = self._bus.call_many([("EXISTS", key) for key in keys])
+        return [session for session, exists in zip(sessions, there, strict=True) if not exists]
 
     def _announcement(self, session: Session) -> list[Command]:
         record, sessions, own = self._names.session_keys(session.id, self._cloud)
