@@ -12,6 +12,7 @@ import psutil
 
 import pycloud
 from pycloud import placement
+from pycloud.beats import sleep_until_next
 from pycloud.cloud import Cloud
 from pycloud.config import Config
 from pycloud.decoding import DecodeError, decode_rank
@@ -133,7 +134,7 @@ class Heartbeat:
 
     def _beat_for_ever(self) -> None:
         while True:
-            gevent.sleep(self._interval)
+            sleep_until_next(self._interval)
             self.beat()
             now = monotonic()
             self._mind_double(now)

@@ -11,6 +11,7 @@ import redis
 
 from pycloud.absent import LOOK, SWEEP, Absent
 from pycloud.adoption import Adoption
+from pycloud.beats import sleep_until_next
 from pycloud.cloud import Cloud
 from pycloud.intake import Intake
 from pycloud.wishes import Wishes
@@ -73,7 +74,7 @@ class Rounds:
 
     def _repeat(self, seconds: float, duty: Callable[[], None]) -> None:
         while True:
-            gevent.sleep(seconds)
+            sleep_until_next(seconds)
             try:
                 duty()
             except redis.RedisError as error:
