@@ -129,7 +129,7 @@ def test_doing_nothing_wakes_nobody(cloud: Daemon, own_redis: RedisServer, reque
         requester.create(SLEEP)
     many, keeper = wakes(cloud.pid, seconds), wakes(cloud.keeper_pid, seconds)
     print(f"wakes in {seconds} s: {few} with one session, {many} with 51; the keeper {keeper}")
-    assert few <= 8 * seconds, "a few for each heartbeat, along with which it looks at all that is looked at now and then"
+    assert few <= 8 * seconds, "a few for each heartbeat: what is looked at now and then is looked at along with it"
     assert many <= 8 * seconds, "sessions that go on cost nothing"
     assert keeper <= 1
 

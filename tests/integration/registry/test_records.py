@@ -114,6 +114,7 @@ def test_what_has_expired_is_swept_out_of_the_indexes(clouds: dict[str, Shared],
     assert clouds[A].registry.recorded() == {session.id for session in sessions[600:]}
     assert clouds[B].registry.clouds() == [B]
 
+
 def test_a_sweep_that_finds_nothing_asks_one_question_a_page(clouds: dict[str, Shared], client: redis.Redis) -> None:
     clouds[A].registry.announce([session_for(A, claim_of()) for _ in range(1100)])
     client.config_resetstat()
