@@ -71,6 +71,15 @@ def test_nothing_is_cut_where_there_is_no_screen() -> None:
     assert all(cell in text for row in ROWS for cell in row)
 
 
+def test_one_cell_that_a_terminal_might_obey_spoils_no_other() -> None:
+    spoilt: list[Row] = [(SESSION, "", "running", "h:1", "5m", ""), (SESSION, "", "exited", "h\x1b[2J:1", "2h", "a\tb")]
+    lines = list(layout(spoilt, None, False))
+
+    assert all(line.isprintable() for line in lines)
+    assert lines[1].split() == [SESSION, "running", "h:1", "5m"]
+    assert lines[2].split() == [SESSION, "exited", "h?[2J:1", "2h", "a?b"]
+
+
 def test_columns_line_up_with_colours_too() -> None:
     plain, coloured = list(layout(ROWS, None, False)), list(layout(ROWS, None, True))
 

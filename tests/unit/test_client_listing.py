@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis
+from msgspec import UNSET
 
 from pycloud.client import Client
 from pycloud.names import Names
@@ -69,3 +70,13 @@ def test_sessions_of_the_same_moment_are_listed_page_by_page(
         if len(listed) == 600:
             server.zrem(names.sessions_key, *ids[:400])
     assert listed == ids
+
+
+def test_what_is_no_utf_8_in_a_record_is_shown_as_such(
+    client: Client, server: redis.Redis, names: Names, record: Record
+) -> None:
+    (session,) = record(1, float)
+    server.hset(names.session_key(session), mapping={"reason": b"\xffgone", "host": "grün", "name": ""})
+
+    (row,) = client.sessions()
+    assert (row.reason, row.host, row.name) == ("\ufffdgone", "grün", UNSET)
