@@ -83,7 +83,7 @@ def test_a_name_is_looked_up_in_one_read_however_many_sessions_there_are(
     session = shell.obedient.add(name="web")
     calls: list[int] = []
     plain = Line.calls
-    monkeypatch.setattr(Line, "calls", lambda *args: calls.append(len(args) - 2) or plain(*args))
+    monkeypatch.setattr(Line, "calls", lambda *args, **how: calls.append(len(args) - 2) or plain(*args, **how))
 
     with Client(shell.url, namespace=shell.cloud.names.namespace) as client:
         assert client.session_named("web") == session
@@ -127,7 +127,7 @@ def test_ten_thousand_sessions_are_read_in_pages(shared_redis: RedisServer, monk
         pipe.execute()
     round_trips: list[int] = []
     plain = Line.calls
-    monkeypatch.setattr(Line, "calls", lambda *args: round_trips.append(1) or plain(*args))
+    monkeypatch.setattr(Line, "calls", lambda *args, **how: round_trips.append(1) or plain(*args, **how))
 
     with Client(shared_redis.url, namespace=names.namespace) as reader:
         found = list(reader.sessions(labels={"tens": "3"}, name="web-*"))
