@@ -172,12 +172,14 @@ class Endings:
             if self._is_over(ending, strays, unclear):
                 self._finish(ending)
             elif not quick and self._wants_survey(ending, begun):
-                seen = seen or survey.take({x.pid for x in self._family.leaders.values()} - self._ending_sids())
+                seen = seen or self._survey()
                 self._see_to(ending, seen, unclear, begun)
         self._plan(begun, quick)
 
-    def _ending_sids(self) -> set[int]:
-        return {ending.leader.pid for ending in self._endings.values()}
+    def _survey(self) -> Survey:
+        living = {leader.pid for leader in self._family.leaders.values()}
+        living -= {ending.leader.pid for ending in self._endings.values()}
+        return survey.take(living, self._family.by_pid)
 
     def _is_over(self, ending: Ending, strays: set[str], unclear: bool) -> bool:
         """The cheap answer, for sessions that are our children."""

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -108,13 +108,18 @@ def session_in(environ: bytes | None) -> str | None:
     return None
 
 
-def scan(known_sids: Collection[int] = ()) -> list[Process]:
-    """Every living process but this one. The environment is not read where ``known_sids`` holds the process' sid."""
-    return list(_scan(known_sids))
+def scan(known_sids: Collection[int] = (), known: Container[int] = ()) -> list[Process]:
+    """Every living process but this one and those with ``known`` pids.
+
+    The environment is not read where ``known_sids`` holds the process' sid.
+    """
+    return list(_scan(known_sids, known))
 
 
-def _scan(known_sids: Collection[int]) -> Iterator[Process]:
+def _scan(known_sids: Collection[int], known: Container[int]) -> Iterator[Process]:
     for pid in _pids():
+        if pid in known:
+            continue
         process = look(pid)
         if process is None or process.dead or _KTHREADD in (pid, process.parent):
             continue

@@ -27,13 +27,14 @@ class Remover:
 
     def remove(self, paths: Sequence[str], done: Done) -> None:
         """Remove ``paths`` with all below them; ``done`` may be called before this returns."""
-        if all(map(workdir.is_small, paths)):
-            done(_remove(paths))
+        large = [path for path in paths if not workdir.remove_small(path)]
+        if not large:
+            done(None)
             return
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="remover", daemon=True)
             self._thread.start()
-        self._jobs.put((paths, done))
+        self._jobs.put((large, done))
 
     def collect(self) -> None:
         """Call ``done`` for all that the thread has finished."""

@@ -5,7 +5,7 @@ May touch: /proc (reading).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 
 from pycloud.keeper import processes
 from pycloud.keeper.processes import Process
@@ -28,9 +28,13 @@ class Survey:
         return belonging(self.by_session.get(session, []), same_sid, seen, _lives)
 
 
-def take(living_leaders: Collection[int]) -> Survey:
-    """Look now. The environment of what is in the process session of ``living_leaders`` is not read."""
-    return Survey(processes.scan(living_leaders))
+def take(living_leaders: Collection[int], children: Container[int]) -> Survey:
+    """Look now, for others than the sessions of ``living_leaders``: the environment of what is theirs is not read.
+
+    Those leaders that are our ``children`` are not even looked at. There may be thousands of them, and nobody else can
+    have their pids.
+    """
+    return Survey(processes.scan(living_leaders, {pid for pid in living_leaders if pid in children}))
 
 
 def belonging(

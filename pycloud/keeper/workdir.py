@@ -25,6 +25,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PASSES = 100  # somebody with the same user may go on writing while we remove
 _SMALL_ENTRIES = 8
 _SMALL_BYTES = 16 * 1024 * 1024
+_BLOCK = 512  # bytes, of which ``st_blocks`` counts
 
 
 def create(directory: str, script: str, info: dict[str, Any], owner: Identity | None) -> None:
@@ -51,23 +52,44 @@ def _write(path: str, data: bytes, mode: int, owner: Identity | None) -> None:
         os.close(fd)
 
 
-def is_small(path: str) -> bool:
-    """Whether removing ``path`` takes no time worth mentioning."""
+def remove_small(path: str) -> bool:
+    """Remove what takes no time worth mentioning: a small file, or a directory with a few of them; nothing is fine too.
+
+    False: it is not of that kind, or cannot be removed like this, and some of it may be left; see ``remove``.
+    """
     try:
         status = os.lstat(path)
-        if not stat.S_ISDIR(status.st_mode):
-            return status.st_blocks * 512 <= _SMALL_BYTES
-        weight = 0
-        with os.scandir(path) as entries:
-            for number, entry in enumerate(entries, 1):
-                if number > _SMALL_ENTRIES or entry.is_dir(follow_symlinks=False):
-                    return False
-                weight += entry.stat(follow_symlinks=False).st_blocks * 512
+        if stat.S_ISDIR(status.st_mode):
+            return _remove_small_directory(path)
+        if status.st_blocks * _BLOCK <= _SMALL_BYTES:
+            os.unlink(path)
+            return True
     except FileNotFoundError:
         return True
-    except PermissionError:
-        return False
-    return weight <= _SMALL_BYTES
+    except OSError:
+        return False  # ``remove`` knows what to do, or says what it is
+    return False
+
+
+def _remove_small_directory(path: str) -> bool:
+    top, weight, names = os.open(path, _DIRECTORY), 0, list[str]()
+    try:
+        with os.scandir(top) as entries:
+            for entry in entries:
+                if len(names) == _SMALL_ENTRIES or entry.is_dir(follow_symlinks=False):
+                    return False
+                weight += entry.stat(follow_symlinks=False).st_blocks * _BLOCK
+                names.append(entry.name)
+        if weight > _SMALL_BYTES:
+            return False
+        for name in names:
+            os.unlink(name, dir_fd=top)
+    except FileNotFoundError:
+        return False  # somebody else removes things in there: it may not be empty yet
+    finally:
+        os.close(top)
+    os.rmdir(path)
+    return True
 
 
 def remove(path: str) -> None:

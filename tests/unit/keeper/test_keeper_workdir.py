@@ -116,5 +116,38 @@ def test_small_things_go_at_once_and_big_ones_in_a_thread(tmp_path: Path) -> Non
 
 def test_what_cannot_be_removed_is_said(tmp_path: Path) -> None:
     said: list[OSError | None] = []
-    Remover(lambda: None).remove([Path("/proc/version")], said.append)
+    remover = Remover(lambda: None)
+    remover.remove(["/proc/version"], said.append)
+    wait_until(lambda: remover.collect() or said)
     assert isinstance(said[0], OSError)
+
+
+@pytest.mark.parametrize("inside", ["a directory", "many files", "a large file"])
+def test_what_takes_long_is_left_to_the_thread_untouched(tmp_path: Path, inside: str) -> None:
+    folder = tmp_path / "s"
+    folder.mkdir()
+    (folder / "file").touch()
+    if inside == "a directory":
+        (folder / "sub").mkdir()
+    elif inside == "many files":
+        for number in range(20):
+            (folder / str(number)).touch()
+    else:
+        with (folder / "large").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, 17 << 20)
+    there = sorted(path.name for path in folder.iterdir())
+    assert not workdir.remove_small(str(folder))
+    assert sorted(path.name for path in folder.iterdir()) == there
+
+
+def test_small_things_are_removed_and_links_in_their_place_alone(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").touch()
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "link").symlink_to(precious)
+    (tmp_path / "link").symlink_to(precious)
+    for name in ("s", "link", "nothing"):
+        assert workdir.remove_small(str(tmp_path / name))
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+    assert [path.name for path in precious.iterdir()] == ["file"]
