@@ -20,7 +20,7 @@ RETRY = 2.0  # seconds between attempts to write down what a full disk refused
 
 
 class Book:
-    """Entries by session id. Memory never claims less than the disk; it may be ahead while the disk is full."""
+    """Entries by session id. Memory never claims less than the disk, and may be ahead: see ``record``, ``remember``."""
 
     def __init__(self, directory: Path) -> None:
         self.entries: dict[str, Entry] = {}
@@ -66,6 +66,10 @@ class Book:
             self._retry_at = now + RETRY
         else:
             self._pending.pop(session, None)
+
+    def remember(self, session: str, line: Line) -> None:
+        """Add a line that need not be on disk: nobody asks how a session ended that was to be removed."""
+        self.entries[session] = journal.apply(session, self.entries[session], line)
 
     def erase(self, session: str) -> None:
         """Forget a session. Raises OSError when its journal cannot be removed."""

@@ -85,9 +85,13 @@ class Operations:
         """A session's first process is dead: write it down, tell, and end what it left."""
         now = time.monotonic()
         faults.point("keeper.before_ended")
-        if self._book.entries[session].state != journal.STARTING:
+        state = self._book.entries[session].state
+        if state != journal.STARTING:
             ended = {"ended": time.time(), "exit_code": exit_code, "reason": reason}
-            self._book.record(session, ended, now)
+            if state == journal.REMOVING:
+                self._book.remember(session, ended)
+            else:
+                self._book.record(session, ended, now)
             self._emit({"event": protocol.ENDED, "session": session, **ended})
         faults.point("keeper.after_ended")
         self._endings.leader_died(session, GRACE)
