@@ -53,7 +53,7 @@ class Absent:
         record = {} if ours else self._registry.session(request.session)
         if isinstance(request, StatusRequest):
             self._answer_status(claim, request, record, came.known_until)
-        elif not record and not self._is_wished(request):
+        elif not record and not self._is_wished(claim, request):
             nothing = RemoveResponse(self._cloud, request.session, status=False)
             self._ledger.commit(claim, nothing, until=came.known_until)
         else:
@@ -83,14 +83,14 @@ class Absent:
             response = StatusResponse(self._cloud, request.session, status=False)
         self._ledger.commit(claim, response, passing=True, until=until)
 
-    def _is_wished(self, request: RemoveRequest) -> bool:
+    def _is_wished(self, claim: Claim, request: RemoveRequest) -> bool:
         """Whether the owner has yet to answer this very request, though the session may be gone by now."""
         owner = owner_of(request.session)
-        return owner is not None and self._registry.is_wished(owner, _wish(request))
+        return owner is not None and self._registry.is_wished(owner, _wish(claim, request))
 
     def _keep_wish(self, claim: Claim, request: RemoveRequest, name: str | None) -> None:
         owner = str(owner_of(request.session))
-        self._registry.wish(owner, _wish(request))
+        self._registry.wish(owner, _wish(claim, request))
         if name:  # another session may have it at once: this one has no future
             self._registry.session_names.give_up(request.session, name)
         error = OwnerAway(f"cloud {owner} is away; the session is removed as soon as it is back")
@@ -111,5 +111,5 @@ class Absent:
             self._registry.tell(Event("session.lost", cloud, time(), session=lost.session, name=name, labels=labels))
 
 
-def _wish(request: RemoveRequest) -> Wish:
-    return Wish(request.session, request.id, request.digest)
+def _wish(claim: Claim, request: RemoveRequest) -> Wish:
+    return Wish(request.session, request.id, claim.digest)

@@ -21,7 +21,7 @@ import gevent
 import redis
 from gevent.event import AsyncResult, Event
 
-from pycloud.connections import PATIENCE, Connection, Outage, Pauses, connect, make_pool
+from pycloud.connections import PATIENCE, Connection, Outage, Pauses, connect, make_pool, send
 
 log = logging.getLogger(__name__)
 
@@ -203,13 +203,15 @@ class Bus:
         return [self._first] if self._teller is not None else [self._first, self._waiting]
 
     def _take_batch(self) -> list[Call]:
-        now, batch = monotonic(), list[Call]()
+        now, batch, taken = monotonic(), list[Call](), 0
         for queue in self._served():
-            batch += [queue.popleft() for _ in range(min(BATCH - len(batch), len(queue)))]
-        for call in batch:
-            if call.expires <= now and call.result is not None:
-                call.result.set_exception(TooLate())
-        return [call for call in batch if call.expires > now]
+            while queue and taken < BATCH:
+                call, taken = queue.popleft(), taken + 1
+                if call.expires > now:
+                    batch.append(call)
+                elif call.result is not None:
+                    call.result.set_exception(TooLate())
+        return batch
 
     def _exchange(self, connection: Connection, batch: list[Call]) -> redis.ResponseError | None:
         """Send a batch and hand out its replies. A call is taken off the batch once it is settled.
@@ -218,7 +220,7 @@ class Bus:
         """
         if not batch:
             return None
-        connection.send_packed_command(connection.pack_commands([call.command for call in batch]), check_health=False)
+        send(connection, [call.command for call in batch])
         refused: redis.ResponseError | None = None
         again: list[Call] = []
         while batch:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from msgspec import UNSET, Struct
 
 from pycloud.claims import Claims
-from pycloud.decoding import Refused
+from pycloud.decoding import Refused, digest_for
 from pycloud.errors import Abandoned, IdConflict, RequestError
 from pycloud.ledger import Claim, Ledger, Verdict
 from pycloud.messages import CreateRequest, ErrorBody, Request, StatusRequest, refusal
@@ -48,7 +48,8 @@ class Claiming:
     def claim(self, request: Request, payload: bytes, came: Reception) -> Claim | None:
         """The claim to carry a request out; None where that is done: replayed, refused, or somebody else's."""
         session = "" if isinstance(request, CreateRequest) else request.session
-        claim = self._claim(type(request), request.id, session, request.digest, payload, came)
+        digest = digest_for(request, payload)
+        claim = self._claim(type(request), request.id, session, digest, payload, came)
         if claim and isinstance(request, CreateRequest) and request.name:
             return replace(claim, name=request.name)
         return claim

@@ -34,6 +34,8 @@ LONGEST_RAW_ID = MAX_ID_LENGTH * 12 + 2
 BROKEN = object()
 #: These say who a session is; a request cannot set them.
 RESERVED_ENV = frozenset({"PYCLOUD_SESSION", "PYCLOUD_CLOUD", "PYCLOUD_HOSTNAME", "PYCLOUD_PORT"})
+#: Requests that name no session.
+NAMELESS = (CreateRequest, DrainRequest)
 
 T = TypeVar("T")
 
@@ -52,9 +54,13 @@ class Refused(Exception):
     ``request`` is its type, ``session`` what it named (may be empty), ``digest`` that of its payload.
     """
 
+    #: Whatever it asked for: what is wrong with it is answered like any other request.
+    direct_only = False
+
     def __init__(self, request: type[Request], request_id: str, session: str, digest: str, error: RequestError) -> None:
         super().__init__(error.message)
         self.request, self.id, self.session, self.digest, self.error = request, request_id, session, digest, error
+        self.op = request.op
 
 
 Raw = dict[str, msgspec.Raw]
@@ -69,7 +75,6 @@ class _Envelope(msgspec.Struct):
 _decode_any = msgspec.json.Decoder().decode
 _decode_keys = msgspec.json.Decoder(Raw).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_status = msgspec.json.Decoder(StatusRequest).decode
 _decode_rank = msgspec.json.Decoder(Rank).decode
 _decoders: dict[type[Request], Callable[[bytes], Request]] = {
     kind: msgspec.json.Decoder(kind).decode for kind in REQUESTS.values()
@@ -83,13 +88,17 @@ def decode_rank(payload: bytes) -> Rank:
 
 
 def decode_request(op: str, payload: bytes, max_script_bytes: int) -> Request:
-    """The request that was published on the channel of ``op``. Raises DecodeError or Refused."""
+    """The request that was published on the channel of ``op``, with its digest. Raises DecodeError or Refused."""
+    request = read_request(op, payload, max_script_bytes)
+    return msgspec.structs.replace(request, digest=digest_for(request, payload))
+
+
+def read_request(op: str, payload: bytes, max_script_bytes: int) -> Request:
+    """The same without its digest, which costs as much as all the rest, and which only those need who claim it."""
     kind = REQUESTS[op]
     if len(payload) > payload_limit(max_script_bytes):
         raise _oversized(kind, payload, max_script_bytes)
-    if kind is StatusRequest and (status := _plain_status(payload)):
-        return status
-    return _decode(kind, payload, _keys(payload), max_script_bytes)
+    return _plain(kind, payload, max_script_bytes) or _decode(kind, payload, _keys(payload), max_script_bytes)
 
 
 def decode_direct(payload: bytes, max_script_bytes: int) -> Request:
@@ -100,7 +109,15 @@ def decode_direct(payload: bytes, max_script_bytes: int) -> Request:
     op = _small(keys.get("op"))
     if not isinstance(op, str) or op not in REQUESTS:
         raise DecodeError("unknown_op", f"the op of a direct request is one of {', '.join(REQUESTS)}")
-    return _decode(REQUESTS[op], payload, keys, max_script_bytes)
+    request = _decode(REQUESTS[op], payload, keys, max_script_bytes)
+    return msgspec.structs.replace(request, digest=digest_for(request, payload))
+
+
+def digest_for(request: Request, payload: bytes) -> str:
+    """The digest of a request: its own where it has one already, else that of the ``payload`` that it was read from."""
+    if request.digest:
+        return request.digest
+    return _status_digest(request.session) if isinstance(request, StatusRequest) else digest_of(_keys(payload))
 
 
 def payload_limit(max_script_bytes: int) -> int:
@@ -125,7 +142,7 @@ def digest_of(keys: Raw) -> str:
     try:
         small = sum(map(len, counted.values())) <= SPELLING_WINDOW
         built = {key: _decode_any(value) for key, value in counted.items()} if small else None
-    except msgspec.DecodeError:  # a number that is out of range, say, in a key that is ignored
+    except (msgspec.DecodeError, RecursionError):  # a number that is out of range, say, in a key that is ignored
         built = None
     if built is not None:
         return blake2b(_encode_sorted(built), digest_size=16).hexdigest()
@@ -138,16 +155,18 @@ def _status_digest(session: str) -> str:
     return blake2b(session.encode(), digest_size=16).hexdigest()
 
 
-def _plain_status(payload: bytes) -> StatusRequest | None:
-    """The fast path of the most frequent request: None where anything at all is unusual about it."""
+def _digest(kind: type[Request], session: str, keys: Raw) -> str:
+    return _status_digest(session) if kind is StatusRequest else digest_of(keys)
+
+
+def _plain(kind: type[Request], payload: bytes, max_script_bytes: int) -> Request | None:
+    """The fast path of nearly all: None where anything at all is unusual about it."""
     try:
         payload.decode()
-        request = _decode_status(payload)
-    except (ValueError, RecursionError):
+        request = _decoders[kind](payload)
+        return _checked(request, max_script_bytes) if usable_id(request.id) else None
+    except (ValueError, RecursionError, RequestError):
         return None
-    if not request.session or not usable_id(request.id):
-        return None
-    return StatusRequest(request.id, request.session, _status_digest(request.session))
 
 
 def _guarded(decode: Callable[[bytes], T], payload: bytes) -> T:
@@ -192,19 +211,22 @@ def _decode(kind: type[Request], payload: bytes, keys: Raw, max_script_bytes: in
     request_id = _checked_id(keys.get("id"))
     named = _small(keys.get("session"))
     session = named if isinstance(named, str) else ""
-    digest = ""
     try:
-        digest = _status_digest(session) if kind is StatusRequest else digest_of(keys)
-        request = _decoders[kind](payload)
-        _check_values(request, max_script_bytes)
-        if isinstance(request, CreateRequest):
-            return msgspec.structs.replace(request, digest=digest, kinds=_kinds(request))
-        return msgspec.structs.replace(request, digest=digest)
+        return _checked(_decoders[kind](payload), max_script_bytes)
     except RequestError as error:
-        raise Refused(kind, request_id, session, digest, error) from error
+        raise Refused(kind, request_id, session, _digest(kind, session, keys), error) from error
     except (msgspec.DecodeError, RecursionError) as error:
         bad = BadRequest(f"{kind.op}: {_said_plainly(error)}")
-        raise Refused(kind, request_id, session, digest or _raw_digest(payload), bad) from error
+        raise Refused(kind, request_id, session, _digest(kind, session, keys), bad) from error
+
+
+def _checked(request: Request, max_script_bytes: int) -> Request:
+    """A request whose values are usable, with what is computed from them, but for the digest."""
+    if isinstance(request, CreateRequest):
+        _check_create(request, max_script_bytes)
+        return msgspec.structs.replace(request, digest="", kinds=_kinds(request))
+    _check_values(request)
+    return msgspec.structs.replace(request, digest="") if request.digest else request
 
 
 def _said_plainly(error: Exception) -> str:
@@ -223,14 +245,12 @@ def _raw_digest(payload: bytes) -> str:
     return blake2b(b"%d:" % len(payload) + payload[:DIGEST_WINDOW], digest_size=16).hexdigest()
 
 
-def _check_values(request: Request, max_script_bytes: int) -> None:
-    if isinstance(request, CreateRequest):
-        _check_create(request, max_script_bytes)
-    elif isinstance(request, DrainRequest):
+def _check_values(request: Request) -> None:
+    if isinstance(request, NAMELESS):
         return
-    elif not request.session:
+    if not request.session:
         raise BadRequest(f"{request.op}: `session` is empty; it names the session, 20 hex digits")
-    elif isinstance(request, FollowRequest):
+    if isinstance(request, FollowRequest):
         check_follow(request)
     elif isinstance(request, LogsRequest) and not 0 < request.bytes <= MAX_TAIL:
         raise BadRequest(f"logs: `bytes` is {request.bytes}; it goes from 1 to {MAX_TAIL}")

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from pycloud.decoding import DecodeError, Refused, decode_direct, decode_request
+from pycloud.decoding import DecodeError, Refused, decode_direct, read_request
 from pycloud.dropped import Dropped
 from pycloud.messages import REQUESTS, Request
 from pycloud.names import Names
@@ -31,36 +31,31 @@ class Intake:
 
     def handlers(self, cloud: str) -> dict[str, Handler]:
         """A handler for each channel; ``cloud`` is our own id."""
-        broadcast = {self._names.request_channel(op): partial(self.take, op) for op in BROADCAST}
-        return {**broadcast, self._names.cloud_channel(cloud): self.take_direct}
-
-    def take(self, op: str, payload: bytes) -> None:
-        """A request that was published for all clouds."""
-        self._take(partial(decode_request, op), payload, Heard.PUBLISHED)
-
-    def take_direct(self, payload: bytes) -> None:
-        """A request that was published for this cloud alone."""
-        self._take(decode_direct, payload, Heard.DIRECTLY)
+        broadcast = {
+            self._names.request_channel(op): partial(self._take, Heard.PUBLISHED, partial(read_request, op))
+            for op in BROADCAST
+        }
+        return {**broadcast, self._names.cloud_channel(cloud): partial(self._take, Heard.DIRECTLY, decode_direct)}
 
     def take_lapsed(self, op: str, payload: bytes, *, ours: bool) -> None:
         """A request that was claimed by a cloud which fell silent; ``ours``: by an earlier daemon of this cloud."""
-        self._take(partial(decode_request, op), payload, Heard.LAPSED_OURS if ours else Heard.LAPSED)
+        self._take(Heard.LAPSED_OURS if ours else Heard.LAPSED, partial(read_request, op), payload)
 
     def take_unclaimed(self, kept: Kept) -> None:
         """A request that nobody claimed who was expected to."""
         ours = Heard.REPEAT_LEFT_TO_US if kept.repeat else Heard.LEFT_TO_US
         heard = ours if kept.ours else Heard.LEFT
-        self._take(partial(decode_request, kept.op), kept.payload, heard, kept)
+        self._take(heard, partial(read_request, kept.op), kept.payload, kept)
 
     def _take(
-        self, decode: Callable[[bytes, int], Request], payload: bytes, heard: Heard, kept: Kept | None = None
+        self, heard: Heard, decode: Callable[[bytes, int], Request], payload: bytes, kept: Kept | None = None
     ) -> None:
         if self.closed:
             return
         try:
             item: Request | Refused = decode(payload, self._limit)
         except DecodeError as error:
-            self.dropped.drop(error.kind, heard.value, str(error))
+            self.dropped.drop(error.kind, heard.words, str(error))
             return
         except Refused as refused:
             item = refused

@@ -7,7 +7,7 @@ order by themselves, and each knows its own place in it. ``view.py`` keeps what 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import nsmallest
 
 from pycloud.errors import EngineUnavailable, NoCapacity, NoMatch, RequestError, WrongRuntime
@@ -23,6 +23,8 @@ CARING = 8
 class Peer:
     """A cloud as this one sees it. ``heard``: when its last rank came in, on our own monotonic clock (s).
 
+    ``kinds``: what sessions may be there; ``able``: those of them that it can start at present.
+
     ``assigned``: how many creates we have seen that it is expected to take, ever; ``recent`` of them since its last
     rank. ``base`` aligns that count with its own (Rank.counted), so that the difference is what it had not seen yet
     when it published its rank: it is on its way there, and no part of its score.
@@ -34,6 +36,12 @@ class Peer:
     recent: int = 0
     base: int = 0
     expected: int = 0
+    kinds: tuple[str, ...] = field(init=False)
+    able: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.kinds = self.rank.runtimes or (self.rank.runtime,)
+        self.able = tuple(kind for kind in self.kinds if kind not in self.rank.unavailable)
 
 
 def score(sessions: int, cpu: float, memory: float, *, per_session: float = 1.0, per_load: float = 1.0) -> float:
@@ -80,19 +88,12 @@ def matches(peer: Peer, request: CreateRequest) -> bool:
     return not request.where or all(labels.get(key) == value for key, value in request.where.items())
 
 
-def kinds(peer: Peer) -> tuple[str, ...]:
-    """What sessions may be there."""
-    return peer.rank.runtimes or (peer.rank.runtime,)
-
-
-def starts(peer: Peer, kind: str | None) -> bool:
-    """Whether it can start sessions of this kind at present."""
-    return kind in kinds(peer) and kind not in peer.rank.unavailable
-
-
 def fitting(peers: Mapping[str, Peer], request: CreateRequest, now: float) -> list[Peer]:
     """The living clouds that are what the request asks for, whatever they run and whether or not they have room."""
-    return [peer for peer in peers.values() if lives(peer, now) and matches(peer, request)]
+    living = [peer for peer in peers.values() if lives(peer, now)]
+    if request.cloud is None and not request.where:
+        return living
+    return [peer for peer in living if matches(peer, request)]
 
 
 def kind_for(fit: Sequence[Peer], request: CreateRequest) -> str | None:
@@ -100,7 +101,11 @@ def kind_for(fit: Sequence[Peer], request: CreateRequest) -> str | None:
 
     All clouds come to the same, so that it does not depend on who takes it.
     """
-    return next((kind for kind in request.kinds if any(kind in kinds(peer) for peer in fit)), None)
+    for kind in request.kinds:
+        for peer in fit:
+            if kind in peer.kinds:
+                return kind
+    return None
 
 
 def has_room(peer: Peer) -> bool:
@@ -113,14 +118,18 @@ def candidates(peers: Mapping[str, Peer], request: CreateRequest, now: float) ->
     """The clouds that may take a create, the least loaded first; no more than are needed."""
     fit = fitting(peers, request, now)
     kind = kind_for(fit, request)
-    free = [peer for peer in fit if starts(peer, kind) and has_room(peer)]
-    return [peer.rank.id for peer in nsmallest(CARING, free, key=load)]
+    return in_order([peer for peer in fit if kind in peer.able and has_room(peer)])
 
 
 def speakers(peers: Mapping[str, Peer], now: float) -> list[str]:
     """The clouds that may answer what no candidate and no owner can, in their order."""
-    alive = [peer for peer in peers.values() if lives(peer, now)]
-    return [peer.rank.id for peer in nsmallest(CARING, alive, key=load)]
+    return in_order([peer for peer in peers.values() if lives(peer, now)])
+
+
+def in_order(peers: list[Peer]) -> list[str]:
+    """Those of some clouds that care for a request, the least loaded first."""
+    caring = sorted(peers, key=load) if len(peers) <= CARING else nsmallest(CARING, peers, key=load)
+    return [peer.rank.id for peer in caring]
 
 
 def why_nobody(peers: Mapping[str, Peer], request: CreateRequest, now: float) -> RequestError:
@@ -128,9 +137,9 @@ def why_nobody(peers: Mapping[str, Peer], request: CreateRequest, now: float) ->
     fit = fitting(peers, request, now)
     kind = kind_for(fit, request)
     if fit and kind is None:
-        there = sorted({each for peer in fit for each in kinds(peer)})
+        there = sorted({each for peer in fit for each in peer.kinds})
         return WrongRuntime(f"this is for runtime {request.kinds[0]}, and the clouds that fit have {', '.join(there)}")
-    if fit and not any(starts(peer, kind) for peer in fit):
+    if fit and not any(kind in peer.able for peer in fit):
         return EngineUnavailable("the container engine of every cloud that could take this does not answer")
     if fit:
         return NoCapacity("every cloud that could take this is full or draining")

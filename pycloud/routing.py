@@ -42,24 +42,23 @@ Act = Callable[[], Any]
 
 
 class Heard(Enum):
-    """How a request came to us, in words for the log."""
+    """How a request came to us: in words for the log, and for how long (s) a stored answer must not have been published
+    again for us to do so (None: we do not).
+    """
 
-    PUBLISHED = "a request channel"
-    REPEATED = "a request channel, again"
-    DIRECTLY = "the direct channel"
-    LAPSED = "the lapsed claims"  # its claimant fell silent; all clouds look at these
-    LAPSED_OURS = "our lapsed claims"  # its claimant was this cloud: after a restart of Redis nobody else may finish it
-    LEFT = "standby"  # nobody had claimed it in time
-    LEFT_TO_US = "standby, as the next"  # the same, and we are the next to try
-    REPEAT_LEFT_TO_US = "standby, as the next, again"  # a repeat that the first one may not have answered
+    PUBLISHED = "a request channel", None
+    REPEATED = "a request channel, again", 0.0
+    DIRECTLY = "the direct channel", 0.0
+    LAPSED = "the lapsed claims", None  # its claimant fell silent; all clouds look at these
+    LAPSED_OURS = "our lapsed claims", None  # it was this cloud: after a restart of Redis nobody else may finish it
+    LEFT = "standby", None  # nobody had claimed it in time
+    LEFT_TO_US = "standby, as the next", None  # the same, and we are the next to try
+    REPEAT_LEFT_TO_US = "standby, as the next, again", 1.0  # a repeat that the first one may not have answered
 
-    @property
-    def replay(self) -> float | None:
-        """For how long (s) a stored answer must not have been published again for us to do so; None: we do not."""
-        return REPLAYS.get(self)
+    def __init__(self, words: str, replay: float | None) -> None:
+        self.words, self.replay = words, replay
 
 
-REPLAYS = {Heard.REPEATED: 0.0, Heard.DIRECTLY: 0.0, Heard.REPEAT_LEFT_TO_US: 1.0}
 LAPSED = (Heard.LAPSED, Heard.LAPSED_OURS)
 NEWS = (Heard.PUBLISHED, Heard.DIRECTLY, *LAPSED)
 LEFT = (Heard.LEFT_TO_US, Heard.REPEAT_LEFT_TO_US)
@@ -68,6 +67,8 @@ OURS = (Heard.DIRECTLY, Heard.LAPSED_OURS, *LEFT)
 REPEATS = (Heard.REPEATED, Heard.REPEAT_LEFT_TO_US)
 #: What may have been answered before Redis was started again.
 OLD = (Heard.REPEATED, Heard.LEFT, *LEFT)
+#: Requests that are the business of a session's owner.
+OF_SESSION = (StatusRequest, RemoveRequest)
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -104,19 +105,20 @@ class Router:
         self, item: Request | Refused, payload: bytes, heard: Heard, round_: int = 0, came: Reception | None = None
     ) -> None:
         """Do what there is to do. Never waits. ``came``: of a request that was kept, how it came to us first."""
-        if not isinstance(item, Refused) and item.direct_only:
+        if item.direct_only:
             self.spawn(self._cloud.direct[item.op], item)
             return
-        if heard in NEWS and self._repeats.heard(_op(item), item.id) and heard is Heard.PUBLISHED:
+        if heard in NEWS and self._repeats.heard(item.op, item.id) and heard is Heard.PUBLISHED:
             heard = Heard.REPEATED
-        came = msgspec.structs.replace(came or self._reception(item, heard, monotonic()), replay=heard.replay)
+        now = monotonic()
+        came = msgspec.structs.replace(came, replay=heard.replay) if came else self._reception(item, heard, now)
         arrival = Arrival(item, payload, heard, round_, came)
-        if monotonic() > came.known_until:
-            log.debug("%s %.80r was kept for too long: others may have answered it, and forgotten", _op(item), item.id)
-        elif isinstance(item, StatusRequest | RemoveRequest) and item.session in self._cloud.sessions:
+        if now > came.known_until:
+            log.debug("%s %.80r was kept for too long: others may have answered it, and forgotten", item.op, item.id)
+        elif isinstance(item, OF_SESSION) and item.session in self._cloud.sessions:
             self._answer_as_owner(item, arrival)
         else:
-            self._settle(arrival, self._plan(arrival, monotonic()))
+            self._settle(arrival, self._plan(arrival, now))
 
     def mind_new_server(self) -> None:
         """Redis was started again: until all clouds have told it what they answered, a repeated create may look new."""
@@ -131,13 +133,14 @@ class Router:
         self._work.join(timeout)
 
     def _reception(self, item: Request | Refused, heard: Heard, now: float) -> Reception:
-        """Until when a request that came now counts as just received, and until when it may be begun at all."""
+        """How a request came to us that came now: until when it counts as just received, and may be begun at all."""
         if isinstance(item, StatusRequest):
-            return Reception(None, now + STATUS_FRESHNESS, now + STATUS_FRESHNESS)
+            return Reception(heard.replay, now + STATUS_FRESHNESS, now + STATUS_FRESHNESS)
         if heard in LAPSED:
-            return Reception(None, now + FRESHNESS, now + KNOWN)
+            return Reception(heard.replay, now + FRESHNESS, now + KNOWN)
         # What a cloud hears before it is sure again may have waited for it while it was frozen.
-        return Reception(None, now + FRESHNESS if self._view.sure(now) else now, self._view.news_since() + KNOWN)
+        fresh_until = now + FRESHNESS if self._view.sure(now) else now
+        return Reception(heard.replay, fresh_until, self._view.news_since() + KNOWN)
 
     def _settle(self, arrival: Arrival, plan: Plan) -> None:
         """Act at once where we come first, and are sure of what we know; otherwise later, or never."""
@@ -150,15 +153,8 @@ class Router:
             self._keep(arrival, plan.place)
 
     def _keep(self, arrival: Arrival, place: int | None, *, patient: bool = False) -> None:
-        self._standby.keep(
-            place,
-            arrival.item,
-            arrival.payload,
-            arrival.round,
-            repeat=arrival.heard in REPEATS,
-            patient=patient,
-            came=arrival.came,
-        )
+        came, repeat = arrival.came, arrival.heard in REPEATS
+        self._standby.keep(place, arrival.item, arrival.payload, came, arrival.round, repeat=repeat, patient=patient)
 
     def _plan(self, arrival: Arrival, now: float) -> Plan:
         item, payload, came = arrival.item, arrival.payload, arrival.came
@@ -167,7 +163,7 @@ class Router:
             return Plan(self._view.speaker(now), act)
         if isinstance(item, CreateRequest):
             return self._plan_create(item, arrival, now)
-        assert isinstance(item, StatusRequest | RemoveRequest)
+        assert isinstance(item, OF_SESSION)
         owner, own = owner_of(item.session), self._view.own
         if owner is not None and owner != own and self._view.lives(owner, now):
             return Plan(None, _nothing)
@@ -256,10 +252,6 @@ def _needs_memory(arrival: Arrival) -> bool:
     if not isinstance(item, CreateRequest) or heard in LAPSED:
         return False
     return heard in OLD or item.name is not None
-
-
-def _op(item: Request | Refused) -> str:
-    return item.request.op if isinstance(item, Refused) else item.op
 
 
 def _nothing() -> None:

@@ -25,8 +25,11 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which the second and the third look, and all who come later.
 SECOND, THIRD, LATER = 0.2, 0.4, 2.0
-#: Seconds between two looks while anything is kept, and the most that is asked for at once.
-LOOK, MOST = 0.05, 500
+#: The first looks as soon as the second: it is not sure that it is the first.
+SOON = (SECOND, SECOND, THIRD)
+#: Seconds between two looks while anything is kept, and the most of each queue that is asked for at once. A little more
+#: than SECOND: what is kept first is due at the first look, and each look serves many.
+LOOK, MOST = 0.22, 2000
 #: How often a request is kept before it is left to its requester to publish it again.
 ROUNDS = 5
 
@@ -68,11 +71,11 @@ class Standby:
         place: int | None,
         item: Request | Refused,
         payload: bytes,
+        came: Reception,
         round_: int = 0,
         *,
         repeat: bool = False,
         patient: bool = False,
-        came: Reception,
     ) -> None:
         """Keep a request according to our place among those who care for it; None: forget it.
 
@@ -81,21 +84,20 @@ class Standby:
         """
         if place is None or round_ >= ROUNDS:
             return
-        op = item.request.op if isinstance(item, Refused) else item.op
-        delay = LATER if patient else {0: SECOND, 1: SECOND, 2: THIRD}.get(place, LATER)
+        delay = LATER if patient or place >= len(SOON) else SOON[place]
         # Who looks for the second time acts: those who come first now may have been away when it was published.
-        ours = place in (0, 1, 2) or round_ > 0 or patient
-        kept = Kept(op, item.id, payload, round_, ours, repeat, came)
+        ours = place < len(SOON) or round_ > 0 or patient
+        kept = Kept(item.op, item.id, payload, round_, ours, repeat, came)
         self._queues[delay].append((monotonic() + delay, kept))
         self._wanted.set()
 
     def _look_for_ever(self) -> None:
         while True:
             self._wanted.wait()
-            gevent.sleep(LOOK)
             if not any(self._queues.values()):
                 self._wanted.clear()
                 continue
+            gevent.sleep(LOOK)
             try:
                 self._look(monotonic())
             except redis.RedisError as error:

@@ -15,12 +15,12 @@ import gevent
 import redis
 from gevent.event import Event
 
-from pycloud.connections import PATIENCE, Connection, Outage, Pauses, connect, make_pool
+from pycloud.connections import PATIENCE, Connection, Incoming, Outage, Pauses, connect, make_pool
 
 log = logging.getLogger(__name__)
 
-#: After so many messages at once the others get a turn: a flood never fills the socket's reader for long.
-TURN = 64
+#: After so many messages the others get a turn: a flood never fills the socket's reader for long.
+TURN = 128
 
 Handler = Callable[[bytes], None]
 
@@ -62,33 +62,41 @@ class Subscriber:
         pauses, first = Pauses(), True
         while True:
             try:
-                connection = self._connect()
+                incoming = self._connect()
                 pauses.reset()
                 if not first:
                     gevent.spawn(self.on_gap)
                 first = False
-                self._read(connection)
+                self._read(incoming)
             except (redis.RedisError, OSError) as error:
                 self._disconnect()
                 self._outage.lost("subscription", error)
                 gevent.sleep(pauses.take())
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> Incoming:
         with gevent.Timeout(PATIENCE, redis.TimeoutError("it accepts connections, and says nothing")):
             connection = self._connection = connect(self._pool)
             self.on_begin(monotonic())
+            incoming, confirmed = Incoming(connection), 0
             connection.send_command("SUBSCRIBE", *self._handlers)
-            for _ in self._handlers:
-                self._dispatch(connection.read_response())
+            while confirmed < len(self._handlers):
+                for message in incoming.read():
+                    confirmed += message[0] == b"subscribe"
+                    self._dispatch(message)
         self._outage.back("subscription")
         self.subscribed.set()
-        return connection
+        return incoming
 
-    def _read(self, connection: Connection) -> None:
+    def _read(self, incoming: Incoming) -> None:
+        heard = 0
         while True:
-            for _ in range(TURN):
-                self._dispatch(connection.read_response())
-            gevent.sleep(0)
+            messages = incoming.read()
+            for message in messages:
+                self._dispatch(message)
+            heard += len(messages)
+            if heard >= TURN:
+                heard = 0
+                gevent.sleep(0)
 
     def _dispatch(self, message: list[bytes]) -> None:
         if message[0] != b"message":

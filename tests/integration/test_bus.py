@@ -58,6 +58,17 @@ print(json.dumps([late, bus.run(script, [], []).decode(), bus.run(script, [], []
 bus.stop()
 """
 
+#: More than a socket takes at once, in one command and in many.
+LARGE = """
+bus.start()
+large = b"x" * (20 << 20)
+bus.call("SET", "large", large)
+whole = bus.call("GET", "large") == large
+many = bus.call_many([("SET", f"many:{number}", b"y" * 50_000) for number in range(400)])
+print(json.dumps([whole, len(many), bus.call("STRLEN", "many:399")]))
+bus.stop()
+"""
+
 
 def run(program: str, server: RedisServer) -> subprocess.Popen[str]:
     """A patched process that runs ``program`` on ``server``."""
@@ -95,3 +106,7 @@ def test_a_call_that_cannot_be_sent_in_time_is_not_sent(own_redis: RedisServer) 
     back.start()
     assert said(process) == ["too late", "carried out", "carried out"]
     back.join()
+
+
+def test_what_is_larger_than_the_socket_takes_arrives_whole(own_redis: RedisServer) -> None:
+    assert said(run(LARGE, own_redis)) == [True, 400, 50_000]

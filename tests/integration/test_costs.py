@@ -10,12 +10,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
+from pycloud.messages import Rank, encode
+from pycloud.names import Names
+from pycloud.standby import LOOK, SECOND
 from tests.support.daemon import Daemon
 from tests.support.redis_server import RedisServer
 from tests.support.requester import Requester
 from tests.support.waiting import wait_until
 
+NAMES = Names()
 SLEEP = "exec sleep 1000"
 #: A daemon that says how many greenlets it has, at a signal.
 TELLING = """
@@ -94,6 +99,32 @@ def test_what_each_request_sends_to_redis(
     # As the create, with the end of its first process to tell; its record goes with the answer.
     remove = overheard.during(lambda: requester.remove(session[0]))
     assert sorted(remove) == ["EVALSHA", "EVALSHA", "PUBLISH", "XADD"]
+
+
+def test_creates_that_another_cloud_takes_are_looked_at_together(
+    overheard: Overheard, cloud: Daemon, own_redis: RedisServer
+) -> None:
+    client, portions, began = redis.Redis(port=own_redis.port), 10, time.monotonic()
+    taker = Rank("f" * 10, -1e6, time.time(), 0, "i", "2", "h", "script", 60.0, ("script",))
+
+    def hear() -> None:
+        client.publish(NAMES.rank_channel, encode(taker))
+        for portion in range(portions):
+            with client.pipeline(transaction=False) as pipeline:
+                for request in (f"r{portion}-{number}" for number in range(20)):
+                    pipeline.hset(NAMES.request_key("create", request), "token", "t")
+                    pipeline.publish(NAMES.request_channel("create"), f'{{"id": "{request}", "script": "exit"}}')
+                pipeline.execute()
+            until = time.monotonic() + 0.06
+            wait_until(lambda until=until: time.monotonic() > until)  # type: ignore[misc]
+        until = time.monotonic() + 2 * (SECOND + LOOK)
+        wait_until(lambda: time.monotonic() > until)
+
+    looks, seconds = overheard.during(hear).count("EVALSHA"), time.monotonic() - began
+    print(f"{looks} looks at {portions} portions in {seconds:.2f} s")
+    # Each serves several portions. Once a second the cloud looks for claims that nobody renews, too.
+    assert 1 <= looks <= seconds / LOOK + seconds + 1
+    assert not cloud.sessions()
 
 
 def test_a_session_costs_one_greenlet(

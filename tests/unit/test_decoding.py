@@ -16,7 +16,9 @@ from pycloud.decoding import (
     decode_direct,
     decode_rank,
     decode_request,
+    digest_for,
     payload_limit,
+    read_request,
     usable_id,
 )
 from pycloud.messages import CreateRequest, DrainRequest, InspectRequest, LogsRequest, RemoveRequest, StatusRequest
@@ -186,6 +188,16 @@ def test_the_digest_is_ours_whatever_the_payload_says() -> None:
         assert decode_request("create", body(id="r", script="s", **{name: "forged"}), LIMIT).digest != "forged"
     assert decode_direct(body(op="status", id="r", session="s"), LIMIT) == plain
     assert decode_request("status", body(id="r", session="t"), LIMIT).digest != plain.digest
+
+
+@pytest.mark.parametrize("op", ["create", "status", "remove"])
+def test_a_request_that_was_only_read_has_the_same_digest_once_it_is_wanted(op: str) -> None:
+    fields = {"id": "r", "script": "s"} if op == "create" else {"id": "r", "session": "s"}
+    for forged in ({}, {"digest": "forged"}, {"(computed)": "forged"}):
+        payload = body(**fields, **forged)
+        read, whole = read_request(op, payload, LIMIT), decode_request(op, payload, LIMIT)
+        assert read.digest == ""
+        assert digest_for(read, payload) == whole.digest == digest_for(whole, b"of no matter")
 
 
 def test_another_payload_has_another_digest() -> None:
