@@ -11,7 +11,6 @@ from time import time
 from typing import Any
 
 import gevent
-import msgspec
 
 from pycloud.answers import create_response, logs_response, status_response
 from pycloud.claiming import Claiming, Reception
@@ -204,7 +203,6 @@ class Cloud:
 
     def _start(self, request: CreateRequest, claim: Claim) -> RequestError | None:
         try:
-            request = msgspec.structs.replace(request, digest=claim.digest)  # a repeat is known by it from here on
             session = self._starter.start(request, claim, self.load)
         except EngineUnavailable as error:
             self.ledger.release(claim)

@@ -115,7 +115,7 @@ class Starter:
         return Session(
             id=new_session_id(self._identity.id),
             request=request.id,
-            digest=request.digest,
+            digest=claim.digest,
             token=claim.token,
             host=self._identity.host,
             created=self._now(),
