@@ -18,7 +18,8 @@ from tests.support.engine import Engine, missing
 
 IMAGE = "box"
 SIDE_BY_SIDE = 8
-SCRIPT = IMAGE + "\n" + json.dumps({"command": ["sleep", "1000"]})
+#: What runs in it does not listen to SIGTERM, and shall be removed without waiting for that.
+SCRIPT = IMAGE + "\n" + json.dumps({"command": ["sleep", "1000"], "stop_signal": "SIGKILL"})
 
 
 def containers(stage: Stage) -> Iterator[Reading]:
@@ -31,13 +32,13 @@ def containers(stage: Stage) -> Iterator[Reading]:
         client = docker.DockerClient(base_url=engine.host, max_pool_size=SIDE_BY_SIDE)
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
             for title, outstanding in (("one at a time", 1), (f"{SIDE_BY_SIDE} at once", SIDE_BY_SIDE)):
-                count = 6 if outstanding == 1 else 2 * SIDE_BY_SIDE
+                count = stage.amount(10 if outstanding == 1 else 3 * SIDE_BY_SIDE)
                 measures = (
                     lambda n=count, o=outstanding: ours(stage, n, o),
                     lambda n=count, o=outstanding: alone(engine, pool, lambda: by_api(client), n, o),
                     lambda n=count, o=outstanding: alone(engine, pool, lambda: by_command(engine), n, o),
                 )
-                rate, api, command = in_turns(stage.rounds(9 if outstanding == 1 else 5), *measures)
+                rate, api, command = in_turns(stage.rounds(7), *measures)
                 name = f"create (docker), {title}, rate"
                 yield Reading(name, rate, "/s", Target(least=0.97), api, "docker-py alone")
                 yield Reading(name, rate, "/s", Target(least=1.0), command, "docker run -d")

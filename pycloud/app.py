@@ -58,6 +58,7 @@ def raise_descriptor_limit() -> int:
 def collect_rarely() -> None:
     """What has been loaded by now is never looked at again, the rest is once in a while."""
     gc.freeze()
+    gc.enable()
     gc.set_threshold(*COLLECT_AFTER)
 
 
@@ -184,6 +185,7 @@ def _serve_detached(config: Config, readiness: Readiness) -> int:
 
 
 def _serve_patched(config: Config, ready: Callable[[], None], foreground: bool) -> int:
+    gc.disable()  # what is being loaded is no garbage
     import gevent
     from gevent import monkey
 

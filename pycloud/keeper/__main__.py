@@ -15,8 +15,9 @@ import resource
 import selectors
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
 
 from pycloud.keeper import lock, ports, protocol
@@ -126,10 +127,20 @@ def _run(loop: Loop, wake: Wake) -> str:
     for number in SIGNALS:
         signal.signal(number, _ignore)
     wake.on_signals()
-    with ThreadPoolExecutor(1, "loop") as thread:
-        reason = thread.submit(loop.run)
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the loop's thread, not this one, is to be woken by them
-        return reason.result()
+    outcome: SimpleQueue[str | BaseException] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            outcome.put(loop.run())
+        except BaseException as error:
+            outcome.put(error)
+
+    threading.Thread(target=run, name="loop").start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the loop's thread, not this one, is to be woken by them
+    result = outcome.get()
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
