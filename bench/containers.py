@@ -14,6 +14,8 @@ from bench.load import about, create
 from bench.reading import Reading, Target
 from bench.stage import Stage
 from bench.turns import in_turns, seconds
+from bench.usage import during
+from tests.support.daemon import Daemon
 from tests.support.engine import Engine, missing
 
 IMAGE = "box"
@@ -27,7 +29,7 @@ def containers(stage: Stage) -> Iterator[Reading]:
     if reason := missing():
         print(f"no container rows: {reason}", file=sys.stderr)
         return
-    with Engine() as engine, stage.cloud(runtime="docker", docker_host=engine.host, hostname="127.0.0.1"):
+    with Engine() as engine, stage.cloud(runtime="docker", docker_host=engine.host, hostname="127.0.0.1") as daemon:
         engine.image(IMAGE, ["sleep", "1000"])
         client = docker.DockerClient(base_url=engine.host, max_pool_size=SIDE_BY_SIDE)
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
@@ -42,6 +44,16 @@ def containers(stage: Stage) -> Iterator[Reading]:
                 name = f"create (docker), {title}, rate"
                 yield Reading(name, rate, "/s", Target(least=0.97), api, "docker-py alone")
                 yield Reading(name, rate, "/s", Target(least=1.0), command, "docker run -d")
+            yield from share(stage, daemon, engine)
+
+
+def share(stage: Stage, daemon: Daemon, engine: Engine) -> Iterator[Reading]:
+    """What a create costs the daemon, beside what it costs the engine itself: what that starts is not counted."""
+    count = stage.amount(3 * SIDE_BY_SIDE)
+    assert engine.process is not None
+    used = during({"daemon": daemon.pid, "engine": engine.process.pid}, lambda: ours(stage, count, SIDE_BY_SIDE))
+    spent, limit = (used[name] / count * 1e3 for name in ("daemon", "engine"))
+    yield Reading("create and remove (docker), CPU of the daemon", spent, "ms", Target(), limit, "dockerd's own")
 
 
 def ours(stage: Stage, count: int, outstanding: int) -> float:

@@ -50,7 +50,7 @@ class Reading:
             return ""
         bound = "at most" if self.target.most is not None else "at least"
         number = self.target.most if self.target.most is not None else self.target.least
-        return f"{bound} {number:g} {self.unit if self.target.absolute else 'x'}"
+        return f"{bound} {number:.3g} {self.unit if self.target.absolute else 'x'}"
 
     def plain(self) -> dict[str, Any]:
         """All of it, for JSON."""
