@@ -36,7 +36,7 @@ def find_sessions(client: Client, words: Sequence[str]) -> Found:
     names = [word for word in dict.fromkeys(words) if not is_prefix(word)]
     candidates = match(prefixes, client.session_ids()) if prefixes else {}
     if names:
-        known = client.sessions_named(names)
+        known = client.sessions_named([name for name in names if is_name(name)])
         candidates |= {name: [known[name]] if name in known else [] for name in names}
     found = Found()
     for word in dict.fromkeys(words):
