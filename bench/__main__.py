@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from bench import page, plot, table
 from bench.disk import kind_of, own_disk
@@ -44,6 +47,8 @@ def measure(names: list[str], *, quick: bool, place: Path | None = None) -> list
 def main() -> int:
     """The exit code: 1 where a target is not met."""
     args = parser().parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):  # Ctrl-C raises by itself
+        signal.signal(number, _leave)
     with own_disk() as place:
         disk = f"{kind_of(place)} of their own" if place else kind_of(Path(tempfile.gettempdir()))
         machine = where(datetime.now(UTC), disk)
@@ -60,6 +65,11 @@ def main() -> int:
     if args.page:
         page.fill(args.page, table.markdown(readings, machine))
     return 0 if all(reading.met for reading in readings) else 1
+
+
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    """Told to end: servers, clouds, sessions and the file system of our own go first."""
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.disk import kind_of, own_disk
 from tests.support.folders import ROOT
+from tests.support.waiting import wait_until
 
 
 def test_a_row_is_measured_beside_its_limit() -> None:
@@ -23,6 +26,19 @@ def test_a_row_is_measured_beside_its_limit() -> None:
     assert all(row["value"] > 0 and row["ratio"] == row["value"] / row["limit"] for row in rows)
     assert [row["met"] for row in rows] == [rows[0]["ratio"] <= 1.2, rows[1]["ratio"] >= 3]
     assert done.returncode == (0 if all(row["met"] for row in rows) else 1), done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_run_that_is_ended_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "bench", "--row", "create-one"]
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL) as bench:
+        wait_until(lambda: any(tmp_path.glob("**/keeper.lock")) or bench.poll() is not None, 60)
+        bench.send_signal(number)
+        assert bench.wait(60) == (-number if number == signal.SIGINT else 128 + number)
+    assert not list(tmp_path.iterdir())
+    assert str(tmp_path) not in Path("/proc/mounts").read_text()
+    assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or [])]
 
 
 def test_files_lie_on_a_file_system_that_goes_away_with_the_run_or_where_temporary_ones_do(
