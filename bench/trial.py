@@ -30,13 +30,20 @@ def main(url: str, folder: str) -> None:
         key, token = f"{NAMESPACE}:{request['id']}", secrets.token_hex(8)
         if not client.set(key, token, nx=True, px=5000):
             continue
-        started = Bare(Path(folder), request["script"])
+        started = start(Path(folder), request["script"])
         answer = json.dumps({"id": started.home.name, "host": "here", "port": 4000, "pid": started.process.pid})
         with client.pipeline() as together:
             together.set(key, answer, ex=600)
             together.hset(f"{key}:session", mapping={"state": "running", "port": 4000, "created": time()})
             together.publish(f"{NAMESPACE}.create.{request['id']}", answer)
             together.execute()
+
+
+def start(folder: Path, script: str) -> Bare:
+    """A process that nobody waits for. Python is told so: it would ask about each such process at every later start."""
+    started = Bare(folder, script)
+    started.process.returncode = 0
+    return started
 
 
 if __name__ == "__main__":

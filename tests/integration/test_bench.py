@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench import trial
 from bench.disk import kind_of, own_disk
 from tests.support.folders import ROOT
 from tests.support.waiting import wait_until
@@ -39,6 +40,15 @@ def test_a_run_that_is_ended_leaves_nothing_behind(tmp_path: Path, number: signa
     assert not list(tmp_path.iterdir())
     assert str(tmp_path) not in Path("/proc/mounts").read_text()
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or [])]
+
+
+def test_the_smallest_cloud_starts_each_process_without_a_look_at_those_that_it_started_before(tmp_path: Path) -> None:
+    pid = trial.start(tmp_path, "exec sleep 600").process.pid
+    try:
+        assert not [each for each in subprocess._active if each.pid == pid]  # type: ignore[attr-defined]
+    finally:
+        os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def test_files_lie_on_a_file_system_that_goes_away_with_the_run_or_where_temporary_ones_do(
