@@ -19,6 +19,8 @@ from pycloud.redis_url import parse_redis_url
 
 #: How container engines are reached.
 ENGINE_SCHEMES = ("unix", "tcp", "http", "https")
+#: What Python makes of bytes that are no UTF-8, in flags and environment variables.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def labels() -> Kind:
         if not isinstance(value, dict):
             raise ValueError(f"must be NAME=VALUE pairs, not {value!r}")
         for name, word in value.items():
-            if not name or not isinstance(word, str):
+            if not name or not isinstance(word, str) or _SURROGATE.search(name + word):
                 raise ValueError(f"must hold text by name, and {name!r} does not")
         return tuple(value.items())
 

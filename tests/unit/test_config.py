@@ -208,6 +208,7 @@ def test_unreadable_files(machine: Machine) -> None:
         ("heartbeat", "inf", "flag --heartbeat: must be a number of seconds, not inf"),
         ("log_bytes", "10MB", "flag --log-bytes: must be a whole number, not '10MB'"),
         ("embedded_redis", "maybe", "flag --embedded-redis: must be true or false, not 'maybe'"),
+        ("labels", "a=b,c=\udcff", "flag --labels: must hold text by name, and 'c' does not"),
         ("data_dir", "", "flag --data-dir: must not be empty"),
         ("data_dir", "~no-such-user/x", "flag --data-dir: names an unknown home directory"),
         ("redis", "redis://:se#cret@host", "flag --redis: cannot be read"),
