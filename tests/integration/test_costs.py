@@ -173,6 +173,6 @@ def wakes(pid: int, seconds: float) -> int:
 
 
 def waits(pid: int) -> int:
-    """How often a process has waited so far."""
-    status = Path("/proc", str(pid), "status").read_text()
-    return int(status.rpartition("\nvoluntary_ctxt_switches:")[2].split()[0])
+    """How often the threads of a process have waited so far."""
+    statuses = [path.read_text() for path in Path("/proc", str(pid), "task").glob("*/status")]
+    return sum(int(status.rpartition("\nvoluntary_ctxt_switches:")[2].split()[0]) for status in statuses)
