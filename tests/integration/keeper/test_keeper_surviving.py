@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pycloud.keeper import processes
+from tests.faults.clock import LIBRARY
 from tests.support.keeper import (
     Client,
     KeeperProcess,
@@ -25,10 +26,27 @@ from tests.support.keeper import (
     wait_gone,
     write_journal,
 )
-from tests.support.needs import mount
+from tests.support.needs import missing, mount
 from tests.support.waiting import wait_until
 
 root_only = pytest.mark.usefixtures("root")
+
+
+def test_a_keeper_whose_clock_is_a_false_one_still_knows_when_its_sessions_started(
+    off: KeeperProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not LIBRARY.exists():
+        missing("no libfaketime on this machine")
+    with monkeypatch.context() as false:
+        false.setenv("LD_PRELOAD", str(LIBRARY))
+        false.setenv("FAKETIME", "+1000")
+        off.start()
+    with off.client() as c:
+        sessions = {c.start("sleep 600\n") for _ in range(5)}
+    off.kill()
+    off.start()
+    with off.client() as c:
+        assert {session for session, entry in c.list().items() if entry["state"] == "running"} == sessions
 
 
 def test_a_new_keeper_adopts_and_learns_the_end(k: KeeperProcess) -> None:
