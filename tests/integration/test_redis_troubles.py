@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import redis
 
 from tests.support.daemon import Daemon
-from tests.support.redis_server import RedisServer
+from tests.support.needs import missing, program
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer, binaries
 from tests.support.requester import Requester
 from tests.support.waiting import wait_until
 
@@ -188,3 +192,27 @@ def test_one_id_for_two_statuses(own_redis: RedisServer, daemon_on: DaemonOn, re
     assert json.loads(requester.answers("status", "two")[0])["error"]["code"] == "bad_request"
     requester.publish("status", {"id": "two", "session": second})
     assert len(requester.answers("status", "two", 2)) == 2, "who corrects a request hears something"
+
+
+def test_over_tls_as_a_user_with_few_rights(tmp_path: Path, daemon_on: DaemonOn, requester_on: RequesterOn) -> None:
+    """What is sent and heard there goes past redis-py, straight to its socket."""
+    certificate, key, port = tmp_path / "certificate.pem", tmp_path / "key.pem", free_port()
+    signed = ["-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    places = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([program("openssl"), "req", "-x509", *signed, *places], check=True, capture_output=True)
+    tls = {"port": port, "cert-file": certificate, "key-file": key, "ca-cert-file": certificate, "auth-clients": "no"}
+    binary = binaries().get("redis-server") or missing("no redis-server, with TLS, on this machine")
+    user = ("cloud", "on", ">s3cret@%", "~{year4000.pycloud}:*", "&year4000.pycloud.*", "+@all", "-@dangerous", "+info")
+    options = [str(word) for name in tls for word in (f"--tls-{name}", tls[name])]
+    with RedisServer(binary, options=options) as server, redis.Redis.from_url(server.url) as client:
+        client.execute_command("ACL", "SETUSER", *user)
+        url = f"rediss://cloud:s3cret%40%25@127.0.0.1:{port}/0?ssl_ca_certs={certificate}"
+        daemon, requester = daemon_on(server, redis=url).start(), requester_on(server)
+        session = requester.create(SLEEP + "\n#" + "x" * 500_000)["id"]
+        for number, kind in enumerate(("pubsub", "normal")):
+            client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+            wait_until(lambda n=number: daemon.log().count(BACK) > n, 20, daemon.log)  # type: ignore[misc]
+            wait_until(lambda: subscribed(client), 20, daemon.log)
+            requester = requester_on(server)
+            assert requester.status(session)["status"] is True
+        assert requester.remove(session)["status"] is True
