@@ -16,6 +16,7 @@ import redis
 
 from tests.faults.requests import MARK
 from tests.support.engine import Engine
+from tests.support.programs import await_programs
 from tests.support.requester import PREFIX
 
 NAMESPACE = "{" + PREFIX + "}"
@@ -147,6 +148,7 @@ def containers(clouds: Set[str], engine: Engine) -> dict[str, list[Container]]:
 
 def processes(clouds: Set[str]) -> dict[str, list[Process]]:
     """The living processes of the sessions of these clouds; a zombie has no environment."""
+    await_programs()
     found: defaultdict[str, list[Process]] = defaultdict(list)
     for directory in Path("/proc").iterdir():
         if not directory.name.isdigit():

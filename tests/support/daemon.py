@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.programs import await_programs
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +21,7 @@ PROGRAM = ROOT / "bin" / "pycloud"
 
 def sessions_of(cloud: str) -> dict[str, list[int]]:
     """The living processes of a cloud's sessions, by session: what the machine says, not our own records."""
+    await_programs()
     found: dict[str, list[int]] = {}
     for process in psutil.process_iter():
         try:

@@ -24,6 +24,7 @@ from typing import Any, Self
 
 from pycloud.keeper import processes, protocol
 from pycloud.keeper.processes import Process
+from tests.support.programs import await_programs
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -186,10 +187,11 @@ class KeeperProcess:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
         try:
-            self.client().close()
-        except (FileNotFoundError, ConnectionRefusedError):
+            with self.client() as client:
+                # What a killed keeper was just starting holds the socket of that one until it has been loaded.
+                return bool(client.call("hello", version=protocol.VERSION)["pid"] == self.process.pid)
+        except (FileNotFoundError, ConnectionError):
             return False
-        return True
 
     def client(self, timeout: float = 30.0) -> Client:
         return Client(self.socket, timeout)
@@ -220,6 +222,7 @@ class KeeperProcess:
 
 def processes_of(*sessions: str) -> list[Process]:
     """Every living process that carries the id of one of ``sessions``, or of any session of the tests' cloud."""
+    await_programs()
     found = processes.scan()
     return [p for p in found if p.session and (p.session in sessions or (not sessions and p.session.endswith(CLOUD)))]
 
