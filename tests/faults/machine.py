@@ -16,7 +16,7 @@ import redis
 
 from tests.faults.requests import MARK
 from tests.support.engine import Engine
-from tests.support.programs import await_programs
+from tests.support.programs import settled
 from tests.support.requester import PREFIX
 
 NAMESPACE = "{" + PREFIX + "}"
@@ -148,16 +148,22 @@ def containers(clouds: Set[str], engine: Engine) -> dict[str, list[Container]]:
 
 def processes(clouds: Set[str]) -> dict[str, list[Process]]:
     """The living processes of the sessions of these clouds; a zombie has no environment."""
-    await_programs()
+    return settled(lambda: _scan(clouds))
+
+
+def _scan(clouds: Set[str]) -> tuple[dict[str, list[Process]], list[int]]:
     found: defaultdict[str, list[Process]] = defaultdict(list)
+    nameless = []
     for directory in Path("/proc").iterdir():
         if not directory.name.isdigit():
             continue
         environment = _environment(directory)
+        if environment == {"": ""}:
+            nameless.append(int(directory.name))
         if environment.get("PYCLOUD_CLOUD", "") in clouds and environment.get("PYCLOUD_SESSION"):
             session, cloud = environment["PYCLOUD_SESSION"], environment["PYCLOUD_CLOUD"]
             found[session].append(Process(int(directory.name), session, cloud, environment.get(MARK, "")))
-    return dict(found)
+    return dict(found), nameless
 
 
 def _environment(directory: Path) -> dict[str, str]:

@@ -28,6 +28,11 @@ def proxy(own_redis: RedisServer) -> Iterator[Proxy]:
         yield made
 
 
+def told(requester: Requester, event: bytes) -> list[bytes]:
+    """What was said of that kind."""
+    return [fields[b"event"] for _id, fields in requester.redis.xrange(KEYS + "events") if event in fields[b"event"]]
+
+
 def test_it_keeps_its_sessions_and_removes_what_it_started_for_a_claim_that_it_lost(
     own_redis: RedisServer, proxy: Proxy, tmp_path: Path, requester_on: RequesterOn
 ) -> None:
@@ -38,7 +43,8 @@ def test_it_keeps_its_sessions_and_removes_what_it_started_for_a_claim_that_it_l
         os.kill(keeper, signal.SIGSTOP)
         try:
             requester.publish("create", {"id": "lost", "script": SLEEP})
-            wait_until(lambda: requester.redis.zcard(KEYS + "claims") == 1)
+            # It tells of a start once it has heard that the claim is its own, and has asked the keeper.
+            wait_until(lambda: len(told(requester, b"session.starting")) == 2)
             proxy.cut(Cut.BOTH)
             with Daemon(tmp_path / "other", own_redis.url) as other:
                 answer = requester.answers("create", "lost", 1, 30)[0]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.programs import await_programs
+from tests.support.programs import settled
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,16 +21,22 @@ PROGRAM = ROOT / "bin" / "pycloud"
 
 def sessions_of(cloud: str) -> dict[str, list[int]]:
     """The living processes of a cloud's sessions, by session: what the machine says, not our own records."""
-    await_programs()
+    return settled(lambda: _scan(cloud))
+
+
+def _scan(cloud: str) -> tuple[dict[str, list[int]], list[int]]:
     found: dict[str, list[int]] = {}
+    nameless = []
     for process in psutil.process_iter():
         try:
             environment = process.environ()
+            if not environment:
+                nameless.append(process.pid)
             if environment.get("PYCLOUD_CLOUD") == cloud and process.status() != psutil.STATUS_ZOMBIE:
                 found.setdefault(environment["PYCLOUD_SESSION"], []).append(process.pid)
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue
-    return found
+    return found, nameless
 
 
 class Daemon:

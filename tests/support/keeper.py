@@ -24,7 +24,7 @@ from typing import Any, Self
 
 from pycloud.keeper import processes, protocol
 from pycloud.keeper.processes import Process
-from tests.support.programs import await_programs
+from tests.support.programs import settled
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -220,10 +220,14 @@ class KeeperProcess:
         return (self.data / "logs" / f"{session}.log").read_text()
 
 
+def _scan() -> tuple[list[Process], list[int]]:
+    found = processes.scan()
+    return found, [p.pid for p in found if p.session is None and processes.environ_of(p.pid) == b""]
+
+
 def processes_of(*sessions: str) -> list[Process]:
     """Every living process that carries the id of one of ``sessions``, or of any session of the tests' cloud."""
-    await_programs()
-    found = processes.scan()
+    found = settled(_scan)
     return [p for p in found if p.session and (p.session in sessions or (not sessions and p.session.endswith(CLOUD)))]
 
 

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from pycloud.keeper import processes
-from tests.support.waiting import wait_until
 
 #: Seconds after which a process without an environment was given none.
 YOUNG = 1.0
+PAUSE = 0.005
 _KTHREADD = 2
 
-
-def await_programs() -> None:
-    """Wait until each process that there is now has loaded its program: who was just started can be known then."""
-    waiting = set(_between_programs())
-    wait_until(lambda: not waiting.intersection(_between_programs()), timeout=5 * YOUNG)
+T = TypeVar("T")
 
 
-def _between_programs() -> list[int]:
-    youngest = processes.ticks_now() - YOUNG * os.sysconf("SC_CLK_TCK")
-    found = []
-    for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
-        if processes.environ_of(pid) != b"":
-            continue
-        process = processes.look(pid)
-        if process and not process.dead and process.parent != _KTHREADD and process.start_time > youngest:
-            found.append(process.pid)
-    return found
+def settled(look: Callable[[], tuple[T, Iterable[int]]]) -> T:
+    """What ``look`` finds, once none of the processes without an environment that it names was just made."""
+    while True:
+        found, nameless = look()
+        if not any(map(_was_just_made, nameless)):
+            return found
+        time.sleep(PAUSE)
+
+
+def _was_just_made(pid: int) -> bool:
+    process = processes.look(pid)
+    if process is None or process.dead or process.parent == _KTHREADD:
+        return False
+    return process.start_time > processes.ticks_now() - YOUNG * os.sysconf("SC_CLK_TCK")
