@@ -10,9 +10,9 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 
+from pycloud.keeper.ending import REST
 from pycloud.keeper.family import Family
 
-REST = 4  # times as long as it took to look at all children, other things have their turn after it
 _LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 #: Called with session, exit code, reason while the leader is dead but still holds its pid.

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from pycloud.keeper import processes
+from tests.support.waiting import wait_until
 
 #: Seconds after which a process without an environment was given none.
 YOUNG = 1.0
-PAUSE = 0.005
 _KTHREADD = 2
 
 T = TypeVar("T")
 
 
 def settled(look: Callable[[], tuple[T, Iterable[int]]]) -> T:
-    """What ``look`` finds, once none of the processes without an environment that it names was just made."""
-    while True:
-        found, nameless = look()
-        if not any(map(_was_just_made, nameless)):
-            return found
-        time.sleep(PAUSE)
+    """What ``look`` finds, once those have an environment that had none yet: it names the pids without one, too."""
+    found, nameless = look()
+    waited_for = set(filter(_was_just_made, nameless))
+    if not waited_for:
+        return found
+
+    def again() -> tuple[T] | None:
+        later, still = look()
+        return None if any(pid in waited_for and _was_just_made(pid) for pid in still) else (later,)
+
+    return wait_until(again)[0]
 
 
 def _was_just_made(pid: int) -> bool:
