@@ -19,7 +19,7 @@ help:
 	@echo "make chaos   many clouds under faults; SECONDS=600 says for how long, FLAGS=--help what else there is"
 	@echo "make bench   how fast it is, beside the limits of this machine; needs the machine for itself (FLAGS=--help)"
 	@echo "make recording  plays the first hour with pycloudctl, and writes docs/first-hour.md and its part of README.md anew"
-	@echo "make check   lint, formatting and types"
+	@echo "make check   lint, formatting, types, and which package may import which"
 	@echo "make clean   delete what these made; ends the cloud in $(DATA) and its sessions first"
 	@echo "PYTHON=...   the Python to use, 3.11 or later (now: $(PYTHON))"
 
@@ -55,6 +55,7 @@ check: $(VENV)/.for-work
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # First the processes, then their files: sessions whose data directory is gone could never be found again.
 clean:

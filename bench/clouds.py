@@ -18,9 +18,9 @@ from bench.scripts import OUTSTANDING, churn
 from bench.stage import Stage
 from bench.turns import in_turns
 from bench.usage import cpu
-from pycloud.decoding import decode_request
-from pycloud.messages import encode
-from pycloud.names import Names
+from pycloud.protocol.decoding import decode_request
+from pycloud.protocol.keys import Names
+from pycloud.protocol.messages import encode
 
 CLOUDS = 3
 NAMES = Names()

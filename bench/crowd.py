@@ -22,8 +22,8 @@ from bench.reading import Reading, Target
 from bench.stage import Stage
 from bench.turns import seconds
 from bench.usage import cpu
-from pycloud.messages import CreateRequest
-from pycloud.placement import Peer, candidates
+from pycloud.cluster.placement import Peer, candidates
+from pycloud.protocol.messages import CreateRequest
 from tests.support.daemon import Daemon
 
 #: How much of a core Redis may take before what waits for it does so noticeably.

@@ -15,10 +15,10 @@ import redis
 from bench.reading import Reading, Target
 from bench.stage import Stage
 from bench.turns import in_turns, seconds
-from pycloud.bus import Bus
-from pycloud.names import Names
-from pycloud.registry import Registry
-from pycloud.sessions import Session
+from pycloud.protocol.keys import Names
+from pycloud.protocol.session import Session
+from pycloud.store.sessions import Registry
+from pycloud.transport.pipeline import Bus
 from tests.support.plain_bus import PlainBus
 
 PYCLOUDCTL = Path(__file__).resolve().parents[1] / "bin" / "pycloudctl"

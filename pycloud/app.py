@@ -15,13 +15,13 @@ import sys
 from collections.abc import Callable, Sequence
 
 import pycloud
-from pycloud import directories, renewal, service, surroundings
-from pycloud.config import Config
-from pycloud.config.sources import Host, add_flags, load, suggestion
-from pycloud.detach import Outcome, Readiness, complete_stdio, detach
+from pycloud.cli import control, directories, new_id
+from pycloud.cli.daemonize import Outcome, Readiness, complete_stdio, detach
+from pycloud.cli.pidfile import PidFile, holder
+from pycloud.config import Config, detection
+from pycloud.config.loader import Host, add_flags, load, suggestion
 from pycloud.errors import ConfigError, PyCloudError
-from pycloud.pidfile import PidFile, holder
-from pycloud.redis_url import hide_password
+from pycloud.transport.url import hide_password
 
 #: What a daemon holds lives for long, and little of it is garbage that only the collector finds: so that looks rarely,
 #: and first of all at what is new. With its own thresholds it takes a sixth of the time of a cloud under load.
@@ -108,13 +108,13 @@ def _run(arguments: argparse.Namespace) -> int:
     action = arguments.action
     config = load(vars(arguments), Host.current(), config_file=arguments.config, daemon=action in ("daemon", "restart"))
     if action == "status":
-        return service.status(config)
+        return control.status(config)
     if action == "stop":
-        return service.stop(config)
+        return control.stop(config)
     if action == "new-id":
-        return renewal.new_id(config)
-    config = surroundings.settled(config)
-    if missing := surroundings.shut_out(config):
+        return new_id.new_id(config)
+    config = detection.settled(config)
+    if missing := detection.shut_out(config):
         raise ConfigError(missing)
     _need_redis(config)
     if action == "check-config":
@@ -124,7 +124,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     directories.prepare(config)
     if action == "restart" and holder(config.pid_file):
-        service.stop(config)
+        control.stop(config)
     if action is None:
         directories.prepare(config)
         return serve(config, _nobody_waits, foreground=True)
@@ -135,7 +135,7 @@ def _check_policy(config: Config) -> None:
     """What requests may ask of containers, where there are any. Loads what a daemon must not before it has patched."""
     if "docker" not in config.runtime:
         return
-    from pycloud.runtimes.docker.policy import Policy
+    from pycloud.runtimes.docker.spec.policy import Policy
 
     try:
         Policy.of(config)
@@ -146,7 +146,7 @@ def _check_policy(config: Config) -> None:
 
 def _need_redis(config: Config) -> None:
     """On the loopback of a container nobody would ever reach a private Redis."""
-    if surroundings.drives_engine(config) and not config.was_set("redis") and not config.embedded_redis:
+    if detection.drives_engine(config) and not config.was_set("redis") and not config.embedded_redis:
         raise ConfigError(NO_REDIS)
 
 
@@ -168,7 +168,9 @@ def _why_not_ready(outcome: Outcome, config: Config) -> str:
         return outcome.reason
     if not outcome.timed_out:
         return f"the daemon ended before it was ready; its log may say why: {config.log_file}"
-    from pycloud.redis_probe import why_no_answer  # loads redis: the daemon has its own process, ours is about to end
+    from pycloud.transport.probe import (
+        why_no_answer,  # loads redis: the daemon has its own process, ours is about to end
+    )
 
     silence = why_no_answer(config.redis)
     blame = f"Redis at {hide_password(config.redis)} does not answer: {silence}" if silence else "Redis does answer"
@@ -196,18 +198,18 @@ def _serve_patched(config: Config, ready: Callable[[], None], foreground: bool) 
 
     import logging
 
-    from pycloud import logs
-    from pycloud.daemon import run
-    from pycloud.embedded import private_redis
+    from pycloud.cli import logging_setup
+    from pycloud.cli.embedded_redis import private_redis
+    from pycloud.daemon.daemon import run
 
-    logs.set_up(config.log_level, config.log_file)
+    logging_setup.set_up(config.log_level, config.log_file)
     if os.geteuid() == 0 and config.run_as is None and "script" in config.runtime:
         logging.getLogger(__name__).warning("running as root, so scripts run as root too: --run-as USER changes that")
-    for remark in surroundings.remarks(config):
+    for remark in detection.remarks(config):
         logging.getLogger(__name__).warning(remark)
     nofile = raise_descriptor_limit()
     collect_rarely()
-    with private_redis(config, foreground=foreground, in_container=surroundings.drives_engine(config)):
+    with private_redis(config, foreground=foreground, in_container=detection.drives_engine(config)):
         return run(config, nofile=nofile, ready=ready)
 
 

@@ -1,79 +1,8 @@
-"""Whether the cloud in this container takes requests: the health check of its image, ``python3 -m pycloud.health``.
+"""``python3 -m pycloud.health``, the health check of container images: see ``cli/healthcheck.py``."""
 
-Not what its own process says, but what the others see of it: the rank that it puts into Redis each heartbeat, and that
-goes from there when it stops doing so. Loads neither gevent nor docker.
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
-from collections.abc import Sequence
-from pathlib import Path, PurePath
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-from pycloud.config import Config
-from pycloud.config.sources import Host, add_flags, load
-from pycloud.decoding import DecodeError, decode_rank
-from pycloud.errors import ConfigError
-from pycloud.identity import FILE
-from pycloud.messages import Rank
-from pycloud.names import Names
-
-#: The daemon, or an init with the daemon's command line behind its own.
-FIRST_PROCESS = Path("/proc/1/cmdline")
-#: How long Redis may take to answer, in seconds.
-_PATIENCE = 3.0
-
-
-def main() -> int:
-    """Print one line; the exit code is 0 where requests are taken, 1 where not."""
-    try:
-        config = _config(flags_in(FIRST_PROCESS.read_bytes()))
-        wrong = trouble(_rank(config))
-    except (ConfigError, DecodeError, redis.RedisError, OSError) as error:
-        wrong = " ".join(str(error).split())
-    print(wrong or "takes requests")
-    return 1 if wrong else 0
-
-
-def flags_in(cmdline: bytes) -> list[str]:
-    """What stands behind the daemon's name in a command line as /proc shows it; nothing where it is not in there."""
-    words = [word.decode(errors="replace") for word in cmdline.split(b"\0")[:-1]]
-    names = [PurePath(word).name for word in words]
-    return words[names.index("pycloud") + 1 :] if "pycloud" in names else []
-
-
-def trouble(rank: Rank | None) -> str | None:
-    """Why a cloud with this rank (None: it sends none) cannot serve requests; None: it can. One that drains is well."""
-    if rank is None:
-        return "sends no heartbeats to Redis"
-    if rank.deaf:
-        return "does not hear what is published"
-    kinds = rank.runtimes or (rank.runtime,)
-    if set(kinds) <= set(rank.unavailable):
-        return f"can start no sessions at present ({', '.join(kinds)})"
-    return None
-
-
-def _config(flags: Sequence[str]) -> Config:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--config")
-    add_flags(parser)
-    given = parser.parse_known_args(flags)[0]
-    return load(vars(given), Host.current(), config_file=given.config)
-
-
-def _rank(config: Config) -> Rank | None:
-    cloud = (config.data_dir / FILE).read_text(encoding="ascii", errors="replace").strip()
-    patience = {"socket_connect_timeout": _PATIENCE, "socket_timeout": _PATIENCE}
-    with redis.Redis.from_url(config.redis, retry=Retry(NoBackoff(), 0), **patience) as client:
-        found = client.get(Names(config.namespace).cloud_key(cloud))
-    return decode_rank(found) if isinstance(found, bytes) else None
-
+from pycloud.cli.healthcheck import main
 
 if __name__ == "__main__":
     sys.exit(main())

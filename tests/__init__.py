@@ -1,0 +1,1 @@
+"""All tests: unit, integration, end to end, chaos; what they share is in ``support``."""

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from pycloud.client.errors import NotFound, RequestRefused, UnusableAnswer
-from pycloud.messages import CreateResponse, LogsResponse, Response
+from pycloud.protocol.messages import CreateResponse, LogsResponse, Response
 
 T = TypeVar("T")
 

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from pycloud.client.errors import RequestRefused
-from pycloud.decoding import usable_id
 from pycloud.errors import ScriptTooLarge
-from pycloud.messages import REQUESTS, CreateRequest, CreateResponse, DrainRequest, ErrorBody, RemoveRequest
-from pycloud.names import CLOUD_ID_LENGTH, owner_of
+from pycloud.protocol.decoding import usable_id
+from pycloud.protocol.keys import CLOUD_ID_LENGTH, owner_of
+from pycloud.protocol.messages import REQUESTS, CreateRequest, CreateResponse, DrainRequest, ErrorBody, RemoveRequest
 
 #: The highest value that a cloud's ``max_script_bytes`` can have.
 LARGEST_SCRIPT = 16 << 20

@@ -11,11 +11,12 @@ import msgspec
 
 from pycloud.client.answer import Answer, Created, decoded, output_of
 from pycloud.client.ask import checked_timeout, make_ask
-from pycloud.client.line import Lines
+from pycloud.client.exchange import Exchange, OnProgress
 from pycloud.client.progress import Output
-from pycloud.client.request import Exchange, OnProgress
 from pycloud.config import DEFAULT_REDIS
-from pycloud.messages import (
+from pycloud.protocol.keys import DEFAULT_NAMESPACE, Names
+from pycloud.protocol.log_stream import FollowRequest
+from pycloud.protocol.messages import (
     DEFAULT_TAIL,
     RESPONSES,
     CreateRequest,
@@ -26,9 +27,8 @@ from pycloud.messages import (
     StatusRequest,
     StatusResponse,
 )
-from pycloud.names import DEFAULT_NAMESPACE, Names
-from pycloud.redis_url import check_database, hide_password
-from pycloud.streams import FollowRequest
+from pycloud.transport.blocking import Lines
+from pycloud.transport.url import check_database, hide_password
 
 if TYPE_CHECKING:
     from pycloud.client.following import Following, OnLoss

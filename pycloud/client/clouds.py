@@ -8,12 +8,11 @@ from typing import Any
 import msgspec
 
 from pycloud.client.errors import UnusableAnswer
-from pycloud.client.line import Lines
 from pycloud.client.records import Records
-from pycloud.decoding import DecodeError, decode_rank
-from pycloud.messages import Rank
-from pycloud.names import Names, owner_of
-from pycloud.placement import HEARTBEATS_MISSED
+from pycloud.protocol.decoding import DecodeError, decode_rank
+from pycloud.protocol.keys import Names, owner_of
+from pycloud.protocol.messages import HEARTBEATS_MISSED, Rank
+from pycloud.transport.blocking import Lines
 
 
 class KnownCloud(msgspec.Struct, frozen=True):

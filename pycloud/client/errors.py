@@ -6,7 +6,7 @@ Pure. Part of the library's interface (README.md, "As a library"): add freely, r
 from __future__ import annotations
 
 from pycloud.errors import PyCloudError, RedisUnavailable
-from pycloud.messages import Response
+from pycloud.protocol.messages import Response
 
 
 class NoCloud(PyCloudError):

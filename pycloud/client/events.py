@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from pycloud.client.line import LineLost, Lines, NotReachable
-from pycloud.client.request import REDIS_PATIENCE, pause
+from pycloud.client.exchange import REDIS_PATIENCE, pause
 from pycloud.errors import RedisUnavailable
-from pycloud.messages import Event
-from pycloud.names import Names
+from pycloud.protocol.keys import Names
+from pycloud.protocol.messages import Event
+from pycloud.transport.blocking import LineLost, Lines, NotReachable
 
 #: Seconds that Redis is asked to wait for news at once: short, so that one that is gone is noticed.
 BLOCK = 1.0

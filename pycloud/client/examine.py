@@ -13,11 +13,11 @@ from typing import Any
 
 from redis import RedisError
 
-from pycloud.client.line import Command, Line, LineLost, Lines, NotReachable
-from pycloud.decoding import DecodeError, decode_rank
 from pycloud.errors import RedisUnavailable
-from pycloud.messages import Rank
-from pycloud.names import Names
+from pycloud.protocol.decoding import DecodeError, decode_rank
+from pycloud.protocol.keys import Names
+from pycloud.protocol.messages import Rank
+from pycloud.transport.blocking import Command, Line, LineLost, Lines, NotReachable
 
 #: How often the way to Redis and back is measured.
 PINGS = 7

@@ -19,12 +19,21 @@ import msgspec
 from pycloud.client.answer import decoded
 from pycloud.client.ask import make_ask
 from pycloud.client.errors import NoCloud, NotFound, RequestRefused, Unsettled
-from pycloud.client.line import Line, LineLost, Lines
+from pycloud.client.exchange import REDIS_PATIENCE, Exchange, pause
 from pycloud.client.progress import Ended, Followed, Progress
-from pycloud.client.request import REDIS_PATIENCE, Exchange, pause
 from pycloud.errors import EngineUnavailable, PyCloudError, RedisUnavailable, TooManyStreams
-from pycloud.names import Names, owner_of
-from pycloud.streams import ACK, BEATS, CLOSE, FollowRequest, FollowResponse, StreamClosed, StreamMessage, StreamRequest
+from pycloud.protocol.keys import Names, owner_of
+from pycloud.protocol.log_stream import (
+    ACK,
+    BEATS,
+    CLOSE,
+    FollowRequest,
+    FollowResponse,
+    StreamClosed,
+    StreamMessage,
+    StreamRequest,
+)
+from pycloud.transport.blocking import Line, LineLost, Lines
 
 #: Seconds that a listener waits at once: after so many a ``close`` by another thread is noticed.
 SLICE = 0.5

@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from pycloud.client.errors import NoCloud, NotFound
 from pycloud.client.records import SessionRecord
-from pycloud.messages import InspectResponse
+from pycloud.protocol.messages import InspectResponse
 
 
 def known(response: InspectResponse) -> InspectResponse:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from msgspec import UNSET
 
-from pycloud.streams import StreamAlive, StreamEnd, StreamMessage, StreamOutput, StreamSkipped, data_of
+from pycloud.protocol.log_stream import StreamAlive, StreamEnd, StreamMessage, StreamOutput, StreamSkipped, data_of
 
 
 @dataclass(frozen=True)

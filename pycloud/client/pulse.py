@@ -6,11 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pycloud.client.line import Lines
-from pycloud.decoding import DecodeError, decode_rank
-from pycloud.messages import Rank
-from pycloud.names import Names
-from pycloud.placement import HEARTBEATS_MISSED
+from pycloud.protocol.decoding import DecodeError, decode_rank
+from pycloud.protocol.keys import Names
+from pycloud.protocol.messages import HEARTBEATS_MISSED, Rank
+from pycloud.transport.blocking import Lines
 
 #: A rank that is so many heartbeats old is overdue. The cloud counts as gone only after HEARTBEATS_MISSED.
 OVERDUE = 1.4

@@ -14,12 +14,12 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pycloud.client.errors import UnusableAnswer
-from pycloud.client.line import Command, Line, Lines
-from pycloud.decoding import DecodeError, decode_rank
-from pycloud.messages import Rank
-from pycloud.names import Names, owner_of
-from pycloud.paging import START, Place, limits, page_of
-from pycloud.sessions import LIVE
+from pycloud.protocol.decoding import DecodeError, decode_rank
+from pycloud.protocol.keys import Names, owner_of
+from pycloud.protocol.messages import Rank
+from pycloud.protocol.session import LIVE
+from pycloud.transport.blocking import Command, Line, Lines
+from pycloud.transport.paging import START, Place, limits, page_of
 
 PAGE = 500
 

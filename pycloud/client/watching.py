@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from pycloud.client.events import BLOCK, Follower, OnLoss
-from pycloud.client.line import LineLost, NotReachable
-from pycloud.client.request import pause
+from pycloud.client.exchange import pause
+from pycloud.transport.blocking import LineLost, NotReachable
 
 #: Seconds between two looks at least, and how many times as long as the last look took: others need Redis, too.
 SHORTEST, SHARE = 0.2, 4.0

@@ -20,19 +20,20 @@ from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
 
-from pycloud.keeper import lock, ports, protocol
-from pycloud.keeper.book import Book
-from pycloud.keeper.ending import Endings
-from pycloud.keeper.family import Family
-from pycloud.keeper.inotify import Watches
-from pycloud.keeper.lock import LockedError
-from pycloud.keeper.loop import SIGNALS, Loop, Wake
+from pycloud.keeper.event_loop import SIGNALS, Loop, Wake
+from pycloud.keeper.ipc import protocol
+from pycloud.keeper.ipc.server import MAX_CONNECTIONS, Server
+from pycloud.keeper.lifecycle.process_tree import Family
+from pycloud.keeper.lifecycle.starter import Paths, Starter, limit_descriptors
+from pycloud.keeper.lifecycle.terminator import Endings
 from pycloud.keeper.operations import Operations
-from pycloud.keeper.remover import Remover
-from pycloud.keeper.server import MAX_CONNECTIONS, Server
-from pycloud.keeper.settling import Settling
-from pycloud.keeper.starting import Paths, Starter, limit_descriptors
-from pycloud.keeper.sweeper import Sweeper
+from pycloud.keeper.recovery import Settling
+from pycloud.keeper.storage.dir_remover import Remover
+from pycloud.keeper.storage.journal_store import Book
+from pycloud.keeper.storage.log_limiter import Sweeper
+from pycloud.keeper.system import file_lock, ports
+from pycloud.keeper.system.file_lock import LockedError
+from pycloud.keeper.system.inotify import Watches
 
 log = logging.getLogger("pycloud.keeper")
 
@@ -47,12 +48,12 @@ def main(argv: list[str] | None = None) -> int:
     data = options.data_dir.absolute()
     socket = options.socket.absolute() if options.socket else data / protocol.SOCKET
     try:
-        held = lock.acquire(data)
+        held = file_lock.acquire(data)
         try:
             _prepare_process(options.nofile)
             _keep(data, socket, options, held)
         finally:
-            lock.withdraw(held)
+            file_lock.withdraw(held)
     except (LockedError, OSError) as error:
         log.error("%s", error)
         return 1
@@ -105,7 +106,7 @@ def _keep(data: Path, socket: Path, options: argparse.Namespace, held: int) -> N
     loop = Loop(selector, wake, server, operations, book, family, endings, sweeper, remover)
     Settling(paths, book, family, endings, operations, sweeper, remover).run()
     server.listen(socket)
-    lock.announce(held, socket, protocol.VERSION)
+    file_lock.announce(held, socket, protocol.VERSION)
     gc.freeze()  # all that is here stays: there is nothing to find in it
     log.info("keeping %d sessions, listening at %s", len(family.leaders), socket)
     try:

@@ -12,15 +12,18 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from pycloud.keeper import faults, journal, protocol, requests, usage
-from pycloud.keeper.book import Book
-from pycloud.keeper.command import StartError
-from pycloud.keeper.ending import Endings
-from pycloud.keeper.family import Family
-from pycloud.keeper.remover import Remover
-from pycloud.keeper.requests import RefusedError
-from pycloud.keeper.starting import Paths, Starter, limit_descriptors
-from pycloud.keeper.sweeper import Sweeper
+from pycloud import fault_points
+from pycloud.keeper.ipc import protocol, request_fields
+from pycloud.keeper.ipc.request_fields import RefusedError
+from pycloud.keeper.lifecycle.process_tree import Family
+from pycloud.keeper.lifecycle.starter import Paths, Starter, limit_descriptors
+from pycloud.keeper.lifecycle.terminator import Endings
+from pycloud.keeper.storage import journal
+from pycloud.keeper.storage.dir_remover import Remover
+from pycloud.keeper.storage.journal_store import Book
+from pycloud.keeper.storage.log_limiter import Sweeper
+from pycloud.keeper.system import usage
+from pycloud.keeper.system.exec_command import StartError
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +72,7 @@ class Operations:
     def handle(self, message: Message, reply: Reply) -> None:
         """Carry out one request; ``reply`` is called exactly once, now or later."""
         try:
-            handler = self._handlers.get(requests.field(message, "op", str))
+            handler = self._handlers.get(request_fields.field(message, "op", str))
             if handler is None:
                 known = ", ".join(self._handlers)
                 raise RefusedError(protocol.BAD_REQUEST, f"unknown operation {message['op']!r}; there are {known}")
@@ -84,7 +87,7 @@ class Operations:
     def leader_ended(self, session: str, exit_code: int | None, reason: str | None) -> None:
         """A session's first process is dead: write it down, tell, and end what it left."""
         now = time.monotonic()
-        faults.point("keeper.before_ended")
+        fault_points.point("keeper.before_ended")
         state = self._book.entries[session].state
         if state != journal.STARTING:
             ended = {"ended": time.time(), "exit_code": exit_code, "reason": reason}
@@ -93,7 +96,7 @@ class Operations:
             else:
                 self._book.record(session, ended, now)
             self._emit({"event": protocol.ENDED, "session": session, **ended})
-        faults.point("keeper.after_ended")
+        fault_points.point("keeper.after_ended")
         self._endings.leader_died(session, GRACE)
 
     def carry_on(self, session: str, grace: float) -> None:
@@ -107,8 +110,8 @@ class Operations:
         self._when_dead(session, 0.0, lambda: self._clear(session, self._forgotten))
 
     def _hello(self, message: Message, reply: Reply) -> None:
-        requests.field(message, "version", int)
-        limits = requests.limits(message)
+        request_fields.field(message, "version", int)
+        limits = request_fields.limits(message)
         if "log_bytes" in limits:
             self._sweeper.keep = limits["log_bytes"]
         if "nofile" in limits:
@@ -139,7 +142,7 @@ class Operations:
         reply(about)
 
     def _start(self, message: Message, reply: Reply) -> None:
-        request = requests.start_request(message)
+        request = request_fields.start_request(message)
         session = request.session
         if session in self._failed:
             self._waiting[session].append(reply)  # asked again while the first attempt is being undone
@@ -167,12 +170,12 @@ class Operations:
 
     def _note(self, message: Message, reply: Reply) -> None:
         session = self._known(message)
-        self._book.record(session, {"note": requests.field(message, "note", dict)}, time.monotonic())
+        self._book.record(session, {"note": request_fields.field(message, "note", dict)}, time.monotonic())
         reply({})
 
     def _stop(self, message: Message, reply: Reply) -> None:
-        session, grace = requests.session_of(message), requests.grace_of(message)
-        note = requests.optional(message, "note", dict)
+        session, grace = request_fields.session_of(message), request_fields.grace_of(message)
+        note = request_fields.optional(message, "note", dict)
         entry = self._book.entries.get(session)
         if entry is None or entry.state in (journal.STARTING, journal.REMOVED):
             reply({"found": entry is not None and entry.state == journal.REMOVED})
@@ -180,7 +183,7 @@ class Operations:
         if entry.state != journal.REMOVING:
             line = {"removing": time.time(), "note": note, "grace": grace}
             self._book.record(session, line, time.monotonic())
-            faults.point("keeper.after_removing")
+            fault_points.point("keeper.after_removing")
         if session in self._waiting:
             self._waiting[session].append(_found(reply))
             if session in self._endings:
@@ -190,7 +193,7 @@ class Operations:
         self.carry_on(session, grace)
 
     def _forget(self, message: Message, reply: Reply) -> None:
-        session = requests.session_of(message)
+        session = request_fields.session_of(message)
         entry = self._book.entries.get(session)
         if entry is None:
             reply({})
@@ -206,7 +209,7 @@ class Operations:
             self._when_dead(session, GRACE, lambda: self._clear(session, self._forgotten))
 
     def _known(self, message: Message) -> str:
-        session = requests.session_of(message)
+        session = request_fields.session_of(message)
         if session not in self._book.entries:
             raise RefusedError(protocol.NOT_FOUND, f"there is no session {session}")
         return session
@@ -220,11 +223,11 @@ class Operations:
 
     def _clear(self, session: str, then: Callable[[str], Message]) -> None:
         """Remove directory and log, then call ``then`` and give its answer to all who wait."""
-        faults.point("keeper.before_clearing")
+        fault_points.point("keeper.before_clearing")
         paths = [self._paths.work(session), self._paths.log(session)]
 
         def cleared(error: OSError | None) -> None:
-            faults.point("keeper.after_clearing")
+            fault_points.point("keeper.after_clearing")
             self._conclude(session, then, error)
 
         self._remover.remove(paths, cleared)

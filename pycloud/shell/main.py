@@ -12,12 +12,12 @@ from typing import BinaryIO, TextIO
 
 from pycloud.client import Client
 from pycloud.client.ask import LARGEST_SCRIPT
-from pycloud.config.sources import Host, load_target
+from pycloud.config.loader import Host, load_target
 from pycloud.errors import ConfigError
-from pycloud.shell.exits import Exit, UsageProblem
-from pycloud.shell.parsing import PROGRAM, Grammar
-from pycloud.shell.render import tell
-from pycloud.shell.runner import Options, Runner, Terminal, run_lines
+from pycloud.shell.dispatch.parser import PROGRAM, Grammar
+from pycloud.shell.dispatch.runner import Options, Runner, Terminal, run_lines
+from pycloud.shell.terminal.exit_codes import Exit, UsageProblem
+from pycloud.shell.terminal.output import tell
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,7 +67,7 @@ def _converse(client: Client, options: Options, terminal: Terminal) -> int:
         tell(terminal.err, f"{PROGRAM}: a prompt needs a terminal; `{PROGRAM} help` shows what to type")
         return Exit.USAGE
     # prompt_toolkit takes longer to import than a command takes to run.
-    from pycloud.shell.prompt import run_prompt
+    from pycloud.shell.prompt.prompt import run_prompt
 
     return run_prompt(
         Runner(client, grammar, options, replace(terminal, speaker=""), _read_stdin), os.environ, Path("~").expanduser()

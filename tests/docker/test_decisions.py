@@ -9,10 +9,11 @@ import pytest
 
 from pycloud.errors import ImageDenied, ImageNotFound, StartFailed
 from pycloud.runtimes import Exit, Started
-from pycloud.runtimes.docker.events import event_of
-from pycloud.runtimes.docker.failures import Refusal, pull_failure, start_failure, words_of
-from pycloud.runtimes.docker.layers import Layers
-from pycloud.runtimes.docker.reconcile import Listed, Plan, listed, plan, record_of
+from pycloud.runtimes.docker.engine.errors import Refusal, pull_failure, start_failure, words_of
+from pycloud.runtimes.docker.engine.events import event_of
+from pycloud.runtimes.docker.engine.layers import Layers
+from pycloud.runtimes.docker.engine.listing import Listed, listed
+from pycloud.runtimes.docker.reconcile import Plan, plan, record_of
 from pycloud.runtimes.docker.records import Record, Records, Stage, decode, encode
 
 S, T = "1" * 20, "2" * 20

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from docker.errors import DockerException
 
-from pycloud.runtimes.docker.engine import Engine as Line
+from pycloud.runtimes.docker.engine.client import Engine as Line
 from tests.support.docker_runtime import Failed, Host
 from tests.support.engine import Engine
 from tests.support.engine_proxy import EngineProxy

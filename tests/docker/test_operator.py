@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pycloud.runtimes.docker.policy import FREE
+from pycloud.runtimes.docker.spec.policy import FREE
 from tests.support.daemon import Daemon
 from tests.support.docker_runtime import Host
 from tests.support.engine import Engine

@@ -18,9 +18,9 @@ import pytest
 
 from pycloud.client import Client
 from pycloud.errors import StartFailed
-from pycloud.messages import Event
+from pycloud.protocol.messages import Event
 from pycloud.runtimes import Progress
-from pycloud.runtimes.docker import images
+from pycloud.runtimes.docker.engine import images
 from tests.support import needs
 from tests.support import registry as registries
 from tests.support.daemon import Daemon

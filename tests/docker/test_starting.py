@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pycloud.runtimes.docker.undone import LOOK
+from pycloud.runtimes.docker.cleanup import LOOK
 from tests.support.docker_runtime import CLOUD, Failed, Host, new_session
 from tests.support.engine import Engine
 from tests.support.waiting import wait_until

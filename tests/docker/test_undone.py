@@ -17,12 +17,11 @@ from gevent.event import Event
 
 from pycloud.errors import EngineUnavailable
 from pycloud.runtimes import Found
-from pycloud.runtimes.docker.busy import Busy
-from pycloud.runtimes.docker.containers import Containers
-from pycloud.runtimes.docker.reconcile import Listed
+from pycloud.runtimes.docker.cleanup import Undone
+from pycloud.runtimes.docker.engine.containers import Containers, Listed
+from pycloud.runtimes.docker.monitor import Survey
 from pycloud.runtimes.docker.records import Record, Records, Stage
-from pycloud.runtimes.docker.survey import Survey
-from pycloud.runtimes.docker.undone import Undone
+from pycloud.runtimes.docker.session_locks import Busy
 from tests.support.docker_runtime import Host
 from tests.support.engine import Engine
 from tests.support.waiting import wait_until

@@ -1,0 +1,1 @@
+"""Several parts together: a real Redis, a real keeper, real daemons."""

@@ -18,8 +18,8 @@ monkey.patch_all(subprocess=False, os=False, signal=False)
 import json, sys
 from time import monotonic
 import gevent, redis
-from pycloud.bus import Bus, Script, TooLate
-from pycloud.connections import Outage
+from pycloud.transport.pipeline import Bus, Script, TooLate
+from pycloud.transport.connection import Outage
 
 url = sys.argv[1]
 bus = Bus(url, Outage())

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from pycloud.ledger import LEASE, PASSING_LIFE
+from pycloud.store.requests import LEASE, PASSING_LIFE
 from tests.support.daemon import Daemon
 from tests.support.redis_server import RedisServer
 from tests.support.requester import Requester

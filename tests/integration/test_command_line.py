@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 import pycloud
+from pycloud.config.identity import cloud_id
 from pycloud.errors import ConfigError
-from pycloud.identity import cloud_id
 from tests.support.command_line import ROOT, CommandLine, command_line, is_alive
 from tests.support.folders import let_others_pass
 from tests.support.redis_server import RedisServer
@@ -189,7 +189,7 @@ def test_another_user_is_told_that_he_may_not_look(cli: CommandLine, tmp_path: P
 
 def test_a_log_that_is_moved_away_is_opened_anew(cli: CommandLine, tmp_path: Path) -> None:
     program = (
-        "import logging, sys; from pathlib import Path; from pycloud import logs\n"
+        "import logging, sys; from pathlib import Path; from pycloud.cli import logging_setup as logs\n"
         "file = Path(sys.argv[1]); handler = logs.set_up('info', file)\n"
         "logging.info('one'); logging.debug('never'); file.rename(file.with_suffix('.old'))\n"
         "logging.info('two'); handler.close()\n"

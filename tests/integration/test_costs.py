@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from pycloud.messages import Rank, encode
-from pycloud.names import Names
-from pycloud.standby import LOOK, SECOND
+from pycloud.cluster.deferred_requests import LOOK, SECOND
+from pycloud.protocol.keys import Names
+from pycloud.protocol.messages import Rank, encode
 from tests.support.daemon import Daemon
 from tests.support.redis_server import RedisServer
 from tests.support.requester import Requester

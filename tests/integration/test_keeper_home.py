@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from pycloud.errors import KeeperError
-from pycloud.keeper import lock, protocol
-from pycloud.runtimes.keeper_home import KeeperHome, KeeperSettings, why_not
+from pycloud.keeper.ipc import protocol
+from pycloud.keeper.system import file_lock
+from pycloud.runtimes.script.keeper_process import KeeperHome, KeeperSettings, why_not
 from tests.support.daemon import ROOT, Daemon
 from tests.support.keeper import keeper, wait_for_output
 from tests.support.redis_server import RedisServer
@@ -93,25 +94,25 @@ def test_a_copied_lock_says_nothing(tmp_path: Path) -> None:
     with keeper(tmp_path / "one") as k:
         copy = tmp_path / "copy"
         copy.mkdir()
-        shutil.copy(k.data / lock.NAME, copy)
-        assert lock.holder(k.data) == {"pid": k.pid, "socket": str(k.socket), "version": protocol.VERSION}
-        assert lock.holder(copy) is None
-        assert lock.holder(tmp_path / "nowhere") is None
+        shutil.copy(k.data / file_lock.NAME, copy)
+        assert file_lock.holder(k.data) == {"pid": k.pid, "socket": str(k.socket), "version": protocol.VERSION}
+        assert file_lock.holder(copy) is None
+        assert file_lock.holder(tmp_path / "nowhere") is None
 
 
 def test_a_pid_that_is_not_the_holders_is_not_believed(tmp_path: Path) -> None:
-    held = lock.acquire(tmp_path)
+    held = file_lock.acquire(tmp_path)
     with subprocess.Popen(["sleep", "600"]) as stranger:
         try:
-            (tmp_path / lock.NAME).write_text(json.dumps({"pid": stranger.pid, "socket": "/s"}))
-            assert lock.holder(tmp_path) == {"socket": "/s"}
-            (tmp_path / lock.NAME).write_text(json.dumps({"pid": os.getpid(), "socket": "/s"}))
-            assert lock.holder(tmp_path) == {"pid": os.getpid(), "socket": "/s"}
-            (tmp_path / lock.NAME).write_text("nonsense")
-            assert lock.holder(tmp_path) is None
+            (tmp_path / file_lock.NAME).write_text(json.dumps({"pid": stranger.pid, "socket": "/s"}))
+            assert file_lock.holder(tmp_path) == {"socket": "/s"}
+            (tmp_path / file_lock.NAME).write_text(json.dumps({"pid": os.getpid(), "socket": "/s"}))
+            assert file_lock.holder(tmp_path) == {"pid": os.getpid(), "socket": "/s"}
+            (tmp_path / file_lock.NAME).write_text("nonsense")
+            assert file_lock.holder(tmp_path) is None
         finally:
             stranger.kill()
-            lock.withdraw(held)
+            file_lock.withdraw(held)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_files_that_others_could_lock_are_closed_to_them(
     daemon = daemon_on(shared_redis, run_dir=tmp_path / "run")
     files = [
         daemon.data / "lock",
-        daemon.data / lock.NAME,
+        daemon.data / file_lock.NAME,
         daemon.data / "keeper.log",
         tmp_path / "run" / "pycloud.pid",
     ]

@@ -66,7 +66,10 @@ class Environment:
         assert version in run(self.bin / "pycloudctl", "--version", cwd=self.folder)
         code = "import pycloud, pathlib; print(*pathlib.Path(pycloud.__file__).parent.rglob('*'), sep='\\n')"
         names = {Path(line).name for line in run(self.bin / "python", "-c", code, cwd=self.folder).splitlines()}
-        assert names >= {path.name for path in (ROOT / "pycloud" / "lua").glob("*.lua")} | {"py.typed", "keeper"}
+        assert names >= {path.name for path in (ROOT / "pycloud" / "store" / "lua").glob("*.lua")} | {
+            "py.typed",
+            "keeper",
+        }
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pycloud.keeper import protocol
-from pycloud.runtimes.environment import inherited_environment
+from pycloud.keeper.ipc import protocol
+from pycloud.runtimes.script.environment import inherited_environment
 from tests.support.daemon import ROOT
 from tests.support.keeper import keeper, new_session
 from tests.support.needs import mount
@@ -28,7 +28,7 @@ from pathlib import Path
 from pycloud.config import Config
 from pycloud.errors import RequestError
 from pycloud.runtimes import Order
-from pycloud.runtimes.script import ScriptRuntime
+from pycloud.runtimes.script.runtime import ScriptRuntime
 
 data, settings, steps = Path(sys.argv[1]), json.loads(sys.argv[2]), json.load(sys.stdin)
 settings["port_range"] = tuple(settings["port_range"]) if "port_range" in settings else None

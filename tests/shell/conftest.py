@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pycloud.names import Names
+from pycloud.protocol.keys import Names
 from tests.support.fake_cloud import FakeCloud, Obedient
 from tests.support.redis_server import RedisServer
 

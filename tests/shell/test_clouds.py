@@ -11,11 +11,11 @@ import pytest
 
 from pycloud.client.clouds import KnownCloud
 from pycloud.client.errors import NotFound
-from pycloud.messages import Rank
-from pycloud.shell.cloud_lookup import find
-from pycloud.shell.clouds import TABLE, bar, cells, row_of, rows_of, state_of, telling
-from pycloud.shell.exits import UsageProblem
-from pycloud.shell.render import layout
+from pycloud.protocol.messages import Rank
+from pycloud.shell.base.cloud_lookup import find
+from pycloud.shell.node_commands.nodes import TABLE, bar, cells, row_of, rows_of, state_of, telling
+from pycloud.shell.terminal.exit_codes import UsageProblem
+from pycloud.shell.terminal.output import layout
 from tests.shell.conftest import TIMEOUT, Shell
 from tests.support.waiting import wait_until
 

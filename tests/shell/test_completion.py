@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pycloud.shell.commands import COMMANDS
-from pycloud.shell.completion import SHELLS, WORDS, script
-from pycloud.shell.flags import COMMON_FLAGS, CONNECTION_FLAGS
+from pycloud.shell.base.flags import COMMON_FLAGS, CONNECTION_FLAGS
+from pycloud.shell.dispatch.shell_completion import SHELLS, WORDS, script
+from pycloud.shell.dispatch.table import COMMANDS
 from tests.shell.conftest import PYCLOUDCTL, TIMEOUT, Shell
 from tests.support.needs import program
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pycloud.config.sources import Host
-from pycloud.shell.configuration import values
+from pycloud.config.loader import Host
+from pycloud.shell.node_commands.config import values
 from tests.shell.conftest import Shell
 
 

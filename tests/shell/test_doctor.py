@@ -12,8 +12,8 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from pycloud.messages import Rank, encode
-from pycloud.names import Names
+from pycloud.protocol.keys import Names
+from pycloud.protocol.messages import Rank, encode
 from tests.shell.conftest import TIMEOUT, Shell
 from tests.support.daemon import Daemon
 from tests.support.fake_cloud import FakeCloud, silent

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 import redis
 
-from pycloud.messages import Event
-from pycloud.shell.happenings import line_of, note
-from pycloud.shell.moments import moment
+from pycloud.protocol.messages import Event
+from pycloud.shell.base.moments import moment
+from pycloud.shell.node_commands.events import line_of, note
 from tests.shell.conftest import TIMEOUT, Shell
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until

@@ -10,10 +10,10 @@ import pytest
 
 import pycloud
 from pycloud.client.examine import CloudFacts, Facts, Heard, RedisFacts
-from pycloud.messages import Rank
-from pycloud.shell.configuration import Value
-from pycloud.shell.doctor import of_settings
-from pycloud.shell.findings import Finding, findings
+from pycloud.protocol.messages import Rank
+from pycloud.shell.node_commands.config import Value
+from pycloud.shell.node_commands.doctor import of_settings
+from pycloud.shell.node_commands.findings import Finding, findings
 
 REDIS = RedisFacts({"redis_version": "7.0.15", "role": "master"}, 0.0002, 0.0, (32 << 20, 8 << 20, 60), (), ())
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import redis
 
-from pycloud.names import Names
-from pycloud.shell.screen import Screen as Drawing
-from pycloud.shell.screen import cut
+from pycloud.protocol.keys import Names
+from pycloud.shell.terminal.redraw import Screen as Drawing
+from pycloud.shell.terminal.redraw import cut
 from tests.shell.conftest import TIMEOUT, Shell
 from tests.shell.screen import CTRL_C, Screen
 from tests.support.redis_server import RedisServer

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from pycloud.client import SessionRecord
-from pycloud.messages import (
+from pycloud.protocol.log_stream import StreamEnd, StreamOutput, StreamSkipped
+from pycloud.protocol.messages import (
     CreateResponse,
     DrainResponse,
     Event,
@@ -19,14 +20,13 @@ from pycloud.messages import (
     RemoveResponse,
     StatusResponse,
 )
-from pycloud.shell.clouds import CloudRow
-from pycloud.shell.commands import COMMANDS
-from pycloud.shell.exits import MEANINGS
-from pycloud.shell.findings import Finding
-from pycloud.shell.manual import ENVIRONMENT
-from pycloud.shell.parsing import Grammar
+from pycloud.shell.dispatch.manpage import ENVIRONMENT
+from pycloud.shell.dispatch.parser import Grammar
+from pycloud.shell.dispatch.table import COMMANDS
+from pycloud.shell.node_commands.findings import Finding
+from pycloud.shell.node_commands.nodes import CloudRow
 from pycloud.shell.prompt.history import history_file
-from pycloud.streams import StreamEnd, StreamOutput, StreamSkipped
+from pycloud.shell.terminal.exit_codes import MEANINGS
 from tests.shell.test_readme import words_of
 from tests.support.daemon import ROOT
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pycloud.messages import Figures, InspectResponse
-from pycloud.shell.inspecting import lines, size
+from pycloud.protocol.messages import Figures, InspectResponse
+from pycloud.shell.session_commands.inspect import lines, size
 from tests.shell.conftest import Shell
 
 

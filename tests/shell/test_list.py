@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from pycloud.client import SessionRecord
-from pycloud.names import Names
-from pycloud.shell.listing import in_order
+from pycloud.protocol.keys import Names
+from pycloud.shell.session_commands.list import in_order
 from tests.shell.conftest import PYCLOUDCTL, Shell
 from tests.support.redis_server import RedisServer
 

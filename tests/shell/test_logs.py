@@ -14,8 +14,8 @@ import pytest
 
 from pycloud.client import Client
 from pycloud.client.progress import Ended, Output, Skipped
-from pycloud.messages import encode
-from pycloud.shell.output import amount, described
+from pycloud.protocol.messages import encode
+from pycloud.shell.session_commands.logs import amount, described
 from tests.shell.conftest import PYCLOUDCTL, ROOT, TIMEOUT
 from tests.support.daemon import Daemon
 from tests.support.redis_server import RedisServer

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 
-from pycloud.shell.commands import COMMANDS
-from pycloud.shell.exits import MEANINGS, Exit
-from pycloud.shell.flags import COMMON_FLAGS, CONNECTION_FLAGS
-from pycloud.shell.manual import page
-from pycloud.shell.rows import Command, argument
+from pycloud.shell.base.command import Command, argument
+from pycloud.shell.base.flags import COMMON_FLAGS, CONNECTION_FLAGS
+from pycloud.shell.dispatch.manpage import page
+from pycloud.shell.dispatch.table import COMMANDS
+from pycloud.shell.terminal.exit_codes import MEANINGS, Exit
 from tests.shell.conftest import TIMEOUT, Shell
 from tests.support.needs import program
 

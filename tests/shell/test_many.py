@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pycloud.shell.many import AT_ONCE
-from pycloud.shell.progress import bar
+from pycloud.shell.session_commands.create_many import AT_ONCE
+from pycloud.shell.terminal.progress_bar import bar
 from tests.shell.conftest import TIMEOUT, Shell
 from tests.shell.screen import CTRL_C, Screen
 from tests.support.fake_cloud import Fields, Heard

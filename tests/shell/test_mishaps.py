@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pycloud.names import Names
+from pycloud.protocol.keys import Names
 from tests.shell.conftest import PYCLOUDCTL, ROOT, TIMEOUT, Shell
 from tests.support.fake_cloud import FakeCloud, Fields, Heard, silent
 from tests.support.redis_server import RedisServer

@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from pycloud.client import Client
-from pycloud.client.line import Line
-from pycloud.names import Names
+from pycloud.protocol.keys import Names
+from pycloud.transport.blocking import Line
 from tests.shell.conftest import Shell
 from tests.support.redis_server import RedisServer
 

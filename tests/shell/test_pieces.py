@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.messages import CreateResponse, StatusResponse
-from pycloud.shell.commands import COMMANDS
-from pycloud.shell.exits import UsageProblem
-from pycloud.shell.lookup import match
-from pycloud.shell.parsing import Grammar, command_place
+from pycloud.protocol.messages import CreateResponse, StatusResponse
+from pycloud.shell.base.command import Command, pair
+from pycloud.shell.base.lookup import match
+from pycloud.shell.dispatch.parser import Grammar, command_place
+from pycloud.shell.dispatch.table import COMMANDS
 from pycloud.shell.prompt.history import PromptHistory, history_file, holds_secret
-from pycloud.shell.render import Printer, Row, age, duration, layout, printable, row_of, wants_colour
-from pycloud.shell.rows import Command, pair
+from pycloud.shell.terminal.exit_codes import UsageProblem
+from pycloud.shell.terminal.output import Printer, Row, age, duration, layout, printable, row_of, wants_colour
 
 SESSION = "0123456789cccccccccc"
 

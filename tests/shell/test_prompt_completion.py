@@ -15,10 +15,10 @@ from prompt_toolkit.document import Document
 
 from pycloud.client.pulse import Pulse
 from pycloud.client.records import SessionRecord
-from pycloud.messages import Rank
-from pycloud.shell.commands import COMMANDS
+from pycloud.protocol.messages import Rank
+from pycloud.shell.dispatch.table import COMMANDS
 from pycloud.shell.live.health import Health
-from pycloud.shell.live.roll import Roll, Sessions
+from pycloud.shell.live.session_cache import Roll, Sessions
 from pycloud.shell.prompt.completer import OFFERED, LineCompleter, about
 from pycloud.shell.prompt.files import file_names
 from pycloud.shell.prompt.fuzzy import best, some

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pycloud.messages import Event
+from pycloud.protocol.messages import Event
 from pycloud.shell.prompt.desk import ECHO, MOST, ONE_BY_ONE, Desk, summary
 from tests.shell.conftest import Shell
 from tests.shell.screen import CTRL_C, ENTER, Screen

@@ -13,8 +13,8 @@ import pytest
 
 from pycloud import app
 from pycloud import client as library
-from pycloud.image_script import kinds_of, parse
-from pycloud.shell.parsing import Grammar
+from pycloud.protocol.container_spec import kinds_of, parse
+from pycloud.shell.dispatch.parser import Grammar
 from tests.shell.recording import placed
 from tests.support.daemon import ROOT, Daemon
 from tests.support.redis_server import RedisServer

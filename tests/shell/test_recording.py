@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from pycloud.shell.commands import COMMANDS
-from pycloud.shell.exits import UsageProblem
-from pycloud.shell.parsing import Grammar
+from pycloud.shell.dispatch.parser import Grammar
+from pycloud.shell.dispatch.table import COMMANDS
+from pycloud.shell.terminal.exit_codes import UsageProblem
 from tests.shell.player import record
 from tests.shell.recording import PAGE, README, recorded
 from tests.shell.scenes import SCENES, Line

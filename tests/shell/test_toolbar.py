@@ -12,10 +12,10 @@ import redis
 from pycloud.client import Client
 from pycloud.client.pulse import Pulse, judge
 from pycloud.client.records import SessionRecord
-from pycloud.messages import Rank, encode
+from pycloud.protocol.messages import Rank, encode
 from pycloud.shell.live.feed import Feed
 from pycloud.shell.live.health import Health, place
-from pycloud.shell.live.roll import Roll, Sessions
+from pycloud.shell.live.session_cache import Roll, Sessions
 from pycloud.shell.live.summary import line_of, round_trip
 from pycloud.shell.prompt.toolbar import Toolbar
 from tests.shell.conftest import Shell

@@ -11,10 +11,10 @@ import pytest
 from pycloud.client import Client
 from pycloud.client.pulse import Pulse
 from pycloud.client.records import SessionRecord
-from pycloud.messages import Rank
+from pycloud.protocol.messages import Rank
 from pycloud.shell.live.feed import Feed
 from pycloud.shell.live.health import Health
-from pycloud.shell.live.roll import Roll
+from pycloud.shell.live.session_cache import Roll
 from pycloud.shell.top.state import State
 from pycloud.shell.top.table import Place, Table, Wish, arrange
 from pycloud.shell.top.view import Scene, bar, draw, share_of, shares

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pycloud.shell.commands import COMMANDS
-from pycloud.shell.completion import SHELLS
-from pycloud.shell.exits import Exit
-from pycloud.shell.parsing import Grammar
+from pycloud.shell.dispatch.parser import Grammar
+from pycloud.shell.dispatch.shell_completion import SHELLS
+from pycloud.shell.dispatch.table import COMMANDS
+from pycloud.shell.terminal.exit_codes import Exit
 from tests.shell.conftest import Shell
 from tests.shell.screen import Screen
 from tests.support.daemon import Daemon

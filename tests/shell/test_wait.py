@@ -11,8 +11,8 @@ import pytest
 import redis
 from msgspec import UNSET
 
-from pycloud.messages import Event, StatusResponse, encode
-from pycloud.shell.outcome import outcome
+from pycloud.protocol.messages import Event, StatusResponse, encode
+from pycloud.shell.session_commands.wait import outcome
 from tests.shell.conftest import TIMEOUT, Shell
 from tests.support.daemon import Daemon
 from tests.support.redis_server import RedisServer

@@ -79,9 +79,9 @@ def run(config, *, nofile, ready):
 
 import pycloud.app
 BEFORE = sorted(sys.modules)
-stand_in = types.ModuleType("pycloud.daemon")
+stand_in = types.ModuleType("pycloud.daemon.daemon")
 stand_in.run = run
-sys.modules["pycloud.daemon"] = stand_in
+sys.modules["pycloud.daemon.daemon"] = stand_in
 sys.exit(pycloud.app.main())
 '''
 

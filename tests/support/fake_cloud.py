@@ -19,8 +19,8 @@ from typing import Any, Self
 
 import redis
 
-from pycloud.messages import Rank, encode
-from pycloud.names import DEFAULT_NAMESPACE, Names
+from pycloud.protocol.keys import DEFAULT_NAMESPACE, Names
+from pycloud.protocol.messages import Rank, encode
 
 Fields = dict[str, Any]
 

@@ -22,8 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pycloud.keeper import processes, protocol
-from pycloud.keeper.processes import Process
+from pycloud.keeper.ipc import protocol
+from pycloud.keeper.system import procfs
+from pycloud.keeper.system.procfs import Process
 from tests.support.programs import settled
 from tests.support.waiting import wait_until
 
@@ -158,6 +159,7 @@ class KeeperProcess:
         self.socket = socket_path or data / "keeper.sock"
         self.options = {"ports_dir": data / "ports", **options}
         self.log = data / "keeper.log"
+        self.program = [sys.executable, "-m", "pycloud.keeper"]
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -173,7 +175,7 @@ class KeeperProcess:
         env = {**os.environ, "PYTHONPATH": str(ROOT)} | ({"PYCLOUD_FAULT": fault} if fault else {})
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pycloud.keeper", *map(str, arguments)],
+                [*self.program, *map(str, arguments)],
                 stdin=subprocess.DEVNULL,
                 stderr=log,
                 env=env,
@@ -221,8 +223,8 @@ class KeeperProcess:
 
 
 def _scan() -> tuple[list[Process], list[int]]:
-    found = processes.scan()
-    return found, [p.pid for p in found if p.session is None and processes.environ_of(p.pid) == b""]
+    found = procfs.scan()
+    return found, [p.pid for p in found if p.session is None and procfs.environ_of(p.pid) == b""]
 
 
 def processes_of(*sessions: str) -> list[Process]:
@@ -251,9 +253,9 @@ def keeper(data: Path, socket_path: Path | None = None, start: bool = True, **op
 def _kill_sessions(data: Path) -> None:
     """End what carries the id of a session whose journal or directory lies in ``data``."""
     names = {path.stem for folder in ("state", "work") for path in (data / folder).glob("*")}
-    for process in processes.scan():
+    for process in procfs.scan():
         if process.session in names:
-            processes.send(process, signal.SIGKILL)
+            procfs.send(process, signal.SIGKILL)
 
 
 def children_of(pid: int) -> list[int]:

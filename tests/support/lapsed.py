@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import redis
 
-from pycloud.decoding import decode_request
-from pycloud.names import Names
+from pycloud.protocol.decoding import decode_request
+from pycloud.protocol.keys import Names
 
 
 def leave_claimed(client: redis.Redis, op: str, request_id: str, payload: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from pycloud.bus import Argument, Command, Script, TooLate
+from pycloud.transport.pipeline import Argument, Command, Script, TooLate
 
 
 class PlainBus:

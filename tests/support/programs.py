@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from pycloud.keeper import processes
+from pycloud.keeper.system import procfs
 from tests.support.waiting import wait_until
 
 #: Seconds after which a process without an environment was given none.
@@ -31,7 +31,7 @@ def settled(look: Callable[[], tuple[T, Iterable[int]]]) -> T:
 
 
 def _was_just_made(pid: int) -> bool:
-    process = processes.look(pid)
+    process = procfs.look(pid)
     if process is None or process.dead or process.parent == _KTHREADD:
         return False
-    return process.start_time > processes.ticks_now() - YOUNG * os.sysconf("SC_CLK_TCK")
+    return process.start_time > procfs.ticks_now() - YOUNG * os.sysconf("SC_CLK_TCK")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pycloud.config import Config
-from pycloud.config.sources import Host, load
+from pycloud.config.loader import Host, load
 from pycloud.errors import ConfigError
 
 

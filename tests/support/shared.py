@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import redis
 
-from pycloud.bus import Bus
-from pycloud.ledger import Claim, Ledger
-from pycloud.messages import RemoveResponse
-from pycloud.names import Names
-from pycloud.registry import Registry
-from pycloud.sessions import Session
+from pycloud.protocol.keys import Names
+from pycloud.protocol.messages import RemoveResponse
+from pycloud.protocol.session import Session
+from pycloud.store.requests import Claim, Ledger
+from pycloud.store.sessions import Registry
+from pycloud.transport.pipeline import Bus
 from tests.support.plain_bus import PlainBus
 
 A, B, C, D = ("a" * 10, "b" * 10, "c" * 10, "d" * 10)

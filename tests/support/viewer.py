@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from pycloud.client.following import Following, OnLoss
-from pycloud.client.line import Lines
 from pycloud.client.progress import Ended, Output
-from pycloud.names import Names
+from pycloud.protocol.keys import Names
+from pycloud.transport.blocking import Lines
 
 
 class Viewer:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pycloud.adoption import would_be_on_record
-from pycloud.records import RECORD_LIFE
-from pycloud.sessions import Session
+from pycloud.protocol.session import Session
+from pycloud.sessions.recovery import would_be_on_record
+from pycloud.store.records import RECORD_LIFE
 
 CREATED = 1_000_000.0
 HOUR = 3600.0

@@ -7,11 +7,11 @@ import json
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pycloud import records
-from pycloud.answers import create_response, logs_response, status_response
 from pycloud.client.records import record_of as read_record
-from pycloud.messages import REQUESTS, CreateRequest, ErrorBody, encode, refusal
-from pycloud.sessions import Session, State
+from pycloud.protocol.messages import REQUESTS, CreateRequest, ErrorBody, encode, refusal
+from pycloud.protocol.responses import create_response, logs_response, status_response
+from pycloud.protocol.session import Session, State
+from pycloud.store import records
 
 CLOUD = "b" * 10
 

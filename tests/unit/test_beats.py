@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.beats import EARLY, until_next
+from pycloud.cluster.aligned_timer import EARLY, until_next
 
 INTERVALS = st.sampled_from([0.1, 0.5, 1.0, 2.0, 5.0, 60.0])
 TIMES = st.floats(0, 1e7)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from pycloud.client import Client, NoCloud, RedisUnavailable, RequestRefused, UnusableAnswer
-from pycloud.names import Names
+from pycloud.protocol.keys import Names
 from tests.support.fake_cloud import FakeCloud, Heard, Obedient
 from tests.support.redis_server import RedisServer
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pycloud.client import Client, RedisUnavailable
 from pycloud.client.events import BEGINNING, PAGE, place_of, resume, told
-from pycloud.names import Names
+from pycloud.protocol.keys import Names
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until

@@ -12,8 +12,8 @@ import redis
 
 from pycloud.client import Client, RedisUnavailable
 from pycloud.client.examine import LONGEST, SHORTEST, listening
-from pycloud.messages import Rank, encode
-from pycloud.names import Names
+from pycloud.protocol.keys import Names
+from pycloud.protocol.messages import Rank, encode
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from pycloud.client import Client, Created, NoAnswer, RedisUnavailable
-from pycloud.client.line import Lines
+from pycloud.transport.blocking import Lines
 from tests.support.fake_cloud import FakeCloud, Fields, Heard, Obedient, silent
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer

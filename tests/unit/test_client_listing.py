@@ -10,7 +10,7 @@ import redis
 from msgspec import UNSET
 
 from pycloud.client import Client
-from pycloud.names import Names
+from pycloud.protocol.keys import Names
 from tests.support.redis_server import RedisServer
 
 Record = Callable[..., list[str]]

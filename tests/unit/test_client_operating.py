@@ -13,8 +13,8 @@ import redis
 
 from pycloud.client import Client, NoCloud, NotFound, RedisUnavailable
 from pycloud.client.ask import make_ask
-from pycloud.messages import Rank, encode
-from pycloud.names import Names
+from pycloud.protocol.keys import Names
+from pycloud.protocol.messages import Rank, encode
 from tests.support.fake_cloud import FakeCloud, Obedient
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from pycloud.client import Client, NoAnswer
-from pycloud.messages import Event, encode
-from pycloud.names import Names
+from pycloud.protocol.keys import Names
+from pycloud.protocol.messages import Event, encode
 from tests.support.fake_cloud import FakeCloud, Fields, Heard
 from tests.support.redis_server import RedisServer
 

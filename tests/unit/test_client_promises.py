@@ -12,7 +12,7 @@ from pycloud import client as library
 from pycloud.client import Client, NoAnswer, NotFound, RedisLost, RequestRefused, asking
 from pycloud.client.ask import LARGEST_SCRIPT, make_ask
 from pycloud.errors import PyCloudError
-from pycloud.names import Names
+from pycloud.protocol.keys import Names
 from tests.support.fake_cloud import FakeCloud, Obedient, silent
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until

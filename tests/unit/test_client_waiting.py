@@ -9,9 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from pycloud.client import Client, NoCloud, NotEnded, RedisUnavailable
-from pycloud.client.waiting import AGAIN, ROUND, Vigil
-from pycloud.messages import Event, StatusResponse, encode
-from pycloud.names import Names
+from pycloud.client.wait import AGAIN, ROUND, Vigil
+from pycloud.protocol.keys import Names
+from pycloud.protocol.messages import Event, StatusResponse, encode
 from tests.support.fake_cloud import FakeCloud, Obedient
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
@@ -123,7 +123,7 @@ def test_what_has_ended_is_told_at_once(scene: Scene) -> None:
 
 
 def test_an_end_that_no_event_told_is_noticed_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pycloud.client.waiting.ROUND", AGAIN)
+    monkeypatch.setattr("pycloud.client.wait.ROUND", AGAIN)
     future = scene.wait()
     scene.ends(told=False)
 

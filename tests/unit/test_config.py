@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pycloud.config import settings
-from pycloud.config.sources import Host, add_flags, load_target
+from pycloud.config.loader import Host, add_flags, load_target
+from pycloud.config.settings import settings
 from pycloud.errors import ConfigError
 from tests.support.settings import Machine
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pycloud
-from pycloud.config import settings
+from pycloud.config.settings import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE, COMPOSE, IGNORED = ((ROOT / name).read_text() for name in ("Dockerfile", "compose.yaml", ".dockerignore"))

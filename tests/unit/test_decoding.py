@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.decoding import (
+from pycloud.protocol.decoding import (
     RESERVED_ENV,
     DecodeError,
     Refused,
@@ -21,7 +21,14 @@ from pycloud.decoding import (
     read_request,
     usable_id,
 )
-from pycloud.messages import CreateRequest, DrainRequest, InspectRequest, LogsRequest, RemoveRequest, StatusRequest
+from pycloud.protocol.messages import (
+    CreateRequest,
+    DrainRequest,
+    InspectRequest,
+    LogsRequest,
+    RemoveRequest,
+    StatusRequest,
+)
 
 LIMIT = 1024
 OPS = ("create", "status", "remove")

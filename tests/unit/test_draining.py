@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from pycloud import draining
-from pycloud.cloud import Cloud
-from pycloud.draining import Draining
-from pycloud.heartbeat import Heartbeat
-from pycloud.messages import DrainRequest
+from pycloud.daemon import drain as draining
+from pycloud.daemon.drain import Draining
+from pycloud.daemon.heartbeat import Heartbeat
+from pycloud.protocol.messages import DrainRequest
+from pycloud.sessions.manager import Cloud
 
 CLOUD = "c" * 10
 

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from pycloud.dropped import QUIET, Dropped
+from pycloud.daemon.dropped import QUIET, Dropped
 
 
 def test_each_kind_is_said_once_a_minute_and_counted_always(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,10 +15,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from pycloud.cli.embedded_program import find_server
+from pycloud.cli.embedded_redis import private_redis, wants_embedded
+from pycloud.cli.embedded_server import EmbeddedRedis, await_predecessor, is_listening
 from pycloud.config import Config
-from pycloud.embedded import private_redis, wants_embedded
-from pycloud.embedded.program import find_server
-from pycloud.embedded.server import EmbeddedRedis, await_predecessor, is_listening
 from pycloud.errors import EmbeddedRedisError
 from tests.support.ports import free_port
 from tests.support.redis_server import binaries
@@ -30,8 +30,8 @@ if sys.argv[3] == "patched":
     from gevent import monkey
     monkey.patch_all(subprocess=False, os=False, signal=False)
 from pathlib import Path
-from pycloud.embedded.guard import Guard
-from pycloud.embedded.server import EmbeddedRedis
+from pycloud.cli.embedded_guard import Guard
+from pycloud.cli.embedded_server import EmbeddedRedis
 with EmbeddedRedis(sys.argv[1], Path(sys.argv[2])) as server, Guard(server):
     print(server.pid, flush=True)
     time.sleep(600)

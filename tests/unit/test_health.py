@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pycloud.health import flags_in, trouble
-from pycloud.messages import Rank
+from pycloud.cli.healthcheck import flags_in, trouble
+from pycloud.protocol.messages import Rank
 
 
 def rank(**fields: object) -> Rank:

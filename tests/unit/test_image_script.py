@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycloud.errors import BadRequest
-from pycloud.image_reference import is_reference, read_pattern, read_reference
-from pycloud.image_script import KINDS, kinds_of, parse
+from pycloud.protocol.container_spec import KINDS, kinds_of, parse
+from pycloud.protocol.image_reference import is_reference, read_pattern, read_reference
 
 DIGEST = "sha256:" + "ab" * 32
 names = st.from_regex(r"[a-z0-9]{1,9}(([._]|__|-{1,3})[a-z0-9]{1,9}){0,2}", fullmatch=True)

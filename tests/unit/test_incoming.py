@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import redis
 
-from pycloud.connections import READ_SIZE, Incoming
+from pycloud.transport.connection import READ_SIZE, Incoming
 
 MESSAGE = b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$%d\r\n%b\r\n"
 

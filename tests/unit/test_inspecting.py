@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pycloud.inspecting import figures_of
+from pycloud.daemon.inspect import figures_of
 from pycloud.runtimes import Usage
 
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud import placement
-from pycloud.decoding import Refused, decode_rank, decode_request
+from pycloud.cluster import placement
+from pycloud.cluster.placement import Peer
 from pycloud.errors import RequestError
-from pycloud.image_script import KINDS
-from pycloud.messages import CreateRequest, Rank, encode
-from pycloud.placement import Peer
+from pycloud.protocol.container_spec import KINDS
+from pycloud.protocol.decoding import Refused, decode_rank, decode_request
+from pycloud.protocol.messages import CreateRequest, Rank, encode
 
 SHELL = CreateRequest("r", "exec sleep 1", kinds=("script",))
 IMAGE = CreateRequest("r", 'nginx\n{"port": 80}', kinds=("docker",))

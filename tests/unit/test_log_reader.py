@@ -10,11 +10,11 @@ from pathlib import Path
 import gevent
 import pytest
 
-from pycloud.keeper import logs
-from pycloud.keeper.inotify import Watches
+from pycloud.keeper.storage import log_file
+from pycloud.keeper.system.inotify import Watches
 from pycloud.runtimes import Piece, Start
-from pycloud.runtimes.growth import Growth
-from pycloud.runtimes.log_reader import LANDING, UNWATCHED, LogReader
+from pycloud.runtimes.script.file_watcher import Growth
+from pycloud.runtimes.script.log_reader import LANDING, UNWATCHED, LogReader
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_who_was_overtaken_goes_on_close_to_the_end(path: Path, growth: Growth) 
     reader = LogReader(path, Start(offset=0), False, growth, lambda: None)
     reader.read(100)
     write(path, b"x" * (4 * LANDING))
-    logs.bound(path, 2 * LANDING)
+    log_file.bound(path, 2 * LANDING)
     size = path.stat().st_size
     assert reader.read(3) == Piece(size - LANDING, b"xxx")
     assert reader.read(3) == Piece(size - LANDING + 3, b"xxx")

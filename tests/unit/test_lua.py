@@ -8,12 +8,12 @@ from itertools import takewhile
 
 import pytest
 
-SCRIPTS = sorted(path.name for path in files("pycloud").joinpath("lua").iterdir() if path.name.endswith(".lua"))
+SCRIPTS = sorted(path.name for path in files("pycloud.store").joinpath("lua").iterdir() if path.name.endswith(".lua"))
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_keys_are_described_on_top(name: str) -> None:
-    lines = files("pycloud").joinpath("lua", name).read_text().splitlines()
+    lines = files("pycloud.store").joinpath("lua", name).read_text().splitlines()
     head = "\n".join(takewhile(lambda line: line.startswith("--"), lines))
     body = "\n".join(lines[head.count("\n") + 1 :])
     described = re.findall(r"KEYS\[(\d+)\]", head)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.decoding import Refused, decode_request
-from pycloud.messages import CreateRequest
-from pycloud.naming import LONGEST, MOST_LABELS, is_name
+from pycloud.protocol.decoding import Refused, decode_request
+from pycloud.protocol.messages import CreateRequest
+from pycloud.protocol.validation import LONGEST, MOST_LABELS, is_name
 
 LIMIT = 1 << 20
 

@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import redis
 
-from pycloud.adoption import Adoption
-from pycloud.cloud import Cloud
+from pycloud.protocol.session import Session
 from pycloud.runtimes import Exit, Found, Phase, Started
-from pycloud.sessions import Session
+from pycloud.sessions.manager import Cloud
+from pycloud.sessions.recovery import Adoption
 
 RECORD = {"request": "r", "digest": "d", "token": "t", "host": "h", "created": 1.0}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.paging import START, Place, limits, page_of
+from pycloud.transport.paging import START, Place, limits, page_of
 
 Members = dict[bytes, float]
 #: Few scores, so that many members share one.

@@ -7,10 +7,10 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud import placement
-from pycloud.messages import CreateRequest, Rank
-from pycloud.placement import Peer
-from pycloud.view import View
+from pycloud.cluster import placement
+from pycloud.cluster.membership import View
+from pycloud.cluster.placement import Peer
+from pycloud.protocol.messages import HEARTBEATS_MISSED, CreateRequest, Rank
 
 ANY = CreateRequest("r", "script")
 BEAT = 1.0
@@ -58,7 +58,7 @@ def test_no_cloud_is_asked_that_cannot(view: dict[str, Peer], request: CreateReq
         rank = view[name].rank
         assert not rank.draining
         assert not rank.deaf
-        assert now - view[name].heard <= placement.HEARTBEATS_MISSED * BEAT
+        assert now - view[name].heard <= HEARTBEATS_MISSED * BEAT
         assert rank.capacity is None or rank.sessions < rank.capacity
         assert request.cloud in (None, name)
         assert all(rank.labels.get(key) == value for key, value in request.where.items())

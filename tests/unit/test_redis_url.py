@@ -7,7 +7,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.redis_url import hide_password, parse_redis_url
+from pycloud.transport.url import hide_password, parse_redis_url
 
 
 def test_parse_redis_url() -> None:

@@ -10,11 +10,11 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from pycloud.claiming import Reception
-from pycloud.messages import CreateRequest, Rank, RemoveRequest, Request, StatusRequest
-from pycloud.routing import Heard, Router
-from pycloud.standby import Standby
-from pycloud.view import View
+from pycloud.cluster.deferred_requests import Standby
+from pycloud.cluster.membership import View
+from pycloud.daemon.router import Heard, Router
+from pycloud.protocol.messages import CreateRequest, Rank, RemoveRequest, Request, StatusRequest
+from pycloud.store.request_claimer import Reception
 
 CLOUDS = [f"{number:010x}" for number in range(30)]
 CREATE = b"the payload"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pycloud import surroundings
+from pycloud.config import detection
 from pycloud.errors import StartFailed
 from pycloud.runtimes import Exit, Found, Order, Phase, Started, Usage
-from pycloud.runtimes.several import Runtimes
+from pycloud.runtimes.composite import Runtimes
 from tests.support.settings import Machine
 
 
@@ -118,26 +118,26 @@ def test_kinds_and_troubles() -> None:
 
 def test_an_engine_is_usable_where_its_socket_is(tmp_path: Path) -> None:
     path = tmp_path / "engine.sock"
-    assert not surroundings.usable(f"unix://{path}")
+    assert not detection.usable(f"unix://{path}")
     path.write_text("no socket")
-    assert not surroundings.usable(f"unix://{path}")
+    assert not detection.usable(f"unix://{path}")
     path.unlink()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
-        assert surroundings.usable(f"unix://{path}")
-    assert surroundings.usable("tcp://engine.example.net:2376"), "nobody knows before it is asked"
+        assert detection.usable(f"unix://{path}")
+    assert detection.usable("tcp://engine.example.net:2376"), "nobody knows before it is asked"
 
 
 def test_settled_settings_leave_nothing_open(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surroundings, "usable", lambda engine: engine == "unix:///one")
-    monkeypatch.setattr(surroundings, "in_container", lambda: False)
+    monkeypatch.setattr(detection, "usable", lambda engine: engine == "unix:///one")
+    monkeypatch.setattr(detection, "in_container", lambda: False)
     monkeypatch.setenv("DOCKER_HOST", "unix:///one")
-    settled = surroundings.settled(machine.load())
+    settled = detection.settled(machine.load())
     assert (settled.docker_host, settled.runtime) == ("unix:///one", ("script", "docker"))
-    settled = surroundings.settled(machine.load(docker_host="unix:///two"))
+    settled = detection.settled(machine.load(docker_host="unix:///two"))
     assert (settled.docker_host, settled.runtime) == ("unix:///two", ("script",))
     monkeypatch.delenv("DOCKER_HOST")
-    assert surroundings.settled(machine.load()).docker_host == surroundings.DEFAULT_ENGINE
+    assert detection.settled(machine.load()).docker_host == detection.DEFAULT_ENGINE
 
 
 @pytest.mark.parametrize(
@@ -152,15 +152,15 @@ def test_settled_settings_leave_nothing_open(machine: Machine, monkeypatch: pyte
 def test_only_a_container_that_nobody_named_asks_the_engine_for_a_name(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, name: str, set_to: str, inside: bool, nameless: bool
 ) -> None:
-    monkeypatch.setattr(surroundings, "in_container", lambda: inside)
+    monkeypatch.setattr(detection, "in_container", lambda: inside)
     machine.name = name
     config = machine.load(runtime="docker", **({"hostname": set_to} if set_to else {}))
-    assert surroundings.nameless(config) is nameless
+    assert detection.nameless(config) is nameless
 
 
 @pytest.mark.parametrize(("runtime", "drives"), [("docker", True), ("script,docker", True), ("script", False)])
 def test_a_container_that_was_put_there_to_drive_an_engine(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, runtime: str, drives: bool
 ) -> None:
-    monkeypatch.setattr(surroundings, "in_container", lambda: True)
-    assert surroundings.drives_engine(machine.load(runtime=runtime)) is drives
+    monkeypatch.setattr(detection, "in_container", lambda: True)
+    assert detection.drives_engine(machine.load(runtime=runtime)) is drives

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.names import owner_of
-from pycloud.sessions import ENDED, LIVE, TRANSITIONS, IllegalTransition, Session, State, new_id, new_session_id
+from pycloud.protocol.keys import owner_of
+from pycloud.protocol.session import ENDED, LIVE, TRANSITIONS, IllegalTransition, Session, State, new_id, new_session_id
 
 
 def fresh() -> Session:

@@ -9,11 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycloud.client.progress import Ended, Output, Progress, Skipped
-from pycloud.credit import Credit
-from pycloud.decoding import Refused, decode_direct
-from pycloud.messages import encode
-from pycloud.runtimes.log_reader import LANDING, landing
-from pycloud.streams import (
+from pycloud.protocol.decoding import Refused, decode_direct
+from pycloud.protocol.log_stream import (
     LONGEST_LEASE,
     MOST_WINDOW,
     FollowRequest,
@@ -28,6 +25,9 @@ from pycloud.streams import (
     whole_characters,
     window_of,
 )
+from pycloud.protocol.messages import encode
+from pycloud.runtimes.script.log_reader import LANDING, landing
+from pycloud.sessions.credit import Credit
 
 WINDOW = 64 * 1024
 

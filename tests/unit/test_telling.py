@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pycloud.sessions import State
-from pycloud.telling import news
+from pycloud.protocol.session import State
+from pycloud.sessions.events import news
 
 
 @pytest.mark.parametrize("back", [True, False])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pycloud.messages import CreateRequest
-from pycloud.view import RECONNECTING, View
+from pycloud.cluster.membership import RECONNECTING, View
+from pycloud.protocol.messages import CreateRequest
 from tests.unit.test_placement import ANY, BEAT, rank_of
 
 

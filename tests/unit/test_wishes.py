@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import gevent
 
-from pycloud.cloud import Cloud
 from pycloud.errors import RemoveFailed
-from pycloud.registry import Wish
-from pycloud.wishes import Wishes
+from pycloud.sessions.manager import Cloud
+from pycloud.sessions.pending_removals import Wishes
+from pycloud.store.sessions import Wish
 
 
 class Stub:

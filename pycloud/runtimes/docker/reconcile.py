@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pycloud.names import owner_of
-from pycloud.runtimes.docker.container import CLOUD, NAME, RECORD, SESSION
+from pycloud.runtimes.docker.engine.listing import Listed
 from pycloud.runtimes.docker.records import Record, Stage
+from pycloud.runtimes.docker.spec.container import RECORD
 
 #: States in which a container has not begun to run.
 UNBEGUN = ("created",)
@@ -25,21 +25,6 @@ UNSURE = (Stage.RUNNING, Stage.REMOVING)
 TEXTS, TIME = ("request", "digest", "token", "host"), "created"
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A container as the engine lists it; ``state`` in the engine's words.
-
-    ``named``: after its session, as we name them. Labels alone may be inherited: they stand on an image that somebody
-    made of a session's container (``docker commit``), too, and so on whatever runs of that.
-    """
-
-    id: str
-    session: str
-    state: str
-    labels: Mapping[str, str]
-    named: bool
-
-
 @dataclass
 class Plan:
     """Sessions, with what there is of them, by what is to be done."""
@@ -50,24 +35,6 @@ class Plan:
     settle: list[Listed] = field(default_factory=list)  # their start was never finished, but they run
     adopt: list[Listed] = field(default_factory=list)  # nobody knows them
     undo: list[Record] = field(default_factory=list)  # whatever there is of them, or comes yet, has to go
-
-
-def listed(containers: Iterable[Mapping[str, Any]], cloud: str) -> dict[str, Listed]:
-    """From the engine's list to containers by session; what is not this cloud's is left out."""
-    found: dict[str, Listed] = {}
-    for each in containers:
-        labels = each.get("Labels") or {}
-        session = labels.get(SESSION, "")
-        if labels.get(CLOUD) == cloud and owner_of(session) == cloud:
-            named = f"/{NAME}{session}" in (each.get("Names") or ())
-            if named or session not in found:
-                found[session] = Listed(each["Id"], session, each.get("State", ""), labels, named)
-    return found
-
-
-def own(containers: Iterable[Listed], recorded: Collection[str | None]) -> list[Listed]:
-    """Those that are surely this cloud's. ``recorded``: ids of containers that are on record."""
-    return [each for each in containers if each.named or each.id in recorded]
 
 
 def plan(

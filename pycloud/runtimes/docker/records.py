@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from pycloud.errors import PyCloudError
-from pycloud.names import owner_of
-from pycloud.runtimes import Exit, Found, Phase, Started
-from pycloud.runtimes.docker.container import NAME
+from pycloud.protocol.keys import owner_of
+from pycloud.runtimes.base import Exit, Found, Phase, Started
+from pycloud.runtimes.docker.spec.container import NAME
 
 log = logging.getLogger(__name__)
 

@@ -14,21 +14,21 @@ from gevent.pool import Group
 
 from pycloud.config import Config
 from pycloud.errors import EngineUnavailable, RemoveFailed, RequestError
-from pycloud.image_script import parse
-from pycloud.runtimes import Exit, Found, Order, Reader, Start, Started, Usage
-from pycloud.runtimes.docker import events
-from pycloud.runtimes.docker.container import creation
-from pycloud.runtimes.docker.containers import Containers
-from pycloud.runtimes.docker.engine import Engine
-from pycloud.runtimes.docker.failures import Refusal
-from pycloud.runtimes.docker.figures import details_of, usage_of
-from pycloud.runtimes.docker.images import Images
-from pycloud.runtimes.docker.log_reader import LogReader
-from pycloud.runtimes.docker.policy import Policy
+from pycloud.protocol.container_spec import parse
+from pycloud.runtimes.base import Exit, Found, Order, Reader, Start, Started, Usage
+from pycloud.runtimes.docker.cleanup import Undone
+from pycloud.runtimes.docker.engine import events
+from pycloud.runtimes.docker.engine.client import Engine
+from pycloud.runtimes.docker.engine.containers import Containers
+from pycloud.runtimes.docker.engine.errors import Refusal
+from pycloud.runtimes.docker.engine.images import Images
+from pycloud.runtimes.docker.engine.log_reader import LogReader
+from pycloud.runtimes.docker.engine.stats import details_of, usage_of
+from pycloud.runtimes.docker.monitor import REMOVED, Survey
 from pycloud.runtimes.docker.records import Record, Records, Stage
+from pycloud.runtimes.docker.spec.container import creation
+from pycloud.runtimes.docker.spec.policy import Policy
 from pycloud.runtimes.docker.starter import Starter
-from pycloud.runtimes.docker.survey import REMOVED, Survey
-from pycloud.runtimes.docker.undone import Undone
 
 log = logging.getLogger(__name__)
 

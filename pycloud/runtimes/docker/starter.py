@@ -8,14 +8,14 @@ from time import time
 from gevent.lock import BoundedSemaphore
 
 from pycloud.errors import ImageNotFound, RequestError, StartFailed
-from pycloud.runtimes import Order, Started
-from pycloud.runtimes.docker.busy import Busy
-from pycloud.runtimes.docker.container import Creation, exit_of, started_of
-from pycloud.runtimes.docker.containers import Containers, Inspected
-from pycloud.runtimes.docker.failures import NOT_FOUND, UNKNOWN_IMAGE, Refusal, start_failure
-from pycloud.runtimes.docker.images import Images
+from pycloud.runtimes.base import Order, Started
+from pycloud.runtimes.docker.cleanup import Undone
+from pycloud.runtimes.docker.engine.containers import Containers, Inspected
+from pycloud.runtimes.docker.engine.errors import NOT_FOUND, UNKNOWN_IMAGE, Refusal, start_failure
+from pycloud.runtimes.docker.engine.images import Images
 from pycloud.runtimes.docker.records import Record, Records, Stage
-from pycloud.runtimes.docker.undone import Undone
+from pycloud.runtimes.docker.session_locks import Busy
+from pycloud.runtimes.docker.spec.container import Creation, exit_of, started_of
 
 #: Somebody may delete an image right after it was pulled, but hardly again and again.
 MOST_PULLS = 2

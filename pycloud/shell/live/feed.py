@@ -17,7 +17,7 @@ from pycloud.client.events import Follower, Told
 from pycloud.client.records import PAGE, batched
 from pycloud.errors import PyCloudError
 from pycloud.shell.live.health import Health, trouble_of
-from pycloud.shell.live.roll import Roll, Sessions
+from pycloud.shell.live.session_cache import Roll, Sessions
 
 #: Seconds between two pulses, and how long one may take: together they are less than the 2 s within which a loss shows.
 PERIOD, PATIENCE = 0.5, 0.9

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pycloud.client.errors import Unsettled
 from pycloud.client.pulse import Pulse
 from pycloud.errors import PyCloudError
-from pycloud.messages import Rank
+from pycloud.protocol.messages import Rank
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pycloud.shell.live.health import Health
-from pycloud.shell.live.roll import Sessions
-from pycloud.shell.render import printable
+from pycloud.shell.live.session_cache import Sessions
+from pycloud.shell.terminal.output import printable
 
 #: The least that is shown of where Redis is.
 LEAST = 12

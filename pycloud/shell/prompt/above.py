@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from prompt_toolkit.application import Application, run_in_terminal
 
-from pycloud.messages import Event
+from pycloud.protocol.messages import Event
 from pycloud.shell.prompt.desk import Desk, summary
 
 

@@ -16,14 +16,14 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyPressEvent
 
 from pycloud.client import SessionRecord
+from pycloud.shell.base.command import Argument, Command
 from pycloud.shell.live.health import Health
-from pycloud.shell.live.roll import Sessions
+from pycloud.shell.live.session_cache import Sessions
 from pycloud.shell.prompt.expected import Expected, expected
 from pycloud.shell.prompt.files import file_names
 from pycloud.shell.prompt.fuzzy import best, match, matching, some
 from pycloud.shell.prompt.words import Typed, typed
-from pycloud.shell.render import address, age, printable
-from pycloud.shell.rows import Argument, Command
+from pycloud.shell.terminal.output import address, age, printable
 
 #: More than this help nobody, and each costs time at every key.
 OFFERED = 50

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from pycloud.messages import Event
+from pycloud.protocol.messages import Event
 
 #: As many are told one by one; more at once are summed up in a line.
 ONE_BY_ONE = 5

@@ -9,9 +9,9 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output.color_depth import ColorDepth
 from prompt_toolkit.styles import BaseStyle
 
-from pycloud.shell.exits import Interrupted
 from pycloud.shell.prompt.highlighting import ScriptLexer
-from pycloud.shell.terminated import mind
+from pycloud.shell.terminal.exit_codes import Interrupted
+from pycloud.shell.terminal.signals import mind
 
 KEYS = " Esc Enter or Ctrl-D: start | Ctrl-X Ctrl-E: $EDITOR | Ctrl-C: leave "
 INDENT = "    "

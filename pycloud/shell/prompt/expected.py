@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pycloud.shell.flags import COMMON_FLAGS
-from pycloud.shell.rows import Argument, Command
+from pycloud.shell.base.command import Argument, Command
+from pycloud.shell.base.flags import COMMON_FLAGS
 
 HELP = "help"
 

@@ -13,7 +13,7 @@ from pygments.lexers.data import JsonLexer
 from pygments.lexers.shell import BashLexer
 from pygments.util import ClassNotFound
 
-from pycloud.image_script import kinds_of
+from pycloud.protocol.container_spec import kinds_of
 
 Line = Callable[[int], StyleAndTextTuples]
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from pycloud.shell.live.feed import Feed
-from pycloud.shell.live.roll import Sessions
+from pycloud.shell.live.session_cache import Sessions
 from pycloud.shell.live.summary import line_of
 
 #: Seconds between two changes of the line, unless something is lost or back: a slow line has better things to carry.

@@ -17,7 +17,7 @@ from prompt_toolkit.output.color_depth import ColorDepth
 from pycloud.client import Client, NotFound
 from pycloud.shell.live.feed import Feed
 from pycloud.shell.live.health import place
-from pycloud.shell.terminated import leave, mind
+from pycloud.shell.terminal.signals import leave, mind
 from pycloud.shell.top.state import State
 from pycloud.shell.top.table import Table, Wish
 from pycloud.shell.top.view import Scene, draw, shares

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pycloud.shell.flags import ORDERS
+from pycloud.shell.base.flags import ORDERS
 from pycloud.shell.top.table import Place, Table, Wish
 
 

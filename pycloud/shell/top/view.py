@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pycloud.client import SessionRecord
-from pycloud.messages import Rank
-from pycloud.sessions import State as Life
+from pycloud.protocol.messages import Rank
+from pycloud.protocol.session import State as Life
 from pycloud.shell.live.health import Health
-from pycloud.shell.live.roll import Sessions
+from pycloud.shell.live.session_cache import Sessions
 from pycloud.shell.live.summary import line_of
-from pycloud.shell.render import STALE, address, age, note, printable
+from pycloud.shell.terminal.output import STALE, address, age, note, printable
 from pycloud.shell.top.state import State
 
 Line = tuple[str, str]  # style, text

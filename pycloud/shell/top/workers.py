@@ -11,7 +11,7 @@ from typing import Self
 
 from pycloud.shell.live.feed import Feed
 from pycloud.shell.live.health import trouble_of
-from pycloud.shell.live.roll import Sessions
+from pycloud.shell.live.session_cache import Sessions
 from pycloud.shell.top.table import Table, Wish, arrange
 
 #: Seconds between two looks at what is new.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pycloud.keeper import protocol
+from pycloud.keeper.ipc import protocol
 from tests.support.keeper import (
     CLOUD,
     Client,

@@ -1,0 +1,1 @@
+"""What Redis holds, on each kind of server."""

@@ -8,10 +8,10 @@ from time import monotonic
 import pytest
 import redis
 
-from pycloud import ledger as ledger_module
-from pycloud.answers import create_response
-from pycloud.claims import Claims
-from pycloud.ledger import KNOWN, STATUS_LIFE, Claim, Lapsed, Outcome, Verdict
+from pycloud.protocol.responses import create_response
+from pycloud.store import requests as ledger_module
+from pycloud.store.claim_renewal import Claims
+from pycloud.store.requests import KNOWN, STATUS_LIFE, Claim, Lapsed, Outcome, Verdict
 from tests.support.shared import NAMES, A, B, C, D, Shared, again, claim_of, lapse, response, session_for
 from tests.support.waiting import wait_until
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from pycloud.ledger import MOST_LAPSED, MOST_LAPSED_BYTES, Claim, Lapsed
+from pycloud.store.requests import MOST_LAPSED, MOST_LAPSED_BYTES, Claim, Lapsed
 from tests.support.shared import NAMES, A, B, Shared, claim_of, lapse
 
 

@@ -8,12 +8,12 @@ from uuid import uuid4
 import pytest
 import redis
 
-from pycloud import ledger as ledger_module
-from pycloud import registry as registry_module
-from pycloud.answers import create_response
-from pycloud.ledger import Claim, Verdict
-from pycloud.messages import Event, Rank
-from pycloud.registry import Wish
+from pycloud.protocol.messages import Event, Rank
+from pycloud.protocol.responses import create_response
+from pycloud.store import requests as ledger_module
+from pycloud.store import sessions as registry_module
+from pycloud.store.requests import Claim, Verdict
+from pycloud.store.sessions import Wish
 from tests.support.shared import NAMES, A, B, C, Shared, claim_of, response, session_for
 from tests.support.waiting import wait_until
 

@@ -7,9 +7,9 @@ from unittest.mock import patch
 
 import redis
 
-from pycloud.ledger import NAME_LEASE, Claim, Outcome, Verdict
-from pycloud.records import RECORD_LIFE
-from pycloud.sessions import Session
+from pycloud.protocol.session import Session
+from pycloud.store.records import RECORD_LIFE
+from pycloud.store.requests import NAME_LEASE, Claim, Outcome, Verdict
 from tests.support.plain_bus import PlainBus
 from tests.support.shared import NAMES, A, B, C, Shared, again, claim_of, lapse, response, session_for
 

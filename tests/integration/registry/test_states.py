@@ -8,11 +8,11 @@ from uuid import uuid4
 import pytest
 import redis
 
-from pycloud import registry as registry_module
-from pycloud.ledger import Claim, Outcome
-from pycloud.messages import Rank, encode
-from pycloud.registry import Wish
-from pycloud.sessions import State
+from pycloud.protocol.messages import Rank, encode
+from pycloud.protocol.session import State
+from pycloud.store import sessions as registry_module
+from pycloud.store.requests import Claim, Outcome
+from pycloud.store.sessions import Wish
 from tests.support.shared import NAMES, A, B, Shared, again, claim_of, response, session_for
 
 

@@ -1,0 +1,1 @@
+"""The container runtime's parts, without an engine."""

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from pycloud.config import Config
 from pycloud.errors import BadRequest, NotAllowed
-from pycloud.image_script import parse
+from pycloud.protocol.container_spec import parse
 from pycloud.runtimes import Exit, Order, Started
-from pycloud.runtimes.docker.container import (
+from pycloud.runtimes.docker.spec.container import (
     CREATE,
     MADE,
     Creation,
@@ -26,8 +26,8 @@ from pycloud.runtimes.docker.container import (
     ports_of,
     started_of,
 )
-from pycloud.runtimes.docker.options import MOST_ENVIRONMENT, OPTIONS
-from pycloud.runtimes.docker.policy import Policy
+from pycloud.runtimes.docker.spec.options import MOST_ENVIRONMENT, OPTIONS
+from pycloud.runtimes.docker.spec.policy import Policy
 from tests.unit.docker.test_options import anything
 from tests.unit.docker.test_policy import CROSSING
 

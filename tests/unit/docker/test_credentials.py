@@ -13,8 +13,8 @@ import psutil
 import pytest
 from docker.errors import DockerException
 
-from pycloud.runtimes.docker import images
-from pycloud.runtimes.docker.images import credentials_of
+from pycloud.runtimes.docker.engine import images
+from pycloud.runtimes.docker.engine.images import credentials_of
 from tests.support.waiting import wait_until
 
 Login = Callable[..., None]

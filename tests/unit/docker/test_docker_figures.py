@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pycloud.runtimes import Usage
-from pycloud.runtimes.docker.figures import details_of, usage_of
+from pycloud.runtimes.docker.engine.stats import details_of, usage_of
 
 
 def stats(**changes: Any) -> dict[str, Any]:

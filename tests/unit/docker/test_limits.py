@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pycloud.errors import BadRequest
-from pycloud.runtimes.docker.options import (
+from pycloud.runtimes.docker.spec.options import (
     LONGEST_PROGRAM,
     MOST_ENTRIES,
     MOST_ENVIRONMENT,
@@ -15,7 +15,7 @@ from pycloud.runtimes.docker.options import (
     MOST_PORTS,
     check,
 )
-from pycloud.runtimes.docker.shapes import LONGEST_LINE, LONGEST_TEXT, LONGEST_WORD
+from pycloud.runtimes.docker.spec.schema import LONGEST_LINE, LONGEST_TEXT, LONGEST_WORD
 
 #: What the kernel gives one argument of a program, with the NUL behind it.
 ARGUMENT = 131_072
@@ -88,7 +88,7 @@ def test_a_long_line_is_not_even_split(name: str, monkeypatch: pytest.MonkeyPatc
     def split(_line: str) -> list[str]:
         raise AssertionError("it was split")
 
-    monkeypatch.setattr("pycloud.runtimes.docker.shapes.shlex.split", split)
+    monkeypatch.setattr("pycloud.runtimes.docker.spec.schema.shlex.split", split)
     for line in ("a" * (LONGEST_LINE + 1), "\u00e9" * (LONGEST_LINE // 2) + "a", "a" * (1 << 20)):
         assert f"more than {LONGEST_LINE} bytes has to be a list" in refused(**{name: line})
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycloud.errors import BadRequest
-from pycloud.runtimes.docker.log_messages import (
+from pycloud.runtimes.docker.engine.log_frames import (
     ALL,
     BEGINNING,
     LONGEST_MESSAGE,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycloud.errors import BadRequest
-from pycloud.runtimes.docker.mounts import Volume
-from pycloud.runtimes.docker.options import MOST_PORTS, OPTIONS, OWNED, check
+from pycloud.runtimes.docker.spec.mounts import Volume
+from pycloud.runtimes.docker.spec.options import MOST_PORTS, OPTIONS, OWNED, check
 
 #: Of docker-py's own, these are arguments of ``run`` that stand in neither of its lists.
 EXTRAS = {"remove", "stdout", "stderr", "stream", "ports", "volumes", "network", "networking_config", "memswap_limit"}

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from pycloud.config import Config
 from pycloud.errors import BadRequest, ConfigError, NotAllowed
-from pycloud.image_reference import read_reference
-from pycloud.runtimes.docker.options import OPTIONS, check
-from pycloud.runtimes.docker.policy import APART, FREE, LIMITED, Policy
+from pycloud.protocol.image_reference import read_reference
+from pycloud.runtimes.docker.spec.options import OPTIONS, check
+from pycloud.runtimes.docker.spec.policy import APART, FREE, LIMITED, Policy
 from tests.unit.docker.test_options import anything
 
 #: A value for each of the options that are refused.

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pycloud.errors import BadRequest, NotAllowed
-from pycloud.runtimes.docker.options import check
-from pycloud.runtimes.docker.policy import Opened, Policy
+from pycloud.runtimes.docker.spec.options import check
+from pycloud.runtimes.docker.spec.policy import Opened, Policy
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pycloud.keeper.command import StartError, command_for, identity_of
+from pycloud.keeper.system.exec_command import StartError, command_for, identity_of
 
 SCRIPT = "/w/pycloud.init"
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.keeper import journal
-from pycloud.keeper.book import Book
-from pycloud.keeper.journal import JournalError, decode, encode, fold
+from pycloud.keeper.storage import journal
+from pycloud.keeper.storage.journal import JournalError, decode, encode, fold
+from pycloud.keeper.storage.journal_store import Book
 
 SESSION = "0123456789abcdef0123"
 times = st.floats(min_value=1, max_value=4e9)

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.keeper import inotify, logs
-from pycloud.keeper.inotify import Watches
-from pycloud.keeper.sweeper import LATEST, SOONEST, UNWATCHED, Sweeper, next_delay
+from pycloud.keeper.storage import log_file
+from pycloud.keeper.storage.log_limiter import LATEST, SOONEST, UNWATCHED, Sweeper, next_delay
+from pycloud.keeper.system import inotify
+from pycloud.keeper.system.inotify import Watches
 from tests.support.needs import missing
 
 KEEP = 64 * 1024
@@ -52,18 +53,18 @@ def used(path: Path) -> int:
 @pytest.mark.parametrize("holes", [True, False])
 def test_old_blocks_are_freed_and_offsets_stay(directory: Path, monkeypatch: pytest.MonkeyPatch, holes: bool) -> None:
     if not holes:
-        monkeypatch.setattr(logs, "punch", no_holes)
+        monkeypatch.setattr(log_file, "punch", no_holes)
     path = directory / "log"
     everything = lines(0, 100_000)
     written = 0
-    fd = logs.create(path)
+    fd = log_file.create(path)
     try:
         for part in range(10):
             written += os.write(fd, everything[part * 160_000 : (part + 1) * 160_000])
-            logs.bound(path, KEEP)
+            log_file.bound(path, KEEP)
             assert path.stat().st_size == written
             assert KEEP <= used(path) <= KEEP + 2 * 4096
-            offset, data = logs.tail(path, 10 * KEEP)
+            offset, data = log_file.tail(path, 10 * KEEP)
             assert len(data) >= KEEP
             assert data == everything[offset:written]
     finally:
@@ -77,35 +78,35 @@ def no_holes(fd: int, length: int) -> None:
 def test_a_short_log_is_left_alone(directory: Path) -> None:
     path = directory / "log"
     write(path, b"x" * KEEP)
-    logs.bound(path, KEEP)
+    log_file.bound(path, KEEP)
     assert path.read_bytes() == b"x" * KEEP
 
 
 def test_tail(directory: Path) -> None:
     path = directory / "log"
     write(path, b"")
-    assert logs.tail(path, 10) == (0, b"")
+    assert log_file.tail(path, 10) == (0, b"")
     write(path, b"0123456789")
-    assert logs.tail(path, 4) == (6, b"6789")
-    assert logs.tail(path, 100) == (0, b"0123456789")
-    assert logs.tail(path, 0) == (10, b"")
+    assert log_file.tail(path, 4) == (6, b"6789")
+    assert log_file.tail(path, 100) == (0, b"0123456789")
+    assert log_file.tail(path, 0) == (10, b"")
     os.truncate(path, 1 << 20)
-    assert logs.tail(path, 4096) == (1 << 20, b"")
+    assert log_file.tail(path, 4096) == (1 << 20, b"")
 
 
 def test_tail_does_not_follow_links(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "log").symlink_to(tmp_path / "secret")
     with pytest.raises(OSError, match="symbolic link"):
-        logs.tail(tmp_path / "log", 10)
+        log_file.tail(tmp_path / "log", 10)
 
 
 def test_a_log_is_new_and_private(tmp_path: Path) -> None:
-    fd = logs.create(tmp_path / "log")
+    fd = log_file.create(tmp_path / "log")
     os.close(fd)
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
     with pytest.raises(FileExistsError):
-        logs.create(tmp_path / "log")
+        log_file.create(tmp_path / "log")
 
 
 @given(st.floats(SOONEST, 60), st.integers(1, 1 << 40), st.integers(1, 1 << 40))
@@ -210,20 +211,20 @@ def test_without_watches_it_looks_now_and_then(
 def test_reading_on_from_an_offset(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"0123456789")
-    assert logs.read(path, 3, 4) == (3, 10, b"3456")
-    assert logs.read(path, 8, 100) == (8, 10, b"89")
-    assert logs.read(path, 10, 100) == (10, 10, b"")
-    assert logs.read(path, 99, 100) == (99, 10, b"")
+    assert log_file.read(path, 3, 4) == (3, 10, b"3456")
+    assert log_file.read(path, 8, 100) == (8, 10, b"89")
+    assert log_file.read(path, 10, 100) == (10, 10, b"")
+    assert log_file.read(path, 99, 100) == (99, 10, b"")
     with pytest.raises(FileNotFoundError):
-        logs.read(tmp_path / "none", 0, 1)
+        log_file.read(tmp_path / "none", 0, 1)
 
 
 def test_what_was_freed_is_not_read_as_zeros(tmp_path: Path) -> None:
     path = tmp_path / "log"
     block = path.parent.stat().st_blksize
     path.write_bytes(b"x" * (3 * block + 5))
-    logs.bound(path, block + 5)
-    assert logs.read(path, 10, 7) == (2 * block, 3 * block + 5, b"x" * 7)
+    log_file.bound(path, block + 5)
+    assert log_file.read(path, 10, 7) == (2 * block, 3 * block + 5, b"x" * 7)
 
 
 @given(st.lists(st.sampled_from([b"", b"a", b"bb" * 9, b"c" * 70_000]), max_size=6), st.booleans(), st.integers(0, 8))
@@ -232,7 +233,7 @@ def test_where_the_newest_lines_begin(lines: list[bytes], ended: bool, count: in
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log"
         path.write_bytes(written)
-        begin = logs.line_start(path, count, lambda: None)
+        begin = log_file.line_start(path, count, lambda: None)
     kept = written.splitlines(keepends=True)[-count:] if count else []
     assert written[begin:] == b"".join(kept)
 
@@ -241,6 +242,6 @@ def test_lines_that_were_freed_do_not_count(tmp_path: Path) -> None:
     path = tmp_path / "log"
     block = path.parent.stat().st_blksize
     path.write_bytes(b"\n" * (40 * block))
-    logs.bound(path, block)
-    assert logs.line_start(path, 100 * block, lambda: None) == 39 * block
-    assert logs.line_start(path, 3, lambda: None) == 40 * block - 3
+    log_file.bound(path, block)
+    assert log_file.line_start(path, 100 * block, lambda: None) == 39 * block
+    assert log_file.line_start(path, 3, lambda: None) == 40 * block - 3

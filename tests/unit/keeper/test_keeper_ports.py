@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pycloud.keeper import ports
-from pycloud.keeper.ports import NoPortError
+from pycloud.keeper.system import ports
+from pycloud.keeper.system.ports import NoPortError
 from tests.support.needs import loopback
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until

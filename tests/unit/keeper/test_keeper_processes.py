@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from pycloud.keeper import processes, reaper
-from pycloud.keeper.family import Family, Leader
-from pycloud.keeper.processes import Process
-from pycloud.keeper.survey import Survey, belonging
+from pycloud.keeper.lifecycle import reaper
+from pycloud.keeper.lifecycle.process_scan import Survey, belonging
+from pycloud.keeper.lifecycle.process_tree import Family, Leader
+from pycloud.keeper.system import procfs
+from pycloud.keeper.system.procfs import Process
 from tests.support.waiting import wait_until
 
 SESSION = "5e55105e55105e55105e"
@@ -33,7 +34,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def found(pid: int) -> Process | None:
-    return next((p for p in processes.scan() if p.pid == pid), None)
+    return next((p for p in procfs.scan() if p.pid == pid), None)
 
 
 def test_a_process_is_seen_as_it_is(sleeper: subprocess.Popen[bytes]) -> None:
@@ -41,14 +42,14 @@ def test_a_process_is_seen_as_it_is(sleeper: subprocess.Popen[bytes]) -> None:
     assert process is not None
     assert (process.parent, process.group, process.sid) == (os.getpid(), sleeper.pid, sleeper.pid)
     assert process.session == SESSION
-    assert processes.alive(sleeper.pid, process.start_time)
-    assert not processes.alive(sleeper.pid, process.start_time + 1)
-    assert process.start_time <= processes.ticks_now()
-    assert sleeper.pid in processes.orphans()
+    assert procfs.alive(sleeper.pid, process.start_time)
+    assert not procfs.alive(sleeper.pid, process.start_time + 1)
+    assert process.start_time <= procfs.ticks_now()
+    assert sleeper.pid in procfs.orphans()
 
 
 def test_the_environment_of_known_sessions_is_not_read(sleeper: subprocess.Popen[bytes]) -> None:
-    known = next(p for p in processes.scan({sleeper.pid}) if p.pid == sleeper.pid)
+    known = next(p for p in procfs.scan({sleeper.pid}) if p.pid == sleeper.pid)
     assert known.session is None
 
 
@@ -57,21 +58,21 @@ def test_a_scan_does_not_find_ourselves() -> None:
 
 
 def test_a_zombie_is_dead(sleeper: subprocess.Popen[bytes]) -> None:
-    start_time = processes.look(sleeper.pid).start_time  # type: ignore[union-attr]
+    start_time = procfs.look(sleeper.pid).start_time  # type: ignore[union-attr]
     sleeper.kill()
-    wait_until(lambda: processes.look(sleeper.pid).dead)  # type: ignore[union-attr]
-    assert not processes.alive(sleeper.pid, start_time)
+    wait_until(lambda: procfs.look(sleeper.pid).dead)  # type: ignore[union-attr]
+    assert not procfs.alive(sleeper.pid, start_time)
     assert found(sleeper.pid) is None
 
 
 def test_a_signal_reaches_whom_was_meant(sleeper: subprocess.Popen[bytes]) -> None:
     process = found(sleeper.pid)
     assert process is not None
-    processes.send(dataclasses.replace(process, start_time=process.start_time - 1), signal.SIGKILL)
+    procfs.send(dataclasses.replace(process, start_time=process.start_time - 1), signal.SIGKILL)
     assert sleeper.poll() is None
-    processes.send(process, signal.SIGTERM)
+    procfs.send(process, signal.SIGTERM)
     assert sleeper.wait(10) == -signal.SIGTERM
-    processes.send(process, signal.SIGTERM)  # gone: nothing happens
+    procfs.send(process, signal.SIGTERM)  # gone: nothing happens
 
 
 def test_names_with_parentheses_do_not_confuse(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_names_with_parentheses_do_not_confuse(tmp_path: Path) -> None:
     program.symlink_to(sys.executable)
     process = subprocess.Popen([program, "-c", "import time; time.sleep(100)"])
     try:
-        assert processes.look(process.pid).parent == os.getpid()  # type: ignore[union-attr]
+        assert procfs.look(process.pid).parent == os.getpid()  # type: ignore[union-attr]
     finally:
         process.kill()
         process.wait()
@@ -88,9 +89,9 @@ def test_names_with_parentheses_do_not_confuse(tmp_path: Path) -> None:
 def test_children_are_found_without_the_kernels_list(
     sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = processes._read
-    monkeypatch.setattr(processes, "_read", lambda path: None if path.endswith("children") else read(path))
-    assert sleeper.pid in processes.orphans()
+    read = procfs._read
+    monkeypatch.setattr(procfs, "_read", lambda path: None if path.endswith("children") else read(path))
+    assert sleeper.pid in procfs.orphans()
 
 
 def test_who_is_expected_to_die_is_waited_for_at_once_and_the_others_after_a_rest() -> None:
@@ -124,11 +125,11 @@ def test_who_is_expected_to_die_is_waited_for_at_once_and_the_others_after_a_res
     ],
 )
 def test_the_session_in_an_environment(environ: bytes | None, session: str | None) -> None:
-    assert processes.session_in(environ) == session
+    assert procfs.session_in(environ) == session
 
 
 def test_boot_id_is_stable() -> None:
-    assert processes.boot_id() == processes.boot_id() != ""
+    assert procfs.boot_id() == procfs.boot_id() != ""
 
 
 def some(pid: int, sid: int, start_time: int, session: str | None = None) -> Process:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.keeper import protocol, requests, server
-from pycloud.keeper.protocol import LineError, Lines
-from pycloud.keeper.requests import RefusedError
+from pycloud.keeper.ipc import protocol, request_fields, server
+from pycloud.keeper.ipc.protocol import LineError, Lines
+from pycloud.keeper.ipc.request_fields import RefusedError
 
 SESSION = "0123456789abcdef0123"
 START = {
@@ -59,7 +59,7 @@ def test_what_is_no_message(line: bytes) -> None:
 def test_no_request_is_more_than_refused(changes: dict[str, object]) -> None:
     for message in (changes, {**START, **changes}, {**START, "port_range": list(changes.values())}):
         try:
-            requests.start_request(message)
+            request_fields.start_request(message)
         except RefusedError as error:
             assert error.code == protocol.BAD_REQUEST
 
@@ -80,15 +80,15 @@ def test_no_request_is_more_than_refused(changes: dict[str, object]) -> None:
     ],
 )
 def test_a_refusal_names_the_field(field: str, value: object) -> None:
-    assert requests.start_request(START).session == SESSION
+    assert request_fields.start_request(START).session == SESSION
     with pytest.raises(RefusedError, match=field):
-        requests.start_request({**START, field: value})
+        request_fields.start_request({**START, field: value})
 
 
 @pytest.mark.parametrize("grace", [None, -1, True, "1", float("nan"), float("inf")])
 def test_grace_is_a_number_of_seconds(grace: object) -> None:
     with pytest.raises(RefusedError):
-        requests.grace_of({"grace": grace})
+        request_fields.grace_of({"grace": grace})
 
 
 @pytest.mark.parametrize("length", [20, 107, 108, 200])

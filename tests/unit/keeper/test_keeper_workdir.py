@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pycloud.keeper import workdir
-from pycloud.keeper.remover import Remover
+from pycloud.keeper.storage import workdir
+from pycloud.keeper.storage.dir_remover import Remover
 from tests.support.folders import let_others_pass
 from tests.support.waiting import wait_until
 

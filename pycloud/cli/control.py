@@ -1,0 +1,122 @@
+"""``--stop`` and ``--status``: what one does with a daemon that runs already, through its pid file.
+
+No gevent, no Redis. Nobody is signalled but the process that holds the lock. Sessions that are to end with the daemon
+are ended through their keeper, or their container engine.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from pycloud.cli.daemonize import wait_gone
+from pycloud.cli.pidfile import Holder, MayNotLook, holder
+from pycloud.config import Config, detection
+from pycloud.errors import PyCloudError
+from pycloud.keeper.system import file_lock
+
+#: Exit codes of --status, as init scripts have them (Linux Standard Base): running, not running, cannot be told.
+RUNNING, NOT_RUNNING, UNKNOWN = 0, 3, 4
+#: Where a data directory says whose it is (pycloud/identity.py).
+CLOUD_ID = "cloud-id"
+#: After how many seconds people are told that they wait, and how often again.
+_PATIENCE = 2.0
+#: Seconds beyond their grace that sessions may take to end, and their directories to be deleted.
+_ENDING = 60.0
+
+
+def status(config: Config) -> int:
+    """Print whether the daemon runs; the exit code says it too."""
+    try:
+        found = holder(config.pid_file)
+    except MayNotLook as error:
+        print(f"pycloud: {error.message}", file=sys.stderr)
+        return UNKNOWN
+    if found is None:
+        print(f"pycloud is not running (pid file {config.pid_file})")
+        return NOT_RUNNING
+    print(f"pycloud is running{f': pid {found.pid}' if found.pid else ', its pid cannot be seen from here'}")
+    return RUNNING
+
+
+def stop(config: Config) -> int:
+    """Stop the daemon and wait for its end; with ``on_stop = "remove"`` end what sessions there are then, too.
+
+    Exit code 0 when something has ended, 1 when nothing was running. Raises PyCloudError when the daemon may not be
+    signalled or goes on for too long, or when sessions cannot be ended.
+    """
+    found = holder(config.pid_file)
+    if found is not None:
+        stop_holder(found, config.pid_file, patience=config.start_timeout + config.stop_grace)
+        print(f"pycloud has stopped (it was pid {found.pid})")
+    ended = _end_all(config) if config.on_stop == "remove" else None
+    if ended:
+        print(f"sessions ended: {ended}")
+    if found is None and ended is None:
+        print(f"pycloud is not running (pid file {config.pid_file})", file=sys.stderr)
+        return 1
+    return 0
+
+
+def stop_holder(found: Holder, pid_file: Path, patience: float) -> None:
+    """SIGTERM to the holder of this pid file, then wait until it is gone, for ``patience`` seconds at most."""
+    if found.pid is None:
+        raise PyCloudError(f"{pid_file} is locked by a process that cannot be seen from here: stop it where it runs")
+    try:
+        pidfd = os.pidfd_open(found.pid)
+    except ProcessLookupError:
+        return  # it ended just now
+    try:
+        # Asked again now that the descriptor is open: from here on the pid cannot become somebody else's.
+        if holder(pid_file) == found:
+            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+            _wait_patiently(pidfd, found.pid, patience)
+    except ProcessLookupError:
+        return  # it ended before the signal came
+    except PermissionError:
+        raise PyCloudError(f"may not stop pid {found.pid}: it belongs to another user (try sudo)") from None
+    finally:
+        os.close(pidfd)
+
+
+def _end_all(config: Config) -> int | None:
+    """End what a daemon left running that was started with another setting, or was killed; None: there was nothing."""
+    counts = [count for count in (_end_scripts(config), _end_containers(config)) if count is not None]
+    return sum(counts) if counts else None
+
+
+def _end_containers(config: Config) -> int | None:
+    """None where no container session was ever started."""
+    cloud, records = config.data_dir / CLOUD_ID, config.data_dir / "docker"
+    if not cloud.exists() or not any(records.glob("*.json")):
+        return None
+    # Loads gevent, which is of no use here, and does no harm.
+    from pycloud.runtimes.docker.offline_removal import end_all
+
+    engine = detection.settled(config).docker_host
+    return end_all(str(engine), cloud.read_text().strip(), records, config.stop_grace)
+
+
+def _end_scripts(config: Config) -> int | None:
+    """None without a keeper."""
+    from pycloud.keeper.ipc import client, protocol  # loads sockets, which a daemon must not before it has patched
+
+    try:
+        if not file_lock.is_held(config.data_dir):
+            return None
+        timeout = config.stop_grace + _ENDING
+        with client.Client(config.data_dir / protocol.SOCKET, timeout) as keeper:
+            return keeper.end_all(config.stop_grace)
+    except (OSError, client.RefusalError, protocol.LineError) as error:
+        raise PyCloudError(f"cannot end the sessions of {config.data_dir}: {error}") from error
+
+
+def _wait_patiently(pidfd: int, pid: int, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while not wait_gone(pidfd, min(_PATIENCE, max(0.0, deadline - time.monotonic()))):
+        if time.monotonic() >= deadline:
+            raise PyCloudError(f"pid {pid} has not stopped within {patience:g} s: see its log, or use kill -9 {pid}")
+        print(f"waiting for pid {pid} to stop...", file=sys.stderr, flush=True)

@@ -1,0 +1,70 @@
+"""``--new-id``: makes a copied data directory a cloud of its own.
+
+What belonged to the old id is moved aside, because it is the original's to watch and to end: nothing is deleted, and no
+process is touched. No gevent, no Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from pycloud.cli.pidfile import PidFile
+from pycloud.config import Config
+from pycloud.config.identity import FILE, cloud_id, renew
+from pycloud.errors import PyCloudError
+from pycloud.keeper.system import file_lock
+
+#: What a keeper, or who looks after containers, would take for its own.
+KEPT = ("work", "state", "logs", "docker")
+#: What the original was told, and this one was not.
+TOLD = ("draining",)
+
+
+def new_id(config: Config) -> int:
+    """Give the cloud in this data directory a new id; the exit code.
+
+    Raises AlreadyRunning and PyCloudError where a daemon or a keeper holds the directory, or it cannot be written.
+    """
+    data = config.data_dir
+    if not (data / FILE).exists():
+        raise PyCloudError(f"{data} holds no cloud yet: a new one gets an id of its own at its first start")
+    with PidFile(config.lock_file, f"uses the data directory {data}: stop it first (pycloud --stop)"), _no_keeper(data):
+        old = cloud_id(data)
+        try:
+            aside = _move_aside(data, old)
+            new = renew(data)
+        except OSError as error:
+            raise PyCloudError(f"cannot write {error.filename or data}: {error.strerror}") from error
+    print(f"the cloud's id was {old} and is {new} now; what belonged to {old} lies in {aside}")
+    return 0
+
+
+@contextmanager
+def _no_keeper(data: Path) -> Iterator[None]:
+    """Hold a keeper's place, so that there is none meanwhile."""
+    try:
+        held = file_lock.acquire(data, patience=0.5)
+    except file_lock.LockedError:
+        advice = "end its sessions first (pycloud --stop --on-stop remove), or copy the directory and renew the copy"
+        raise PyCloudError(f"a keeper watches sessions in {data}: {advice}") from None
+    except OSError as error:
+        raise PyCloudError(f"cannot write {data / file_lock.NAME}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        file_lock.withdraw(held)
+
+
+def _move_aside(data: Path, old: str) -> Path:
+    """Where it lies now. Begun and interrupted, it may be done again: then the rest follows. Raises OSError."""
+    names = [name for name in (*KEPT, *TOLD) if (data / name).exists()]
+    base = f"before-new-id-{old}"
+    places = (data / (base if number == 1 else f"{base}-{number}") for number in count(1))
+    aside = next(place for place in places if not any((place / name).exists() for name in names))
+    aside.mkdir(mode=0o700, exist_ok=True)
+    for name in names:
+        (data / name).rename(aside / name)
+    return aside

@@ -1,0 +1,219 @@
+"""Where settings come from: flags over environment over files over defaults.
+
+Everything that is wrong raises ConfigError with one line: source, key, reason. What depends on the user and the host
+comes in as ``Host``, so that a test can be anybody anywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import pwd
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pycloud.config.settings import DEFAULT_REDIS, FROM_DEFAULT, Config, Setting, settings
+from pycloud.errors import ConfigError
+from pycloud.protocol.keys import DEFAULT_NAMESPACE
+from pycloud.transport.url import check_database
+
+SYSTEM_FILE = Path("/etc/pycloud/pycloud.toml")
+
+
+@dataclass(frozen=True)
+class Host:
+    """What defaults depend on. An empty environment variable counts as one that is not set."""
+
+    uid: int
+    name: str
+    environ: Mapping[str, str]
+    home: Path
+    system_file: Path = SYSTEM_FILE
+
+    @classmethod
+    def current(cls) -> Host:
+        """This process' user and machine."""
+        try:
+            home = Path.home()
+        except RuntimeError:  # a user id without a name, as containers may have
+            home = Path("/")
+        return cls(os.geteuid(), os.uname().nodename, dict(os.environ), home)
+
+    def directory(self, variable: str, fallback: Path) -> Path:
+        """The directory that an XDG variable names; a relative one is ignored, as its specification demands."""
+        named = Path(self.environ.get(variable, ""))
+        return named if named.is_absolute() else fallback
+
+
+@dataclass(frozen=True)
+class Given:
+    """One value as somebody gave it: ``source`` is what ``Config.sources`` will say, ``where`` what an error says."""
+
+    setting: Setting
+    source: str
+    where: str
+    value: object
+    is_text: bool
+
+    def read(self) -> object:
+        """The checked value; ConfigError where it cannot be used."""
+        kind = self.setting.kind
+        try:
+            return kind.read(kind.from_text(self.value) if self.is_text else self.value)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ConfigError(f"{self.where}: {error}") from None
+
+
+def add_flags(parser: argparse._ActionsContainer) -> None:
+    """One flag per setting. The values stay text, which ``load`` reads like that of every other source."""
+    for item in settings().values():
+        text = f"{item.help} (default: {item.shown}; variable {item.variable})".replace("%", "%%")
+        if item.kind.placeholder is not None:
+            parser.add_argument(item.flag, dest=item.name, metavar=item.kind.placeholder, help=text)
+            continue
+        parser.add_argument(item.flag, dest=item.name, action="store_const", const="true", help=text)
+        off = item.flag.replace("--", "--no-", 1)
+        parser.add_argument(off, dest=item.name, action="store_const", const="false", help=argparse.SUPPRESS)
+
+
+def load(flags: Mapping[str, Any], host: Host, *, config_file: str | None = None, daemon: bool = False) -> Config:
+    """The complete configuration.
+
+    ``flags`` maps names of settings to text (None: not given). ``config_file`` is what ``--config`` named.
+    ``daemon`` tells that the process will detach, and so needs a log file.
+    """
+    files = settings_files(host, config_file)
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for given in all_given(files, host.environ, flags):
+        values[given.setting.name] = given.read()
+        sources[given.setting.name] = given.source
+    _add_defaults(values, host, daemon)
+    config = Config(
+        **values, files=tuple(files), sources={name: sources.get(name, FROM_DEFAULT) for name in settings()}
+    )
+    _check_together(config, host)
+    return config
+
+
+def load_target(flags: Mapping[str, Any], host: Host, *, config_file: str | None = None) -> tuple[str, str]:
+    """Redis URL and namespace alone, for a requester: the daemon's other settings are none of its business."""
+    values = {"redis": DEFAULT_REDIS, "namespace": DEFAULT_NAMESPACE}
+    files = settings_files(host, config_file, readable_only=True)
+    for given in all_given(files, host.environ, flags):
+        if given.setting.name in values:
+            values[given.setting.name] = str(given.read())
+    return values["redis"], values["namespace"]
+
+
+def suggestion(word: str, known: list[str]) -> str:
+    """``, did you mean X?`` or nothing: to be put behind a message about the unknown ``word``."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f", did you mean {close[0]}?" if close else ""
+
+
+def settings_files(host: Host, named: str | None, *, readable_only: bool = False) -> dict[Path, dict[str, Any]]:
+    """What the files hold, the strongest last. A file that was named must exist, the usual ones need not.
+
+    ``readable_only``: of the usual ones, pass over what this user may not read (a daemon's file may hold a password).
+    """
+    variable = host.environ.get("PYCLOUD_CONFIG")
+    explicit = named or variable
+    if explicit:
+        content = _toml(Path(explicit).expanduser().absolute())
+        if content is None:
+            origin = "flag --config" if named else "variable PYCLOUD_CONFIG"
+            raise ConfigError(f"{origin}: there is no file {explicit}")
+        return {Path(explicit).expanduser().absolute(): content}
+    own = host.directory("XDG_CONFIG_HOME", host.home / ".config") / "pycloud" / "pycloud.toml"
+    usual = [file for file in (host.system_file, own) if not readable_only or os.access(file, os.R_OK)]
+    found = {file: _toml(file) for file in usual}
+    return {file: content for file, content in found.items() if content is not None}
+
+
+def _toml(file: Path) -> dict[str, Any] | None:
+    """The file's keys, or None where there is no such file."""
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ConfigError(f"file {file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"file {file}: cannot be read: it is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"file {file}: is not valid TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"file {file}: is nested too deeply") from None
+
+
+def all_given(
+    files: Mapping[Path, Mapping[str, Any]], environ: Mapping[str, str], flags: Mapping[str, Any]
+) -> Iterator[Given]:
+    """Every value that was given, the strongest last."""
+    known = settings()
+    known_keys = {item.key: item for item in known.values()}
+    for file, content in files.items():
+        for key, value in _flat(file, content).items():
+            if key not in known_keys:
+                raise ConfigError(f"file {file}: unknown key {key}{suggestion(key, list(known_keys))}")
+            yield Given(known_keys[key], f"file {file}", f"file {file}: {key}", value, is_text=False)
+    for item in known.values():
+        if text := environ.get(item.variable):
+            yield Given(item, f"variable {item.variable}", f"variable {item.variable}", text, is_text=True)
+    for item in known.values():
+        if (text := flags.get(item.name)) is not None:
+            yield Given(item, f"flag {item.flag}", f"flag {item.flag}", text, is_text=True)
+
+
+def _flat(file: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """A file's keys, those of its table ``docker`` with that name in front, as in ``docker.allow``."""
+    inner = content.get("docker", {})
+    if not isinstance(inner, dict):
+        raise ConfigError(f"file {file}: docker: must be a table")
+    outer = {key: value for key, value in content.items() if key != "docker"}
+    return {**outer, **{f"docker.{key}": value for key, value in inner.items()}}
+
+
+def _add_defaults(values: dict[str, Any], host: Host, daemon: bool) -> None:
+    """Fill in the defaults that depend on user, host and each other."""
+    values.setdefault("hostname", host.name)
+    own_data = "data_dir" in values
+    state = host.directory("XDG_STATE_HOME", host.home / ".local" / "state")
+    data = values.setdefault("data_dir", Path("/var/lib/pycloud") if host.uid == 0 else state / "pycloud")
+    if own_data:
+        # Two clouds on one host differ in their data directories: so their pid files do not meet either.
+        run = data / "run"
+    elif host.uid == 0:
+        run = Path("/run/pycloud")
+    else:
+        runtime = host.directory("XDG_RUNTIME_DIR", data)
+        run = data / "run" if runtime == data else runtime / "pycloud"
+    values.setdefault("run_dir", run)
+    if daemon:
+        values.setdefault("log_file", data / "pycloud.log")
+
+
+def _check_together(config: Config, host: Host) -> None:
+    """What no setting can tell by itself."""
+    try:
+        check_database(config.redis, config.namespace)
+    except ValueError as error:
+        raise ConfigError(f"{_where(config, 'redis')}: {error}") from None
+    if config.run_as is None:
+        return
+    if host.uid != 0:
+        raise ConfigError(f"{_where(config, 'run_as')}: only root can run scripts as another user")
+    try:
+        pwd.getpwnam(config.run_as)
+    except KeyError:
+        raise ConfigError(f"{_where(config, 'run_as')}: there is no user {config.run_as}") from None
+
+
+def _where(config: Config, name: str) -> str:
+    source = config.sources[name]
+    return f"{source}: {name}" if source.startswith("file ") else source

@@ -1,0 +1,170 @@
+"""The keeper's loop: waits for sockets, children, threads and times, and hands each to its part.
+
+May touch: its wake-up pipe, and the signal handlers while it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import time
+
+from pycloud.keeper.ipc.server import Server
+from pycloud.keeper.lifecycle.process_tree import Family
+from pycloud.keeper.lifecycle.reaper import Reaper
+from pycloud.keeper.lifecycle.terminator import Endings
+from pycloud.keeper.operations import Operations
+from pycloud.keeper.recovery import ADOPTED_END
+from pycloud.keeper.storage.dir_remover import Remover
+from pycloud.keeper.storage.journal_store import Book
+from pycloud.keeper.storage.log_limiter import Sweeper
+from pycloud.keeper.system import procfs
+
+SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+IDLE = 5.0  # seconds without a connection and without a session after which a keeper is of no use
+
+
+class Wake:
+    """A pipe that ends the wait of a selector; written to by signals and threads."""
+
+    def __init__(self) -> None:
+        self.reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def __call__(self) -> None:
+        """Wake the loop; from any thread."""
+        if self._writer < 0:
+            return
+        try:
+            os.write(self._writer, b"\0")
+        except BlockingIOError:
+            return  # the pipe is full: the loop is about to wake anyway
+
+    def on_signals(self) -> None:
+        """Let signals wake the loop too: each puts its number into the pipe. Main thread only."""
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+
+    def drain(self) -> set[int]:
+        """Take out what has been written: the numbers of signals, and 0 for others who woke us."""
+        found = set[int]()
+        try:
+            while data := os.read(self.reader, 4096):
+                found.update(data)
+        except BlockingIOError:
+            pass
+        return found
+
+    def close(self) -> None:
+        """Close both ends."""
+        signal.set_wakeup_fd(-1)
+        writer, self._writer = self._writer, -1
+        os.close(writer)
+        os.close(self.reader)
+
+
+class Loop:
+    """Runs until SIGTERM, or until nobody needs a keeper; in a thread that is not the main one (see ``__main__``)."""
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        wake: Wake,
+        server: Server,
+        operations: Operations,
+        book: Book,
+        family: Family,
+        endings: Endings,
+        sweeper: Sweeper,
+        remover: Remover,
+    ) -> None:
+        self._selector = selector
+        self._wake = wake
+        self._server = server
+        self._operations = operations
+        self._book = book
+        self._family = family
+        self._endings = endings
+        self._sweeper = sweeper
+        self._remover = remover
+        self._reaper = Reaper(family, endings.awaited, operations.leader_ended)
+        self._idle_since: float | None = None
+        self._terminated = False
+
+    def run(self) -> str:
+        """Work; why it ended."""
+        self._selector.register(self._wake.reader, selectors.EVENT_READ, self._woken)
+        self._reap()  # who died before the handlers were in place
+        while not self._terminated:
+            now = time.monotonic()
+            if self._idle_for(now) >= IDLE:
+                self._kill_the_nameless()
+                return "there is nothing left to do"
+            for key, mask in self._selector.select(self._timeout(now)):
+                if isinstance(key.data, str):
+                    self._adopted_ended([key.data])
+                else:
+                    key.data(mask)
+            self._tick()
+            self._server.flush()
+        return "it was told to; sessions go on"
+
+    def _woken(self, mask: int) -> None:
+        signals = self._wake.drain()
+        if signal.SIGTERM in signals:
+            self._terminated = True
+        if signal.SIGHUP in signals:
+            self._server.listen_again()
+        self._reap()
+        self._remover.collect()
+
+    def _reap(self) -> None:
+        self._endings.check(self._reaper.reap())
+
+    def _adopted_ended(self, sessions: list[str]) -> None:
+        ended = [session for session in sessions if session in self._family.leaders]
+        for session in ended:
+            self._operations.leader_ended(session, None, ADOPTED_END)
+        self._endings.check(set(ended))
+
+    def _timeout(self, now: float) -> float | None:
+        parts = (self._book, self._family, self._reaper, self._endings, self._sweeper)
+        times = [due for part in parts if (due := part.due()) is not None]
+        if self._idle_since is not None:
+            times.append(self._idle_since + IDLE)
+        return max(0.0, min(times) - now) if times else None
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if _is_due(self._book.due(), now):
+            self._book.tick(now)
+        if _is_due(self._family.due(), now):
+            self._adopted_ended(self._family.dead_adopted(now))
+        if _is_due(self._reaper.due(), now):
+            self._reap()
+        if _is_due(self._endings.due(), now):
+            self._endings.tick()
+        if _is_due(self._sweeper.due(), now):
+            self._sweeper.tick(now)
+
+    def _idle_for(self, now: float) -> float:
+        if len(self._server) or self._operations.busy():
+            self._idle_since = None
+            return 0.0
+        if self._idle_since is None:
+            self._idle_since = now
+        return now - self._idle_since
+
+    def _kill_the_nameless(self) -> None:
+        """No session lives, so a child that is still there is what one of them hid: it belongs to nobody."""
+        for _ in range(100):
+            orphans = procfs.orphans()
+            if not orphans:
+                return
+            for pid in orphans:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+            self._reaper.reap()
+
+
+def _is_due(due: float | None, now: float) -> bool:
+    return due is not None and due <= now

@@ -1,0 +1,261 @@
+"""The keeper's socket: connections, and lines in and out of them. Never waits for a slow peer.
+
+May touch: its sockets.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pycloud.keeper.ipc import protocol
+from pycloud.keeper.ipc.protocol import LineError, Lines
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 32
+MAX_BACKLOG = 64 * 1024 * 1024  # bytes that a peer may leave unread
+_CHUNK = 64 * 1024
+HOLD = 0.005  # seconds for which what is said may wait for more, while there is more to do
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+
+Message = dict[str, Any]
+Handler = Callable[[Message, Callable[[Message], None]], None]
+
+
+class Connection:
+    """One peer. ``out`` holds what it has not taken yet."""
+
+    def __init__(self, peer: socket.socket) -> None:
+        self.socket = peer
+        self.lines = Lines()
+        self.closed = False
+        self.backlog = 0
+        self.out: deque[memoryview] = deque()
+
+    def queue(self, data: bytes) -> bool:
+        """Keep ``data`` for the peer; False when it has left too much unread.
+
+        What is on its way does not count: one long answer must not cost the connection when an event comes after it.
+        """
+        if self.backlog - (len(self.out[0]) if self.out else 0) > MAX_BACKLOG:
+            return False
+        self.out.append(memoryview(data))
+        self.backlog += len(data)
+        return True
+
+    def flush(self) -> None:
+        """Send what the peer takes now. Raises OSError when it is gone."""
+        while self.out:
+            try:
+                sent = self.socket.send(self.out[0])
+            except BlockingIOError:
+                return
+            self.backlog -= sent
+            if sent == len(self.out[0]):
+                self.out.popleft()
+            else:
+                self.out[0] = self.out[0][sent:]
+
+
+class Server:
+    """Hands requests to ``handle`` (message, reply); ``clock`` is monotonic.
+
+    What is said goes out at the end of a turn of the loop (``flush``), and within a long one every HOLD seconds: each
+    piece wakes the daemon, which costs more than most of what there is to say.
+    """
+
+    def __init__(
+        self, selector: selectors.BaseSelector, handle: Handler, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._selector = selector
+        self._handle = handle
+        self._clock = clock
+        self._connections: set[Connection] = set()
+        self._unsent: set[Connection] = set()
+        self._held_since = 0.0
+        self._listener: socket.socket | None = None
+        self._path = Path()
+        self._file: list[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def listen(self, path: Path) -> None:
+        """Begin to take connections at ``path``. Raises OSError."""
+        listener = protocol.bind(path)
+        self._stop_listening()
+        listener.setblocking(False)
+        self._listener, self._path, self._file = listener, path, protocol.file_id(path)
+        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+
+    def listen_again(self) -> None:
+        """Where the socket's file was deleted or replaced, make it anew: nobody could reach us any more."""
+        if self._listener is None or protocol.file_id(self._path) == self._file:
+            return
+        try:
+            self.listen(self._path)
+        except OSError as error:
+            log.error("cannot listen at %s again: %s", self._path, error)
+        else:
+            log.info("listening at %s again", self._path)
+
+    def emit(self, event: Message) -> None:
+        """Send an event to everybody."""
+        if self._connections:
+            data = protocol.encode(event)
+            for connection in list(self._connections):
+                self._send(connection, data)
+
+    def flush(self) -> None:
+        """Send what has been said."""
+        unsent, self._unsent = self._unsent, set()
+        for connection in unsent:
+            if not connection.closed:
+                self._flush(connection)
+
+    def close(self) -> None:
+        """Take no more connections, and drop those that there are."""
+        self.flush()
+        if self._listener is not None and protocol.file_id(self._path) == self._file:
+            self._path.unlink()
+        self._stop_listening()
+        for connection in list(self._connections):
+            self._drop(connection)
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._selector.unregister(self._listener)
+            self._listener.close()
+            self._listener = None
+
+    def _accept(self, mask: int) -> None:
+        assert self._listener is not None
+        try:
+            peer, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            log.warning("cannot accept a connection: %s", error)
+            return
+        refusal = self._refusal(peer)
+        if refusal:
+            log.warning("dropped a connection: %s", refusal)
+            peer.close()
+            return
+        peer.setblocking(False)
+        connection = Connection(peer)
+        self._connections.add(connection)
+        self._selector.register(peer, selectors.EVENT_READ, lambda ready: self._serve(connection, ready))
+
+    def _refusal(self, peer: socket.socket) -> str | None:
+        data = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        uid = _CREDENTIALS.unpack(data)[1]
+        if not may_talk(uid, os.geteuid()):
+            return f"user {uid} may not talk to this keeper"
+        return "there are too many" if len(self._connections) >= MAX_CONNECTIONS else None
+
+    def _serve(self, connection: Connection, mask: int) -> None:
+        if connection.closed:
+            return  # by something that was ready at the same moment
+        if mask & selectors.EVENT_WRITE:
+            self._flush(connection)
+        try:
+            if mask & selectors.EVENT_READ and not connection.closed:
+                self._read(connection)
+        except OSError as error:
+            self._broke(connection, error)
+
+    def _read(self, connection: Connection) -> None:
+        data = connection.socket.recv(_CHUNK)
+        if not data:
+            self._drop(connection)
+            return
+        try:
+            lines = connection.lines.feed(data)
+        except LineError as error:
+            self._send(connection, protocol.encode({"seq": None, **_error(protocol.BAD_REQUEST, str(error))}))
+            log.warning("dropped a connection: %s", error)
+            self._flush(connection)
+            self._drop(connection)
+            return
+        for line in lines:
+            if not connection.closed:
+                self._request(connection, line)
+
+    def _request(self, connection: Connection, line: bytes) -> None:
+        try:
+            message = protocol.decode(line)
+        except LineError as error:
+            self._answer(connection, None, _error(protocol.BAD_REQUEST, str(error)), expected=True)
+            return
+        seq, expected = message.get("seq"), "seq" in message
+        try:
+            self._handle(message, lambda answer: self._answer(connection, seq, answer, expected))
+        except Exception:  # one request that we cannot carry out must not end the keeper of all sessions
+            log.exception("a request failed: %.200r", line)
+            self._answer(connection, seq, _error("internal", "the keeper could not do it; see its log"), expected)
+
+    def _answer(self, connection: Connection, seq: object, answer: Message, expected: bool) -> None:
+        """Nobody expects an answer to a request without ``seq``: an error is logged instead."""
+        if expected:
+            self._send(connection, protocol.encode({"seq": seq, **answer}))
+        elif "error" in answer:
+            log.warning("a request without seq failed: %s", answer["error"])
+
+    def _send(self, connection: Connection, data: bytes) -> None:
+        if connection.closed:
+            return
+        if not connection.queue(data):
+            log.warning("dropped a connection that has left %d bytes unread", connection.backlog)
+            self._drop(connection)
+            return
+        now = self._clock()
+        if not self._unsent:
+            self._held_since = now
+        self._unsent.add(connection)
+        if now - self._held_since >= HOLD:
+            self.flush()
+
+    def _flush(self, connection: Connection) -> None:
+        try:
+            connection.flush()
+        except OSError as error:
+            self._broke(connection, error)
+            return
+        self._watch(connection)
+
+    def _broke(self, connection: Connection, error: OSError) -> None:
+        log.info("a connection broke: %s", error)
+        self._drop(connection)
+
+    def _watch(self, connection: Connection) -> None:
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.out else 0)
+        key = self._selector.get_key(connection.socket)
+        if key.events != wanted:
+            self._selector.modify(connection.socket, wanted, key.data)
+
+    def _drop(self, connection: Connection) -> None:
+        if not connection.closed:
+            connection.closed = True
+            self._connections.discard(connection)
+            self._selector.unregister(connection.socket)
+            connection.socket.close()
+            connection.out.clear()
+
+
+def may_talk(uid: int, own: int) -> bool:
+    """Only the user that we run as, and root."""
+    return uid in (own, 0)
+
+
+def _error(code: str, message: str) -> Message:
+    return {"error": {"code": code, "message": message}}

@@ -1,0 +1,60 @@
+"""One look at all processes of the host, shared by all sessions that are being ended at that moment.
+
+May touch: /proc (reading).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Container, Iterable
+
+from pycloud.keeper.system import procfs
+from pycloud.keeper.system.procfs import Process
+
+
+class Survey:
+    """Processes found by one scan, by session and by process session (sid)."""
+
+    def __init__(self, found: Iterable[Process]) -> None:
+        self.by_session: dict[str, list[Process]] = {}
+        self.by_sid: dict[int, list[Process]] = {}
+        for process in found:
+            self.by_sid.setdefault(process.sid, []).append(process)
+            if process.session is not None:
+                self.by_session.setdefault(process.session, []).append(process)
+
+    def of(self, session: str, leader: int | None, seen: int) -> list[Process]:
+        """All that certainly belongs to ``session``; see ``belonging``."""
+        same_sid = self.by_sid.get(leader, []) if leader is not None else []
+        return belonging(self.by_session.get(session, []), same_sid, seen, _lives)
+
+
+def take(living_leaders: Collection[int], children: Container[int]) -> Survey:
+    """Look now, for others than the sessions of ``living_leaders``: the environment of what is theirs is not read.
+
+    Those leaders that are our ``children`` are not even looked at. There may be thousands of them, and nobody else can
+    have their pids.
+    """
+    return Survey(procfs.scan(living_leaders, {pid for pid in living_leaders if pid in children}))
+
+
+def belonging(
+    named: list[Process], same_sid: list[Process], seen: int, lives: Callable[[Process], bool]
+) -> list[Process]:
+    """Which processes certainly belong to a session whose leader may be dead.
+
+    ``named`` carry its id in their environment. ``same_sid`` have the leader's pid as sid; that number may have been
+    used again since the leader's death, so of these only such count as are older than ``seen`` (the ticks at which the
+    leader still held its number), or as were found while one that counts was alive: it kept the number in use.
+    """
+    sure = {p.pid: p for p in named}
+    sure.update((p.pid, p) for p in same_sid if p.start_time <= seen)
+    doubtful = [p for p in same_sid if p.pid not in sure]
+    if doubtful and same_sid:
+        sid = same_sid[0].sid
+        if any(p.sid == sid and lives(p) for p in sure.values()):
+            sure.update((p.pid, p) for p in doubtful)
+    return list(sure.values())
+
+
+def _lives(process: Process) -> bool:
+    return procfs.alive(process.pid, process.start_time)

@@ -1,0 +1,198 @@
+"""Starts one session: port, journal, directory, log, process.
+
+May touch: the directories of the cloud, and the directory of port locks.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pycloud import fault_points
+from pycloud.keeper.lifecycle.process_tree import Family, Leader
+from pycloud.keeper.storage import log_file, workdir
+from pycloud.keeper.storage.journal_store import Book
+from pycloud.keeper.system import exec_command, ports, procfs
+from pycloud.keeper.system.exec_command import Identity, StartError
+
+#: What a host runs out of, and may have again a moment later.
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be started. ``env`` is complete but for PYCLOUD_PORT; ``record`` is kept and given back unread."""
+
+    session: str
+    script: str
+    env: dict[str, str]
+    user: str | None
+    hostname: str
+    cloud: str
+    sessions: int
+    port_range: tuple[int, int] | None
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where things lie below the data directory; those of one session as text, which is made in no time."""
+
+    data: Path
+
+    @property
+    def state(self) -> Path:
+        return self.data / "state"
+
+    def work(self, session: str) -> str:
+        return f"{self.data}/work/{session}"
+
+    def log(self, session: str) -> str:
+        return f"{self.data}/logs/{session}.log"
+
+    def prepare(self) -> None:
+        """Make the directories. Only ``work`` may be passed through by sessions of another user. Raises OSError."""
+        for name, mode in (("work", 0o711), ("state", 0o700), ("logs", 0o700)):
+            directory = self.data / name
+            directory.mkdir(exist_ok=True)
+            directory.chmod(mode)
+
+
+class Starter:
+    """Raises StartError from ``start``; what was made until then is for the caller to undo."""
+
+    def __init__(self, paths: Paths, book: Book, family: Family, ports_dir: Path) -> None:
+        self._paths = paths
+        self._book = book
+        self._family = family
+        self._ports_dir = ports_dir
+        self._nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def start(self, request: Request, now: float) -> None:
+        """Start a session that is not in the book. ``now`` is monotonic."""
+        work = self._paths.work(request.session)
+        argv = exec_command.command_for(request.script, f"{work}/{workdir.SCRIPT}")
+        try:
+            identity = exec_command.identity_of(request.user)
+            # Before the journal, which names the port: all that a crash leaves of this is an empty file.
+            port, lock = ports.choose(self._ports_dir, request.port_range, self._family.ports)
+            try:
+                self._start(request, work, argv, identity, port, lock, now)
+            finally:
+                os.close(lock)
+        except (ports.NoPortError, OSError, ValueError) as error:
+            raise StartError(_reason(error), passing=may_pass(error)) from error
+
+    def _start(
+        self, request: Request, work: str, argv: list[str], identity: Identity | None, port: int, lock: int, now: float
+    ) -> None:
+        session = request.session
+        self._book.open(session, {"starting": time.time(), "port": port, "record": request.record})
+        fault_points.point("keeper.after_journal")
+        workdir.create(work, request.script, _info(request, port), identity)
+        fault_points.point("keeper.after_workdir")
+        output = log_file.create(self._paths.log(session))
+        try:
+            before = procfs.ticks_now()
+            env = {**request.env, "PYCLOUD_PORT": str(port)}
+            pid = spawn(argv, work, env, identity, self._nothing, output, lock)
+            after = procfs.ticks_now()
+        finally:
+            os.close(output)
+        fault_points.point("keeper.after_spawn")
+        start_time = _start_time(pid, before, after)
+        self._family.add(session, Leader(pid, start_time, ours=True, port=port), now)
+        self._book.write(session, running(pid, start_time, port))
+        fault_points.point("keeper.after_running")
+
+
+def limit_descriptors(nofile: int) -> None:
+    """Set this process' soft limit on open files, which sessions inherit; the hard one bounds it. Raises OSError."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    soft = nofile if hard == resource.RLIM_INFINITY else min(nofile, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def running(pid: int, start_time: int, port: int | None) -> dict[str, Any]:
+    """The journal's line for a session that runs now."""
+    boot = procfs.boot_id()
+    return {"running": time.time(), "pid": pid, "start_time": start_time, "boot_id": boot, "port": port}
+
+
+def spawn(
+    argv: list[str],
+    directory: str,
+    env: dict[str, str],
+    identity: Identity | None,
+    nothing: int,
+    output: int,
+    lock: int,
+) -> int:
+    """Start the process, in a session and group of its own; its pid. Raises StartError, ValueError.
+
+    It reads from ``nothing``, writes to ``output`` and keeps ``lock``: open descriptors of ours.
+    """
+    who: dict[str, Any] = {}
+    if identity is not None:
+        who = {"user": identity.uid, "group": identity.gid, "extra_groups": identity.groups}
+    try:
+        process = subprocess.Popen(
+            argv,
+            cwd=directory,
+            env=env,
+            stdin=nothing,
+            stdout=output,
+            stderr=output,
+            pass_fds=(lock,),
+            start_new_session=True,
+            **who,
+        )
+    except OSError as error:
+        named = " (named in the script's first line)" if argv[0] != exec_command.SHELL else ""
+        reason = f"cannot start {argv[0]}{named}: {error.strerror or error}"
+        raise StartError(reason, passing=may_pass(error)) from error
+    # The reaper waits for all children itself: this object shall neither warn nor wait when it is thrown away.
+    process.returncode = 0
+    return process.pid
+
+
+def _start_time(pid: int, before: int, after: int) -> int:
+    """When a child started that was made from the tick ``before`` to the tick ``after``.
+
+    Where that was one tick we know already, and need not ask: the kernel answers no question about a process that is
+    changing its program, and we would wait for it to be loaded.
+    """
+    if before == after and procfs.clock_is_true():
+        return before
+    process = procfs.look(pid)
+    if process is None:
+        raise OSError(f"process {pid} cannot be seen in /proc")
+    return process.start_time
+
+
+def _info(request: Request, port: int) -> dict[str, Any]:
+    return {
+        "hostname": request.hostname,
+        "port": port,
+        "sessions": request.sessions,
+        "session": request.session,
+        "cloud": request.cloud,
+    }
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the same start may succeed soon: the host was out of something, and not: it will never do."""
+    return isinstance(error, ports.NoPortError) or (isinstance(error, OSError) and error.errno in _PASSING)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, for a requester: the system's words, without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)

@@ -1,0 +1,58 @@
+"""Removes directories: small ones at once, big ones in one thread beside the loop.
+
+May touch: the paths it is given.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+
+from pycloud.keeper.storage import workdir
+
+#: Called in the loop's thread with None when all is gone, or with what stood in the way.
+Done = Callable[[OSError | None], None]
+
+
+class Remover:
+    """``wake`` is called from the thread when there is something to ``collect``."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._jobs: SimpleQueue[tuple[Sequence[str], Done]] = SimpleQueue()
+        self._finished: deque[tuple[Done, OSError | None]] = deque()
+        self._thread: threading.Thread | None = None
+
+    def remove(self, paths: Sequence[str], done: Done) -> None:
+        """Remove ``paths`` with all below them; ``done`` may be called before this returns."""
+        large = [path for path in paths if not workdir.remove_small(path)]
+        if not large:
+            done(None)
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="remover", daemon=True)
+            self._thread.start()
+        self._jobs.put((large, done))
+
+    def collect(self) -> None:
+        """Call ``done`` for all that the thread has finished."""
+        while self._finished:
+            done, error = self._finished.popleft()
+            done(error)
+
+    def _work(self) -> None:
+        while True:
+            paths, done = self._jobs.get()
+            self._finished.append((done, _remove(paths)))
+            self._wake()
+
+
+def _remove(paths: Sequence[str]) -> OSError | None:
+    try:
+        for path in paths:
+            workdir.remove(path)
+    except OSError as error:
+        return error
+    return None

@@ -1,0 +1,57 @@
+"""What a session looks like to those who ask: its answers, made from its record. Pure."""
+
+from __future__ import annotations
+
+import base64
+
+from msgspec import UNSET
+
+from pycloud.protocol.messages import CreateResponse, LogsResponse, StatusResponse
+from pycloud.protocol.session import Session, State
+
+
+def create_response(session: Session) -> CreateResponse:
+    """The answer to the create that made ``session``: the same whenever it is asked for."""
+    return CreateResponse(
+        session.cloud,
+        session.id,
+        host=session.host,
+        port=session.port,
+        ports=dict(session.ports) or UNSET,
+        state=State.RUNNING.value,
+    )
+
+
+def status_response(session: Session) -> StatusResponse:
+    """What has become of ``session``; how it ended is told only once it has."""
+    over = session.state in (State.EXITED, State.FAILED)
+    return StatusResponse(
+        session.cloud,
+        session.id,
+        status=session.alive,
+        state=session.state.value,
+        host=session.host,
+        port=session.port,
+        ports=dict(session.ports) or UNSET,
+        created=session.created,
+        started=session.started,
+        ended=session.ended if over else UNSET,
+        exit_code=session.exit_code if over else UNSET,
+        reason=session.reason if over and session.reason else UNSET,
+        name=session.name or UNSET,
+        labels=dict(session.labels) or UNSET,
+    )
+
+
+def logs_response(cloud: str, session: str, offset: int, data: bytes) -> LogsResponse:
+    """A piece of output as text where it is text, else in base64.
+
+    Where the piece begins within a UTF-8 character, that one is left out, and ``offset`` moves on.
+    """
+    none = len(data) if len(data) < 4 else 0
+    cut = next((i for i, byte in enumerate(data[:4]) if byte & 0xC0 != 0x80), none)
+    try:
+        text, encoding = data[cut:].decode(), "utf-8"
+    except UnicodeDecodeError:
+        text, encoding, cut = base64.b64encode(data).decode(), "base64", 0
+    return LogsResponse(cloud, session, status=True, offset=offset + cut, data=text, encoding=encoding)

@@ -1,0 +1,110 @@
+"""What a session is: its states, the allowed transitions, and its record.
+
+Pure: no I/O, no clock (times are handed in). Whatever changes a session's state goes through ``Session.move``.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pycloud.protocol.keys import CLOUD_ID_LENGTH, SESSION_ID_LENGTH
+
+
+class State(StrEnum):
+    """Where a session is in its life, in the words of the wire."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    EXITED = "exited"  # it ran and ended; exit_code says how
+    FAILED = "failed"  # it never ran; reason says why
+    REMOVED = "removed"
+    LOST = "lost"  # its cloud has been away for long; it may come back
+
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.STARTING: frozenset({State.RUNNING, State.FAILED, State.REMOVED, State.LOST}),
+    State.RUNNING: frozenset({State.EXITED, State.REMOVED, State.LOST}),
+    State.EXITED: frozenset({State.REMOVED, State.LOST}),
+    State.FAILED: frozenset({State.REMOVED, State.LOST}),
+    State.LOST: frozenset({State.RUNNING, State.EXITED, State.FAILED, State.REMOVED}),
+    State.REMOVED: frozenset(),
+}
+LIVE = frozenset({State.STARTING, State.RUNNING})
+#: States that no further news is expected of (a lost one may come back).
+ENDED = frozenset(State) - LIVE - {State.LOST}
+
+
+class IllegalTransition(ValueError):
+    """A state change that the table does not allow: a bug in whoever asked for it."""
+
+
+@dataclass(slots=True)
+class Session:
+    """One running (or ended and remembered) script or container.
+
+    ``id`` is 10 random hex digits followed by its cloud's 10. ``request`` and ``digest`` are those of the create
+    that made it, ``token`` the claim under which that is answered, ``answered`` whether it was. Times are Unix
+    seconds. ``ports``: the host's by the container's, where it has any. ``exit_code`` is valid in EXITED (128+n for
+    signal n; None where nobody can know it any more, and then ``reason`` says why); ``reason`` also in FAILED.
+    ``name`` is the one that it has, or had to its end; ``labels`` are what it is to be found by.
+    """
+
+    id: str
+    request: str
+    digest: str
+    token: str
+    host: str
+    created: float
+    runtime: str = "script"
+    state: State = State.STARTING
+    port: int | None = None
+    ports: Mapping[str, int] = field(default_factory=dict)
+    started: float | None = None
+    ended: float | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    answered: bool = False
+    name: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def cloud(self) -> str:
+        """The id of the cloud that owns it."""
+        return self.id[-CLOUD_ID_LENGTH:]
+
+    @property
+    def alive(self) -> bool:
+        """True while it starts or runs: the ``status`` of the wire."""
+        return self.state in LIVE
+
+    def move(self, to: State) -> None:
+        """Change the state; raises IllegalTransition where the table does not allow it."""
+        if to not in TRANSITIONS[self.state]:
+            raise IllegalTransition(f"session {self.id} cannot go from {self.state} to {to}")
+        self.state = to
+
+    def run(self, port: int | None, started: float, ports: Mapping[str, int] | None = None) -> None:
+        """It runs now."""
+        self.move(State.RUNNING)
+        self.port, self.started, self.ports = port, started, ports or {}
+
+    def exit(self, exit_code: int | None, reason: str | None, ended: float) -> None:
+        """Its first process ended."""
+        self.move(State.EXITED)
+        self.exit_code, self.reason, self.ended = exit_code, reason, ended
+
+
+def new_id() -> str:
+    """A random id of 10 hex digits: a cloud's, or the first half of a session's."""
+    return secrets.token_hex(CLOUD_ID_LENGTH // 2)
+
+
+def new_session_id(cloud: str, make: Callable[[], str] = new_id) -> str:
+    """A fresh session id for ``cloud``: 20 hex digits, the last 10 naming its owner."""
+    session = make() + cloud
+    if len(session) != SESSION_ID_LENGTH:
+        raise ValueError(f"cloud ids have {CLOUD_ID_LENGTH} hex digits, this one is {cloud!r}")
+    return session

@@ -1,0 +1,212 @@
+"""The line to the container engine: every call to it goes through here, and whether it answers is known here.
+
+May touch: the engine's socket.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from time import time
+from typing import Any, TypeVar
+
+import docker
+import gevent
+import requests
+import urllib3
+from docker.errors import APIError, DockerException, StreamParseError
+from gevent.event import Event
+
+from pycloud.errors import EngineUnavailable
+from pycloud.runtimes.docker.engine.errors import Refusal, words_of
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at an engine that answers and at one that does not, and that it has to show itself: one
+#: that is frozen keeps its sockets open and says nothing.
+LOOK, LOOK_AGAIN, PATIENCE = 2.0, 0.5, 5.0
+#: For calls that end when they end, or when the engine is lost.
+FOREVER = float("inf")
+#: Connections kept beyond those that starts use.
+SPARE = 4
+STOPPING = "this cloud is stopping"
+
+T = TypeVar("T")
+Work = Callable[[docker.APIClient], T]
+
+
+class Engine:
+    """``host`` as in ``DOCKER_HOST``; ``timeout``: seconds that a call may take; ``parallel``: starts side by side."""
+
+    def __init__(self, host: str, timeout: float, parallel: int) -> None:
+        self.host = host
+        self.connected = Event()
+        #: What the engine calls its host.
+        self.name: str | None = None
+        #: When the newest connect was, in Unix seconds: by our clock, and by the engine's.
+        self.since = self.clock = 0.0
+        self._timeout, self._parallel = timeout, parallel
+        self._client: docker.APIClient | None = None
+        self._trouble: str | None = "it was not asked yet"
+        self._calls: set[gevent.Greenlet] = set()
+        self._doubt = Event()
+        self._watcher: gevent.Greenlet | None = None
+
+    def open(self) -> None:
+        """Try to reach the engine, and from now on notice when it goes and comes."""
+        self._connect()
+        self._watcher = gevent.spawn(self._watch_for_ever)
+
+    def close(self) -> None:
+        """Ask nothing any more; calls under way are given up."""
+        if self._watcher is not None:
+            self._watcher.kill()
+        self._client, self._trouble = None, STOPPING
+        self.connected.clear()
+        gevent.killall(list(self._calls))
+
+    def trouble(self) -> str | None:
+        """Why the engine can do nothing at present; None: it answers."""
+        if self._client:
+            return None
+        if self._trouble == STOPPING:
+            return STOPPING
+        return f"the container engine at {self.host} does not answer: {self._trouble}"
+
+    def run(self, work: Work[T], patience: float | None = None) -> T:
+        """What ``work`` makes of a client. Other greenlets go on meanwhile.
+
+        Raises Refusal where the engine refuses; EngineUnavailable where it does not answer within ``patience`` (its
+        timeout where None) or is lost meanwhile: what was asked may be done, or be done later.
+        """
+        client = self._client
+        if client is None:
+            raise EngineUnavailable(self.trouble() or "")
+        patience = self._timeout if patience is None else patience
+        call = gevent.spawn(_carry_out, work, client)
+        self._calls.add(call)
+        try:
+            call.join(None if patience == FOREVER else patience)
+            if not call.ready():
+                self._doubt.set()
+                raise EngineUnavailable(f"the container engine at {self.host} took longer than {patience:g} s")
+        finally:
+            self._calls.discard(call)
+            call.kill(block=False)
+        result: T = self._outcome(call.value)
+        return result
+
+    def doubt(self) -> None:
+        """Somebody thinks that the engine is gone: have a look now."""
+        self._doubt.set()
+
+    def _outcome(self, value: Any) -> Any:
+        """What a call came to: its result, or the error that it met, in our terms."""
+        if isinstance(value, gevent.GreenletExit):
+            raise EngineUnavailable(self.trouble() or f"the container engine at {self.host} was lost")
+        if not isinstance(value, _Failed):
+            return value
+        try:
+            raise value.error
+        except APIError as error:
+            raise Refusal(error.status_code or 0, str(error.explanation or error)) from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
+            self._broken(error)
+        except (OSError, StreamParseError) as error:
+            self._broken(error)
+        except DockerException as error:  # docker-py itself refuses
+            raise Refusal(0, str(error)) from error
+
+    def _broken(self, error: Exception) -> None:
+        self._doubt.set()
+        text = f"the container engine at {self.host} does not answer: {words_of(error)}"
+        raise EngineUnavailable(text) from error
+
+    def _watch_for_ever(self) -> None:
+        while True:
+            if self._client is None:
+                gevent.sleep(LOOK_AGAIN)
+                self._connect()
+            else:
+                self._doubt.wait(LOOK)
+                self._doubt.clear()
+                self._look(self._client)
+
+    def _connect(self) -> None:
+        made = _within(PATIENCE, self._make_client)
+        if isinstance(made, _Failed):
+            self._lose(words_of(made.error))
+            return
+        self._client, info = made
+        self.name = info.get("Name") or None
+        self.since, self.clock = time(), _seconds(info.get("SystemTime"))
+        # That it answers at the start goes without saying.
+        level = logging.DEBUG if self._watcher is None else logging.INFO
+        log.log(level, "the container engine at %s answers: version %s", self.host, info.get("ServerVersion"))
+        self._trouble = None
+        self.connected.set()
+
+    def _make_client(self) -> tuple[docker.APIClient, dict[str, Any]]:
+        # No timeouts of its own: they would count from each byte, and not at all while something dribbles in.
+        client = docker.APIClient(
+            **{**docker.utils.kwargs_from_env(), "base_url": self.host},
+            version="auto",
+            timeout=None,
+            max_pool_size=self._parallel + SPARE,
+        )
+        client.trust_env = False  # neither proxies nor a .netrc are meant for the engine
+        return client, client.info()
+
+    def _look(self, client: docker.APIClient) -> None:
+        seen = _within(PATIENCE, client.ping)
+        if isinstance(seen, _Failed):
+            self._lose(words_of(seen.error))
+
+    def _lose(self, reason: str) -> None:
+        if self._trouble is None or self._watcher is None:
+            log.warning(
+                "the container engine at %s does not answer: %s; its sessions are left alone until it does",
+                self.host,
+                reason,
+            )
+        self._trouble, self._client = reason, None
+        self.connected.clear()
+        for call in list(self._calls):
+            call.kill(block=False)
+
+
+class _Failed:
+    """An error as a value: one that ends a greenlet would be printed."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def _carry_out(work: Work[T], client: docker.APIClient) -> T | _Failed:
+    try:
+        return work(client)
+    except Exception as error:
+        return _Failed(error)
+
+
+def _within(patience: float, ask: Callable[[], T]) -> T | _Failed:
+    """What ``ask`` returns; a failure where that takes too long, or goes wrong in whatever way."""
+    timeout = gevent.Timeout.start_new(patience)
+    try:
+        return ask()
+    except gevent.Timeout:
+        return _Failed(TimeoutError(f"nothing was heard of it for {patience:g} s"))
+    except Exception as error:
+        return _Failed(error)
+    finally:
+        timeout.close()
+
+
+def _seconds(written: Any) -> float:
+    """A time as engines write it, in Unix seconds; 0 where it is none."""
+    try:
+        return datetime.fromisoformat(written).timestamp()
+    except (TypeError, ValueError):
+        return 0.0

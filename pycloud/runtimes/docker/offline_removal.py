@@ -1,0 +1,60 @@
+"""Ends the container sessions of a data directory where there is no daemon (``--stop`` with ``--on-stop remove``).
+
+May touch: the engine's socket, and the records in the data directory. Needs no patched process.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import docker
+from docker.errors import DockerException, NotFound
+from requests import RequestException
+
+from pycloud.errors import PyCloudError
+from pycloud.runtimes.docker.engine.listing import listed, own
+from pycloud.runtimes.docker.records import decode
+from pycloud.runtimes.docker.spec.container import CLOUD
+
+#: Seconds beyond its grace that each may take, and how many are ended side by side.
+PATIENCE, SIDE_BY_SIDE = 60.0, 16
+
+
+def end_all(engine: str, cloud: str, records: Path, grace: float) -> int:
+    """End and remove the containers of ``cloud``, each with ``grace`` seconds, and delete its records; how many.
+
+    Raises PyCloudError where the engine does not answer, or refuses.
+    """
+    try:
+        client = docker.APIClient(base_url=engine, version="auto", timeout=math.ceil(grace + PATIENCE))
+        try:
+            there = client.containers(all=True, filters={"label": f"{CLOUD}={cloud}"})
+            found = own(listed(there, cloud).values(), _recorded(records))
+            with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+                list(pool.map(partial(_end, client, grace), [each.id for each in found]))
+        finally:
+            client.close()
+    except (DockerException, RequestException, OSError) as error:
+        raise PyCloudError(f"the container sessions of cloud {cloud} cannot be ended: {error}") from error
+    for record in records.glob("*.json"):
+        record.unlink(missing_ok=True)
+    return len(found)
+
+
+def _recorded(records: Path) -> set[str | None]:
+    """The ids of containers on record."""
+    found: set[str | None] = set()
+    for path in records.glob("*.json"):
+        with suppress(OSError, ValueError):
+            found.add(decode(path.read_bytes()).container)
+    return found
+
+
+def _end(client: docker.APIClient, grace: float, container: str) -> None:
+    with suppress(NotFound):
+        client.stop(container, timeout=math.ceil(grace))
+        client.remove_container(container, v=True, force=True)

@@ -1,0 +1,215 @@
+"""What is mounted into a container, from docker-py's many ways to say it to one of each kind. Pure.
+
+Whether it is allowed is not decided here. Paths are the engine's: absolute, with slashes.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pycloud.runtimes.docker.spec.schema import (
+    Shape,
+    is_volume_name,
+    matching,
+    read_short,
+    record,
+    size,
+    switch,
+    text,
+    whole,
+    words_by_name,
+)
+
+PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
+ACCESS = frozenset({"ro", "rw"})
+MODES = ACCESS | PROPAGATIONS | {"z", "Z", "nocopy", "cached", "delegated", "consistent", "default"}
+TYPES = ("bind", "volume", "tmpfs", "npipe")
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One of the option ``volumes``. ``source``: a host path, a volume's name, or None for an anonymous volume."""
+
+    source: str | None
+    target: str
+    modes: tuple[str, ...] = ()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the session may only read it."""
+        return "ro" in self.modes
+
+    def bind(self) -> str:
+        """What the engine calls a bind; not for anonymous ones. Neither part has a colon, so it reads one way."""
+        return ":".join((str(self.source), self.target, ",".join(self.modes) or "rw"))
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One of the option ``mounts``; ``more``: its further fields, by docker-py's names."""
+
+    type: str
+    source: str | None
+    target: str
+    read_only: bool
+    more: Mapping[str, Any]
+
+    def wire(self) -> dict[str, Any]:
+        """The engine's form of it."""
+        found: dict[str, Any] = {"Target": self.target, "Type": self.type, "ReadOnly": self.read_only}
+        if self.source is not None:
+            found["Source"] = self.source
+        for group, field, name in WIRE:
+            if name in self.more and group:
+                found.setdefault(group, {})[field] = self.more[name]
+            elif name in self.more:
+                found[field] = self.more[name]
+        return found
+
+
+#: Group and field in the engine's form, docker-py's name.
+WIRE = (
+    ("", "Consistency", "consistency"),
+    ("BindOptions", "Propagation", "propagation"),
+    ("VolumeOptions", "NoCopy", "no_copy"),
+    ("VolumeOptions", "Labels", "labels"),
+    ("VolumeOptions", "DriverConfig", "driver_config"),
+    ("VolumeOptions", "Subpath", "subpath"),
+    ("TmpfsOptions", "SizeBytes", "tmpfs_size"),
+    ("TmpfsOptions", "Mode", "tmpfs_mode"),
+)
+#: Which type of mount a field belongs to.
+GROUPS = {"BindOptions": "bind", "VolumeOptions": "volume", "TmpfsOptions": "tmpfs"}
+
+
+def read_target(value: object) -> str:
+    """A place in the container, but not its root. Raises ValueError."""
+    path = read_short(value)
+    if not path.startswith("/") or posixpath.normpath(path).strip("/") == "":
+        raise ValueError(f"{path!r} is no absolute path in the container")
+    if ":" in path or ".." in path.split("/"):
+        raise ValueError(f"{path!r} has ':' or '..' in it")
+    return path
+
+
+def read_source(value: object) -> str:
+    """A host path or the name of a volume. Raises ValueError."""
+    source = read_short(value)
+    if ":" in source or not (source.startswith("/") or is_volume_name(source)):
+        raise ValueError(f"{source!r} is neither an absolute path of the host, without ':', nor the name of a volume")
+    return source
+
+
+def _modes(text: str) -> tuple[str, ...]:
+    modes = tuple(dict.fromkeys(mode for mode in text.split(",") if mode))
+    if unknown := [mode for mode in modes if mode not in MODES]:
+        raise ValueError(f"{unknown[0]!r} is no mode: ro, rw, ...")
+    if ACCESS.issubset(modes) or len(PROPAGATIONS.intersection(modes)) > 1:
+        raise ValueError(f"{text!r} says two things at once")
+    return modes
+
+
+def _from_line(value: object) -> Volume:
+    match read_short(value).split(":"):
+        case [target]:
+            return Volume(None, read_target(target))
+        case [source, target]:
+            return Volume(read_source(source), read_target(target))
+        case [source, target, modes]:
+            return Volume(read_source(source), read_target(target), _modes(modes))
+    raise ValueError(f"{value!r} has more than source, target and mode")
+
+
+_BIND = record("", {"bind": text(), "mode": text(), "ro": switch(), "propagation": text()}, needed=("bind",))
+
+
+def _from_entry(source: object, value: object) -> Volume:
+    if isinstance(value, str):
+        return Volume(read_source(source), read_target(value))
+    bind = _BIND.read(value)
+    if "ro" in bind and "mode" in bind:
+        raise ValueError("it has both `ro` and `mode`")
+    access = {True: "ro", False: "rw", None: bind.get("mode", "")}[bind.get("ro")]
+    modes = _modes(",".join((access, bind.get("propagation", ""))))
+    return Volume(read_source(source), read_target(bind["bind"]), modes)
+
+
+def _read_volumes(value: object) -> tuple[Volume, ...]:
+    if isinstance(value, list):
+        return tuple(_from_line(line) for line in value)
+    if isinstance(value, dict):
+        return tuple(_from_entry(source, bind) for source, bind in value.items())
+    raise ValueError
+
+
+def volumes() -> Shape:
+    """The option ``volumes``."""
+    return Shape(
+        'an object as in {"/srv/maps": {"bind": "/maps", "mode": "ro"}}, or a list as in ["/srv/maps:/maps", "/data"]',
+        _read_volumes,
+    )
+
+
+_DRIVER = record("", {"Name": text(), "Options": words_by_name("")})
+_MOUNT = record(
+    "",
+    {
+        "target": text(),
+        "source": text(),
+        "type": text(),
+        "read_only": switch(),
+        "consistency": matching("a mode of consistency", "default|consistent|cached|delegated"),
+        "propagation": matching("a mode of propagation", "|".join(sorted(PROPAGATIONS))),
+        "no_copy": switch(),
+        "labels": words_by_name(""),
+        "driver_config": _DRIVER,
+        "subpath": text(),
+        "tmpfs_size": size(),
+        "tmpfs_mode": whole(low=0, high=0o7777),
+    },
+    needed=("target",),
+)
+
+
+def _read_mount(value: object) -> Mount:
+    more = _MOUNT.read(value)
+    kind, source = more.pop("type", "volume"), more.pop("source", "") or None
+    if kind not in TYPES:
+        raise ValueError(f"its type must be one of {', '.join(TYPES)}")
+    if kind == "bind" and not (source or "").startswith("/"):
+        raise ValueError("the source of a bind mount must be an absolute path of the host")
+    if kind == "volume" and source is not None and not is_volume_name(source):
+        raise ValueError('its source is no name of a volume; for a path of the host the type is "bind"')
+    if kind == "tmpfs" and source is not None:
+        raise ValueError("a tmpfs mount has no source")
+    for group, _, name in WIRE:
+        if name in more and group and GROUPS[group] != kind:
+            raise ValueError(f"{name} is nothing for a mount of type {kind}")
+    return Mount(kind, source, read_target(more.pop("target")), more.pop("read_only", False), more)
+
+
+def _read_mounts(value: object) -> tuple[Mount, ...]:
+    if not isinstance(value, list):
+        raise ValueError
+    return tuple(_read_mount(each) for each in value)
+
+
+def mounts() -> Shape:
+    """The option ``mounts``."""
+    return Shape('a list of objects, as in [{"type": "tmpfs", "target": "/tmp"}]', _read_mounts)
+
+
+def _read_tmpfs(value: object) -> dict[str, str]:
+    if isinstance(value, list):
+        value = {target: options for target, _, options in (read_short(line).partition(":") for line in value)}
+    if not isinstance(value, dict):
+        raise ValueError
+    return {read_target(target): read_short(options or "") for target, options in value.items()}
+
+
+def tmpfs() -> Shape:
+    """The option ``tmpfs``: mount options by path."""
+    return Shape('an object as in {"/run": "size=64m"}, or a list of paths', _read_tmpfs)

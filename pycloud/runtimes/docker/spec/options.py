@@ -1,0 +1,295 @@
+"""The options of an image script: docker-py's for ``containers.run``, by its names, and two of our own. Pure.
+
+Here stands what each looks like, and which belong to PyCloud. Which of the others may be used is the policy's; one
+that is not listed here does not exist.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pycloud.errors import BadRequest
+from pycloud.protocol.decoding import RESERVED_ENV
+from pycloud.runtimes.docker.spec.mounts import mounts, tmpfs, volumes
+from pycloud.runtimes.docker.spec.schema import (
+    LONGEST_WORD,
+    Shape,
+    at_most,
+    bytes_of,
+    command,
+    either,
+    many,
+    matching,
+    read_port,
+    read_short,
+    read_text,
+    record,
+    shown,
+    size,
+    switch,
+    table,
+    text,
+    texts,
+    user,
+    whole,
+    words_by_name,
+)
+
+LABELS = "pycloud."
+LONGEST_GRACE = 3600
+#: Each takes one of the host's ports, and a process of the engine to serve it.
+MOST_PORTS = 64
+#: Bytes of a program's name; errors repeat it. It may be a shell's script too, where the image's entrypoint is a shell.
+LONGEST_PROGRAM = 8 * 1024
+#: Mounts and other entries that the engine and the kernel keep something for, one by one.
+MOST_ENTRIES = 64
+#: Bytes in all: every list of containers has the labels, and every process in one the environment.
+MOST_LABELS, MOST_ENVIRONMENT = 16 * 1024, 128 * 1024
+#: A nanosecond count below it is refused by the engine.
+MILLISECOND = 1_000_000
+
+#: docker-py's options that a request cannot have, and why.
+OWNED = {
+    "auto_remove": "a session's container is removed with the session",
+    "detach": "sessions always run in the background",
+    "image": "the image stands in the first line",
+    "init_path": "engines of today have none",
+    "name": "the container is called after its session",
+    "remove": "a session's container is removed with the session",
+    "restart_policy": "a session that has ended stays ended",
+    "stderr": "output is asked for with logs",
+    "stdout": "output is asked for with logs",
+    "stream": "output is asked for with logs",
+    "version": "the engine's version is not a session's choice",
+}
+#: What people write who have another tool in mind.
+ALSO_KNOWN_AS = {
+    "binds": "volumes",
+    "cmd": "command",
+    "cpus": "nano_cpus",
+    "env": "environment",
+    "memory": "mem_limit",
+    "port_bindings": "ports",
+    "stop_timeout": "stop_grace",
+    "workdir": "working_dir",
+}
+
+
+def _read_ports(value: object) -> tuple[str, ...]:
+    ports = tuple(read_port(port) for port in (value if isinstance(value, list) else [value]))
+    if len(ports) > MOST_PORTS:
+        raise ValueError(f"more than {MOST_PORTS}")
+    return tuple(dict.fromkeys(ports))
+
+
+def _read_binding(value: object) -> Any:
+    """Where on the host: docker-py's tuples are lists in JSON, told from a list of ports by the address in front."""
+    match value:
+        case None:
+            return None
+        case [str(address)]:
+            return (address,)
+        case [str(address), int() | str() as port] if not address.isdigit() and not isinstance(port, bool):
+            return (address, _host_port(port))
+        case [_, *_]:
+            found = [_read_binding(each) for each in value]
+            if any(isinstance(each, list) for each in found):
+                raise ValueError("a list in a list is [address, number]")
+            return found
+        case {"HostPort": port, **rest} if set(rest) <= {"HostIp"}:
+            return (str(rest.get("HostIp") or ""), _host_port(port))
+    return _host_port(value)
+
+
+def _host_port(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | str) or not re.fullmatch(r"[0-9]{1,5}", str(value)):
+        raise ValueError("a port of the host is a number, null or [address, number]")
+    return str(value)
+
+
+def _read_bindings(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict) or len(value) > MOST_PORTS:
+        raise ValueError
+    found = {read_port(port): _read_binding(where) for port, where in value.items()}
+    if len(found) != len(value):
+        raise ValueError("a port is there twice")
+    return found
+
+
+def _read_grace(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_GRACE:
+        raise ValueError
+    return float(value)
+
+
+def _read_signal(value: object) -> str:
+    """Any spelling that the engine knows, in the one that all engines know: a number. Raises ValueError."""
+    word = str(value).upper() if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    if re.fullmatch(r"[0-9]{1,3}", word, re.ASCII):
+        number = int(word)
+    elif found := re.fullmatch(r"(?:SIG)?RT(?:MIN\+([0-9]{1,2})|MAX-([0-9]{1,2}))", word, re.ASCII):
+        number = signal.SIGRTMIN + int(found[1]) if found[1] else signal.SIGRTMAX - int(found[2])
+    else:
+        number = signal.Signals.__members__.get(f"SIG{word.removeprefix('SIG')}", 0)
+    if not 1 <= number <= signal.SIGRTMAX:
+        raise ValueError
+    return str(int(number))
+
+
+def _read_labels(value: object) -> dict[str, Any]:
+    labels: dict[str, Any] = words_by_name("").read(value)
+    if own := [name for name in labels if name.startswith(LABELS)]:
+        raise ValueError(f"{shown(own[0])} is one of PyCloud's own")
+    if _bytes_in(labels) > MOST_LABELS:
+        raise ValueError(f"more than {MOST_LABELS} bytes in all")
+    return labels
+
+
+def _read_environment(value: object) -> dict[str, str | None]:
+    environment: dict[str, str | None] = words_by_name("", absent=None).read(value)
+    if own := sorted(RESERVED_ENV.intersection(environment)):
+        raise ValueError(f"{own[0]} is set by PyCloud")
+    check_environment(environment)
+    return environment
+
+
+def check_environment(environment: Mapping[str, str | None]) -> None:
+    """Raises ValueError where it is too large for one container."""
+    if _bytes_in(environment) > MOST_ENVIRONMENT:
+        raise ValueError(f"more than {MOST_ENVIRONMENT} bytes in all")
+
+
+def _bytes_in(words: Mapping[str, str | None]) -> int:
+    """Of ``NAME=VALUE`` for each, with what ends it."""
+    return sum(bytes_of(name) + bytes_of(word or "") + 2 for name, word in words.items())
+
+
+def _read_check(value: object) -> dict[str, Any]:
+    """An engine that is told of less than a millisecond refuses the container in words about something else."""
+    check: dict[str, Any] = _CHECK.read(value)
+    if short := [name for name in ("interval", "timeout", "start_period") if 0 < check.get(name, 0) < MILLISECOND]:
+        raise ValueError(f"its {short[0]} is in nanoseconds, 0 or at least {MILLISECOND}")
+    test = check.get("test", [])
+    for place, word in enumerate([test] if isinstance(test, str) else test):
+        read_short(word, LONGEST_PROGRAM if place == 1 and test[0] == "CMD" else LONGEST_WORD)
+    return check
+
+
+_ANY_TEXT = Shape("", read_text)
+_NANOSECONDS = whole("a whole number of nanoseconds", 0)
+_CHECK = record(
+    "",
+    {
+        "test": either("a string or a list of strings", _ANY_TEXT, many("", _ANY_TEXT)),
+        "interval": _NANOSECONDS,
+        "timeout": _NANOSECONDS,
+        "retries": whole(low=0),
+        "start_period": _NANOSECONDS,
+    },
+)
+_WORDS = words_by_name('an object of strings, or a list of strings as in ["NAME=VALUE"]')
+_RATES = many("a list as in [{...}]", record("", {"Path": text(), "Rate": whole(low=0)}))
+_WEIGHTS = many("a list as in [{...}]", record("", {"Path": text(), "Weight": whole(low=0)}))
+_ULIMITS = many(
+    'a list as in [{"name": "nofile", "soft": 1024}]',
+    record("", {"name": text(), "soft": whole(), "hard": whole()}, needed=("name",)),
+)
+_LOG = record('an object as in {"type": "json-file", "config": {}}', {"type": text(), "config": words_by_name("")})
+_REQUEST = record(
+    "",
+    {
+        "driver": text(),
+        "count": whole(),
+        "device_ids": texts(),
+        "capabilities": many("a list of lists of strings", texts()),
+        "options": words_by_name("an object of strings"),
+    },
+)
+_DEVICES = either("a list of strings", texts(), many("", table()))
+
+#: Every option that may be in a request, by name.
+OPTIONS: dict[str, Shape] = {
+    "port": Shape('a port, as in 80 or "53/udp", or a list of these', _read_ports),
+    "stop_grace": Shape(f"a number of seconds up to {LONGEST_GRACE}", _read_grace),
+    "ports": Shape('an object as in {"80/tcp": null}', _read_bindings),
+    "volumes": at_most(MOST_ENTRIES, volumes()),
+    "mounts": at_most(MOST_ENTRIES, mounts()),
+    "tmpfs": at_most(MOST_ENTRIES, tmpfs()),
+    "labels": Shape(_WORDS.what, _read_labels),
+    "environment": Shape(_WORDS.what, _read_environment),
+    "healthcheck": Shape('an object as in {"test": ["CMD", "true"], "interval": 1000000000}', _read_check),
+    "stop_signal": Shape('a signal, as in "SIGINT"', _read_signal),
+    **dict.fromkeys(("command", "entrypoint"), command()),
+    **dict.fromkeys(("hostname", "domainname", "working_dir"), text()),
+    **dict.fromkeys(("network", "network_mode", "ipc_mode", "pid_mode", "cgroupns"), text()),
+    **dict.fromkeys(("userns_mode", "uts_mode"), matching('"host"', "host|")),
+    **dict.fromkeys(("cgroup_parent", "isolation", "mac_address", "runtime", "volume_driver"), text()),
+    **dict.fromkeys(("cpuset_cpus", "cpuset_mems"), matching('CPUs, as in "0-3" or "0,1"', r"[0-9]+([,-][0-9]+)*|")),
+    "platform": matching('a platform, as in "linux/arm64"', r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){0,2}|"),
+    "user": user(),
+    **dict.fromkeys(("mem_limit", "mem_reservation", "kernel_memory", "shm_size"), size()),
+    "memswap_limit": size(unlimited=True),
+    "mem_swappiness": whole("a whole number from 0 to 100", 0, 100),
+    "pids_limit": whole("a whole number, -1 for no limit", -1),
+    **dict.fromkeys(("nano_cpus", "cpu_period", "cpu_shares", "cpu_count", "cpu_rt_period", "cpu_rt_runtime"), whole()),
+    **dict.fromkeys(("cpu_quota", "oom_score_adj"), whole()),
+    "cpu_percent": whole("a whole number from 0 to 100", 0, 100),
+    "blkio_weight": whole("a whole number from 10 to 1000", 0, 1000),
+    "blkio_weight_device": _WEIGHTS,
+    **dict.fromkeys(("device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops"), _RATES),
+    **dict.fromkeys(("init", "read_only", "tty", "stdin_open", "network_disabled", "privileged"), switch()),
+    **dict.fromkeys(("oom_kill_disable", "publish_all_ports", "use_config_proxy"), switch()),
+    **dict.fromkeys(("cap_add", "security_opt", "device_cgroup_rules", "volumes_from"), texts()),
+    **dict.fromkeys(("cap_drop", "dns", "dns_opt", "dns_search"), at_most(MOST_ENTRIES, texts())),
+    "group_add": many("a list of names and numbers", user()),
+    "devices": _DEVICES,
+    "device_requests": many('a list of objects, as in [{"count": -1, "capabilities": [["gpu"]]}]', _REQUEST),
+    "extra_hosts": at_most(MOST_ENTRIES, words_by_name('an object as in {"db": "10.0.0.7"}', split=":", bare=False)),
+    "links": words_by_name('an object as in {"container": "alias"}', split=":"),
+    "log_config": _LOG,
+    "lxc_conf": table(),
+    "networking_config": table("an object of endpoints by network"),
+    "storage_opt": words_by_name("an object of strings"),
+    "sysctls": words_by_name("an object of strings"),
+    "ulimits": _ULIMITS,
+}
+
+
+def check(options: Mapping[str, Any]) -> dict[str, Any]:
+    """``options`` with each value in its one form (shapes); nulls are left out. Raises BadRequest.
+
+    The forms: ``port``: ("80/tcp", ...); ``ports``: where on the host by such a port; ``command`` and ``entrypoint``
+    lists; ``environment``, ``labels``, ``tmpfs``, ``extra_hosts`` dicts of text; sizes in bytes; ``stop_signal`` a
+    number as text; ``volumes`` and ``mounts`` tuples of Volume and Mount; ``stop_grace`` a float.
+    """
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        if name in OWNED:
+            raise BadRequest(f"`{name}` belongs to PyCloud: {OWNED[name]}")
+        if name not in OPTIONS:
+            raise BadRequest(f"there is no option {unknown(name)}")
+        if value is not None:
+            found[name] = OPTIONS[name].of(name, value)
+    program = next((words[0] for words in map(found.get, ("entrypoint", "command")) if words and words != [""]), "")
+    if bytes_of(program) > LONGEST_PROGRAM:
+        raise BadRequest(f"the program (the first word of `entrypoint` or `command`) has over {LONGEST_PROGRAM} bytes")
+    if len({*found.get("port", ()), *found.get("ports", ())}) > MOST_PORTS:
+        raise BadRequest(f"`port` and `ports` are more than {MOST_PORTS} together")
+    if "network" in found and "network_mode" in found:
+        raise BadRequest("`network` and `network_mode` cannot be used together")
+    if "networking_config" in found and "network" not in found:
+        raise BadRequest("`networking_config` is of no use without `network`")
+    return found
+
+
+def unknown(name: object) -> str:
+    """A name that is no option's, and the closest that is one: ``"prot"; did you mean "port"?``"""
+    word = str(name)[:64]
+    known = [*OPTIONS, *OWNED, *ALSO_KNOWN_AS]
+    close = get_close_matches(word.lower(), known, 1, 0.6) or get_close_matches(word.lower(), known, 1, 0.4)
+    hint = f"; did you mean {shown(ALSO_KNOWN_AS.get(close[0], close[0]))}?" if close else ""
+    return f"{shown(word)}{hint}"

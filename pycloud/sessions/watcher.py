@@ -1,0 +1,40 @@
+"""One greenlet per session: waits for its end and reports it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gevent
+
+from pycloud.runtimes import Exit
+from pycloud.runtimes.composite import Runtimes
+
+OnEnd = Callable[[str, Exit], None]
+
+
+class Watchers:
+    """The watching greenlets by session. ``on_end`` is called once for each session that ends while watched."""
+
+    def __init__(self, runtime: Runtimes, on_end: OnEnd) -> None:
+        self._runtime, self._on_end = runtime, on_end
+        self._greenlets: dict[str, gevent.Greenlet] = {}
+
+    def watch(self, session: str) -> None:
+        """Wait for the session's end in the background."""
+        if session not in self._greenlets:
+            self._greenlets[session] = gevent.spawn(self._watch, session)
+
+    def unwatch(self, session: str) -> None:
+        """Its end is of no interest any more."""
+        if greenlet := self._greenlets.pop(session, None):
+            greenlet.kill(block=False)
+
+    def stop(self) -> None:
+        """Watch nothing any more."""
+        gevent.killall(list(self._greenlets.values()))
+        self._greenlets.clear()
+
+    def _watch(self, session: str) -> None:
+        exit_ = self._runtime.wait(session)
+        self._greenlets.pop(session, None)
+        self._on_end(session, exit_)

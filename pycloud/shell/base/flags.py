@@ -1,0 +1,59 @@
+"""Flags that every command takes, and the values that flags of several commands have."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+
+from pycloud.client.ask import LONGEST_TIMEOUT, checked_timeout
+from pycloud.client.asking import DEFAULT_TIMEOUT, REMOVE_TIMEOUT
+from pycloud.shell.base.command import argument
+from pycloud.shell.base.moments import moment
+from pycloud.shell.terminal.exit_codes import UsageProblem
+from pycloud.shell.terminal.output import MODES
+
+#: What sessions may be sorted by.
+ORDERS = ("created", "state", "host", "cloud", "name")
+
+
+def seconds(text: str) -> float:
+    """How long a request may take."""
+    try:
+        return checked_timeout(float(text))
+    except ValueError:
+        reason = f"{text!r} is no number of seconds above 0 and at most {LONGEST_TIMEOUT:.0f}"
+        raise argparse.ArgumentTypeError(reason) from None
+
+
+def since(text: str) -> float:
+    """A point in time, as Unix seconds."""
+    return moment(text, time.time())
+
+
+def labels_of(pairs: Sequence[tuple[str, str]] | None) -> dict[str, str]:
+    """What was given as ``--label``, each key once. Raises UsageProblem where one is given two values."""
+    labels = dict(pairs or ())
+    for key, value in pairs or ():
+        if labels[key] != value:
+            raise UsageProblem(f"--label {key} is given twice, as {value!r} and {labels[key]!r}")
+    return labels
+
+
+#: Flags that say which clouds to talk to, taken before and after every command.
+CONNECTION_FLAGS = (
+    argument("--redis", metavar="URL", help="the Redis of the clouds (PYCLOUD_REDIS_URL)"),
+    argument("--namespace", metavar="NAME", help="prefix of all channels and keys (PYCLOUD_NAMESPACE)"),
+    argument("--config", metavar="FILE", kind="file", help="where to look for redis and namespace (PYCLOUD_CONFIG)"),
+)
+#: What else is taken everywhere.
+COMMON_FLAGS = (
+    argument(
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help=f"how long a request may take (default: {DEFAULT_TIMEOUT:g}, remove: {REMOVE_TIMEOUT:g})",
+    ),
+    argument("-o", "--output", choices=MODES, help="table for people, json or bare ids for programs"),
+    argument("--no-color", action="store_true", help="no colours; NO_COLOR and TERM=dumb say the same"),
+)

@@ -1,0 +1,165 @@
+"""From words to a command and its arguments, and to help. Parsers are built from the table; nothing is run here."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+import pycloud
+from pycloud.config.loader import suggestion
+from pycloud.shell.base.command import Argument, Command
+from pycloud.shell.base.flags import COMMON_FLAGS, CONNECTION_FLAGS
+from pycloud.shell.dispatch.table import COMMANDS
+from pycloud.shell.terminal.exit_codes import MEANINGS, UsageProblem
+
+PROGRAM = "pycloudctl"
+DESCRIPTION = "Start sessions on a PyCloud, ask about them, end them."
+#: Few enough to a line for 80 columns.
+_CODES = [f"{code} {meaning}" for code, meaning in MEANINGS.items()]
+EXIT_CODES = "exit codes: " + ",\n            ".join(", ".join(some) for some in (_CODES[:5], _CODES[5:8], _CODES[8:]))
+EPILOG = f"""{EXIT_CODES}
+
+Without a command: a prompt, on a terminal; otherwise commands are read from
+standard input, one per line (# begins a comment), and the first exit code
+other than 0 counts."""
+
+
+def spelled(flags: Sequence[Argument], *, valued_only: bool = False) -> tuple[str, ...]:
+    """All names of these flags; ``valued_only``: of those that take a value."""
+    return tuple(name for item in flags if item.takes_value or not valued_only for name in item.names)
+
+
+#: Common flags that say which clouds to talk to.
+CONNECTION = spelled(CONNECTION_FLAGS)
+#: Common flags that take a value, needed to tell that value from a command.
+VALUED = spelled((*CONNECTION_FLAGS, *COMMON_FLAGS), valued_only=True)
+COMMON = (*spelled((*CONNECTION_FLAGS, *COMMON_FLAGS)), "-h", "--help")
+#: What argparse says of a word that is none of those it may be.
+CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
+#: A word that begins with a minus and is no flag.
+NEGATIVE = re.compile(r"-\d|-\.\d")
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises UsageProblem instead of ending the program."""
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse calls for anything wrong."""
+        if found := CHOICE.search(message):
+            message += suggestion(found[1], re.findall(r"'(.*?)'", found[2]))
+        command = self.prog.removeprefix(PROGRAM).strip()
+        shell = f"{PROGRAM} " if self.prog.startswith(PROGRAM) else ""
+        raise UsageProblem(f"{message} (see `{' '.join(f'{shell}help {command}'.split())}`)")
+
+
+class Grammar:
+    """What can be typed in one place: ``interactive`` is the prompt and what is read from standard input."""
+
+    def __init__(self, *, interactive: bool) -> None:
+        self.commands = {row.name: row for row in COMMANDS if interactive or not row.prompt_only}
+        self._named = {name: row for row in self.commands.values() for name in (row.name, *row.aliases)}
+        self._interactive = interactive
+        self.prefix = "" if interactive else f"{PROGRAM} "
+        self._children: dict[str, argparse.ArgumentParser] = {}
+        self._parser = self._build()
+
+    def parse(self, words: Sequence[str]) -> Namespace:
+        """The arguments, ``command`` among them (None: none was typed). Raises UsageProblem; SystemExit after help."""
+        place = command_place(words)
+        self._check_flags(words[:place], self._common_flags(), "")
+        word = words[place] if place < len(words) else None
+        if word is not None and word not in self._named:
+            hint = suggestion(word, list(self._named))
+            raise UsageProblem(f"there is no command {word}{hint} (see `{self.prefix}help`)")
+        if word is not None:
+            own = [name for item in self._named[word].arguments for name in item.names]
+            self._check_flags(words[place + 1 :], [*self._common_flags(), *own], word)
+        args = self._parser.parse_args(words)
+        if args.command:
+            args.command = self._named[args.command].name
+        return args
+
+    def help_text(self, topic: str | None = None) -> str:
+        """The help for everything, or for one command. Raises UsageProblem where there is no such command."""
+        if topic is None:
+            return self._parser.format_help()
+        if topic not in self._named:
+            raise UsageProblem(f"there is no command {topic}{suggestion(topic, list(self._named))}")
+        return self._children[self._named[topic].name].format_help()
+
+    def _common_flags(self) -> list[str]:
+        """The flags that are taken everywhere, and before the command."""
+        return [flag for flag in COMMON if flag not in CONNECTION] if self._interactive else [*COMMON, "--version"]
+
+    def _check_flags(self, words: Sequence[str], known: Sequence[str], command: str) -> None:
+        """Raises UsageProblem for the first flag among ``words`` that is not known: argparse has no suggestions."""
+        for flag in flags(words):
+            if flag in known or (not flag.startswith("--") and flag[:2] in known):
+                continue
+            if flag in CONNECTION:
+                raise UsageProblem(f"{flag} is chosen at the start: leave, and type `{PROGRAM} {flag} ...`")
+            if not command and any(flag in item.names for row in self.commands.values() for item in row.arguments):
+                raise UsageProblem(f"{flag} belongs to a command, and goes behind it (see `{self.prefix}help`)")
+            about = f"{self.prefix}help {command}".strip()
+            raise UsageProblem(f"there is no flag {flag}{suggestion(flag, list(known))} (see `{about}`)")
+
+    def _build(self) -> Parser:
+        parser = Parser(
+            prog=self.prefix.strip(),
+            usage="COMMAND [ARGUMENT ...]" if self._interactive else None,
+            description=DESCRIPTION,
+            epilog=EXIT_CODES if self._interactive else EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        if not self._interactive:
+            parser.add_argument("--version", action="version", version=f"{PROGRAM} {pycloud.__version__}")
+        self._add_common(parser)
+        children = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
+        for row in self.commands.values():
+            self._children[row.name] = self._add_command(children, row)
+        return parser
+
+    def _add_command(self, children: Any, row: Command) -> argparse.ArgumentParser:
+        description = f"{row.summary[0].upper()}{row.summary[1:]}. {row.details}".strip()
+        child: argparse.ArgumentParser = children.add_parser(
+            row.name,
+            aliases=row.aliases,
+            prog=f"{self.prefix}{row.name}",
+            help=row.summary,
+            description=description,
+            allow_abbrev=False,
+        )
+        for item in row.arguments:
+            child.add_argument(*item.names, **item.options)
+        self._add_common(child)
+        return child
+
+    def _add_common(self, parser: argparse.ArgumentParser) -> None:
+        """The flags that are taken before and after the command; SUPPRESS lets the one that was given win."""
+        group = parser.add_argument_group("common flags")
+        for item in COMMON_FLAGS if self._interactive else (*CONNECTION_FLAGS, *COMMON_FLAGS):
+            group.add_argument(*item.names, default=argparse.SUPPRESS, **item.options)
+
+
+def command_place(words: Sequence[str]) -> int:
+    """Where a command stands; the length of ``words`` where none does, or flags leave it unclear."""
+    places = iter(range(len(words)))
+    for place in places:
+        if words[place] in VALUED:
+            next(places, None)
+        elif not words[place].startswith("-"):
+            return place
+    return len(words)
+
+
+def flags(words: Sequence[str]) -> Iterator[str]:
+    """What argparse takes for a flag, without ``=`` and what follows."""
+    for word in words:
+        if word == "--":
+            return
+        if word.startswith("-") and word != "-" and " " not in word and not NEGATIVE.match(word):
+            yield word.partition("=")[0]

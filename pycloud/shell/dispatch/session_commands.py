@@ -1,0 +1,160 @@
+"""Rows of the table of commands: what is done with sessions."""
+
+from __future__ import annotations
+
+from pycloud.protocol.container_spec import KINDS
+from pycloud.protocol.session import State
+from pycloud.shell.base.command import Argument, Command, argument, count, lines, pair, some
+from pycloud.shell.base.flags import ORDERS, since
+from pycloud.shell.dispatch import later
+from pycloud.shell.session_commands import sessions
+
+#: The states that a session may be listed in.
+STATES = tuple(state.value for state in State)
+
+_SESSIONS = argument(
+    "sessions", nargs="+", metavar="SESSION", help="a session's id, the beginning of it, or its name", kind="session"
+)
+
+_CLOUD = argument(
+    "--cloud", action="append", metavar="CLOUD", kind="cloud", help="of this cloud, by its id or host; several add up"
+)
+
+_SESSION = argument(
+    "session", metavar="SESSION", kind="session", help="the session's id, the beginning of it, or its name"
+)
+
+
+def _label(text: str) -> Argument:
+    return argument("--label", action="append", type=pair, metavar="KEY=VALUE", help=text)
+
+
+_FOLLOW = argument("-f", "--follow", action="store_true", help="go on with what happens, over restarts of Redis")
+_FOLLOWED = (
+    "With -f, what is on record is drawn anew on a terminal whenever it changes; elsewhere, and with -o json, each "
+    "session that is new or has changed is a line of JSON (-o ids: its id), with an empty state where it is gone. "
+    "Until Ctrl-C, which ends it with 130, or --timeout."
+)
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "create",
+        "start a script as a session",
+        sessions.create,
+        (
+            argument(
+                "file",
+                nargs="?",
+                metavar="FILE",
+                kind="file",
+                help="the script; - reads it from standard input, none opens an editor (prompt)",
+            ),
+            argument(
+                "-e",
+                "--env",
+                action="append",
+                type=pair,
+                metavar="KEY=VALUE",
+                help="set a variable in the session's environment; may be given several times",
+            ),
+            argument(
+                "--where",
+                action="append",
+                type=pair,
+                metavar="KEY=VALUE",
+                help="a label that its cloud must have; may be given several times",
+            ),
+            argument(
+                "--cloud",
+                metavar="CLOUD",
+                kind="cloud",
+                help="the cloud that shall take it: its id or host, or the beginning of either",
+            ),
+            argument("--name", metavar="NAME", help="what it is called: no other session that lives may be"),
+            _label("a label to find it by; may be given several times"),
+            argument("--runtime", choices=KINDS, help="what it shall be (default: what the script looks like)"),
+            argument("--id", metavar="ID", help="name the request: the same again starts nothing new"),
+            argument("--follow", action="store_true", help="go on into its output, until it ends"),
+            argument("--count", type=some, default=1, metavar="N", help="start so many, up to 32 of them at once"),
+        ),
+        "Returns when the session runs. A script without a #! line is run by /bin/sh; one that is the name of an image "
+        "and a JSON object below it becomes a container. With --count, ids and lines of JSON come in the order in "
+        "which the sessions run, and the worst exit code counts. With --follow its output alone goes to standard "
+        "output (-o json and ids: behind the answer); Ctrl-C ends that, never the session.",
+    ),
+    Command(
+        "status",
+        "tell what has become of sessions",
+        sessions.status,
+        (_SESSIONS, _FOLLOW),
+        f"Ends with 0 when every session named is alive, and with 3 otherwise. {_FOLLOWED}",
+    ),
+    Command(
+        "remove",
+        "end sessions and delete what is left of them",
+        later.remove,
+        (
+            argument(*_SESSIONS.names, kind=_SESSIONS.kind, **{**_SESSIONS.options, "nargs": "*"}),
+            argument("--all", action="store_true", help="all that there are, ended ones included"),
+            _label("those with this label; with several, those that have them all"),
+            _CLOUD,
+            argument("-y", "--yes", action="store_true", help="do not ask before several are removed"),
+            argument("--id", metavar="ID", help="name the request, to repeat it; for one session only"),
+        ),
+        "Returns when they are gone, which may take as long as their cloud's stop_grace. Asks where that is more than "
+        "one; where there is no terminal to ask at, it ends with 2 unless --yes is given, and with 1 where the answer "
+        "is no. Ends with 3 where one that is named is not there.",
+    ),
+    Command(
+        "list",
+        "list sessions",
+        later.list_sessions,
+        (
+            _CLOUD,
+            argument(
+                "--state", action="append", choices=STATES, metavar="STATE", help=f"{', '.join(STATES)}; several add up"
+            ),
+            _label("with this label; with several, those that have them all"),
+            argument("--name", metavar="PATTERN", help="whose name matches, as in web-*"),
+            argument("--sort", choices=ORDERS, default="created", help="by what (default: created, the oldest first)"),
+            argument("--reverse", action="store_true", help="the other way round, e.g. the newest first"),
+            argument("--limit", type=count, metavar="N", help="at most so many"),
+            argument("--skip", type=count, default=0, metavar="N", help="pass over so many first"),
+            _FOLLOW,
+        ),
+        f"As recorded in Redis. What is recorded of a session whose cloud is away is marked as stale. {_FOLLOWED}",
+        aliases=("ps",),
+    ),
+    Command(
+        "inspect",
+        "tell all that is known of a session",
+        later.inspect,
+        (_SESSION,),
+        "What it is, and what it uses just now: CPU time, memory, processes. Its cloud is asked; where that is away, "
+        "what is on record is shown, marked as stale. With -o json as in docs/protocol.md.",
+    ),
+    Command(
+        "logs",
+        "print the output of a session, and follow it",
+        sessions.logs,
+        (
+            _SESSION,
+            argument("-f", "--follow", action="store_true", help="go on with what it writes, until it ends"),
+            argument("-n", "--lines", type=lines, metavar="N", help="begin with the newest N lines, or `all`"),
+            argument("--since", type=since, metavar="WHEN", help="from then on: 10m, 2h, ...; containers only"),
+        ),
+        "Byte for byte, from the cloud that owns the session; without -n or --since the last 64 KiB. -f goes on over "
+        "restarts of Redis and of the cloud; what is lost because the session writes faster than it can be read is "
+        "said. Ctrl-C stops the following, never the session. With -o json and one of these flags each piece is a line "
+        "of JSON, as in docs/protocol.md.",
+    ),
+    Command(
+        "wait",
+        "wait for the end of a session",
+        later.wait,
+        (_SESSION,),
+        "Its exit code becomes that of this command. Ends with 1 where it never ran or its code cannot be known, with "
+        "3 where nobody knows it (any more: it was removed), and with 124 where it is lost (its cloud is away, and may "
+        "come back), or --timeout is over; without that it waits for ever.",
+    ),
+)

@@ -1,0 +1,68 @@
+"""``config show``: the settings of pycloudctl itself, and where each came from. Passwords are hidden."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from pycloud.config import DEFAULT_REDIS, FROM_DEFAULT
+from pycloud.config.loader import Host, all_given, settings_files
+from pycloud.protocol.keys import DEFAULT_NAMESPACE
+from pycloud.shell.base.context import Context
+from pycloud.shell.terminal.exit_codes import Exit
+from pycloud.shell.terminal.output import printable
+from pycloud.transport.url import hide_password
+
+#: The settings that a requester has, in the order shown.
+DEFAULTS = {"redis": DEFAULT_REDIS, "namespace": DEFAULT_NAMESPACE}
+FILE = "file "
+
+
+@dataclass(frozen=True)
+class Value:
+    """A setting: ``source`` is a flag, a variable, a file, or the default. It may hold a password."""
+
+    name: str
+    value: str
+    source: str
+
+    @property
+    def shown(self) -> str:
+        """The value, fit to be shown."""
+        return hide_password(self.value)
+
+    @property
+    def file(self) -> Path | None:
+        """The file that it came from, where it came from one."""
+        return Path(self.source.removeprefix(FILE)) if self.source.startswith(FILE) else None
+
+
+def values(flags: Mapping[str, str], host: Host) -> list[Value]:
+    """The settings, as the program has found them at its start. Raises ConfigError where one is of no use."""
+    found = {name: Value(name, value, FROM_DEFAULT) for name, value in DEFAULTS.items()}
+    files = settings_files(host, flags.get("config"), readable_only=True)
+    for given in all_given(files, host.environ, flags):  # the strongest comes last
+        if given.setting.name in found:
+            found[given.setting.name] = Value(given.setting.name, str(given.read()), given.source)
+    return list(found.values())
+
+
+def config(context: Context, args: Namespace) -> int:
+    """Show the settings."""
+    printer, found = context.printer, values(context.flags, Host.current())
+    if context.timeout is not None:
+        found.append(Value("timeout", f"{context.timeout:g}", "flag --timeout"))
+    widest = max(len(value.shown) for value in found)
+    for value in found:
+        if printer.mode == "json":
+            row = {"name": value.name, "value": value.shown, "source": value.source}
+            printer.line(msgspec.json.encode(row))
+        elif printer.mode == "ids":
+            printer.line(value.name)
+        else:
+            printer.line(printable(f"{value.name:<9}  {value.shown:<{widest}}  {value.source}"))
+    return Exit.DONE

@@ -1,0 +1,67 @@
+"""``doctor``: examines Redis, the clouds and its own settings, and prints what it finds."""
+
+from __future__ import annotations
+
+import stat
+from argparse import Namespace
+from collections.abc import Sequence
+
+import msgspec
+
+from pycloud.config import FROM_DEFAULT
+from pycloud.config.loader import Host
+from pycloud.errors import RedisUnavailable
+from pycloud.shell.base.context import Context
+from pycloud.shell.node_commands.config import Value, values
+from pycloud.shell.node_commands.findings import Finding, findings
+from pycloud.shell.terminal.exit_codes import Exit
+from pycloud.shell.terminal.output import printable
+
+COLOURS = {"ok": "32", "note": "33", "problem": "31"}
+LOST = "is it running, and does the URL name it? `config show` says where that came from"
+
+
+def doctor(context: Context, args: Namespace) -> int:
+    """Print the findings; 1 where one is a problem."""
+    context.printer.hint("Listening for some seconds ...")
+    found = of_settings(values(context.flags, Host.current()))
+    try:
+        found += findings(context.client.examine())
+    except RedisUnavailable as error:
+        found.append(Finding("problem", "redis", error.message, LOST))
+    for finding in found:
+        _print(context, finding)
+    problems = sum(finding.level == "problem" for finding in found)
+    context.printer.hint(f"{problems or 'No'} problem{'s' if problems != 1 else ''}.")
+    return Exit.FAILED if problems else Exit.DONE
+
+
+def of_settings(settings: Sequence[Value]) -> list[Finding]:
+    """What is to be said of pycloudctl's own settings."""
+    (redis,) = (value for value in settings if value.name == "redis")
+    found = [Finding("ok", "settings", f"redis is {redis.shown} ({redis.source})")]
+    secret = redis.shown != redis.value
+    if redis.source == FROM_DEFAULT:
+        advice = "name the one that the clouds use (--redis, PYCLOUD_REDIS_URL), unless it runs here"
+        found.append(Finding("note", "settings", "no Redis was named", advice))
+    if secret and redis.source.startswith("flag "):
+        advice = "put the URL into PYCLOUD_REDIS_URL, or into a file that only you can read"
+        found.append(Finding("note", "settings", "the password stands on the command line, for all to see", advice))
+    if secret and redis.file is not None and redis.file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        advice = f"chmod 600 {redis.file}, unless a group is meant to read it"
+        found.append(Finding("note", "settings", f"others can read the password in {redis.file}", advice))
+    return found
+
+
+def _print(context: Context, finding: Finding) -> None:
+    printer = context.printer
+    if printer.mode == "json":
+        printer.line(msgspec.json.encode(finding))
+    elif printer.mode == "ids":
+        printer.line(finding.about)
+    else:
+        level = f"{finding.level:<7}"
+        shown = f"\x1b[{COLOURS[finding.level]}m{level}\x1b[0m" if printer.colour else level
+        printer.line(f"{shown}  {printable(finding.about):<10}  {printable(finding.text)}")
+        if finding.advice:
+            printer.line(f"{'':<21}to do: {printable(finding.advice)}")

@@ -1,0 +1,97 @@
+"""``events``: what happened, a line each."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from datetime import datetime
+
+from pycloud.errors import RedisUnavailable
+from pycloud.protocol.messages import Event
+from pycloud.shell.base.context import Context
+from pycloud.shell.terminal.exit_codes import Exit
+from pycloud.shell.terminal.output import SHORT, printable
+
+#: As many are shown where neither a number nor a time is given.
+NEWEST = 20
+#: Columns are as wide as what usually stands in them: nobody knows yet what is going to.
+WIDTHS = (19, 16, 10, 20)
+#: On a screen with fewer columns the year gives way, so that an exit code has room.
+WIDE, YEAR = 100, len("2026-")
+HEADINGS = ("TIME", "EVENT", "CLOUD", "SESSION", "NOTE")
+COLOURS = {
+    "session.running": "32",
+    "session.starting": "33",
+    "session.failed": "31",
+    "session.lost": "31",
+    "cloud.up": "32",
+    "cloud.down": "31",
+    "cloud.draining": "33",
+}
+
+
+def events(context: Context, args: Namespace) -> int:
+    """Print what happened, and with ``-f`` what happens."""
+    printer, last = context.printer, args.last
+    if last is None and args.since is None:
+        last = NEWEST
+    found = context.client.events(args.since, args.follow, last=last, on_loss=lambda error: _say(context, error))
+    headed = False
+    for event in found:
+        if printer.mode == "json":
+            printer.line(event.raw)
+        elif printer.mode == "ids":
+            if event.session:
+                printer.line(event.session)
+        else:
+            if not headed:
+                printer.line(_columns(HEADINGS, printer.width))
+            headed = True
+            printer.line(line_of(event, printer.width, printer.colour))
+        if args.follow:
+            printer.out.flush()
+    return Exit.DONE
+
+
+def line_of(event: Event, width: int | None, colour: bool) -> str:
+    """An event as one line of at most ``width`` columns (None: as many as it takes)."""
+    try:
+        when = datetime.fromtimestamp(event.time).isoformat(" ", "seconds")[_without(width) :]
+    except (ValueError, OverflowError, OSError):
+        when = "-"
+    cells = (when, event.event, event.cloud, _session(event), note(event))
+    line = _columns(tuple(printable(cell) for cell in cells), width)
+    if width is not None and len(line) > width:
+        line = line[: width - 1] + "…"
+    code = COLOURS.get(event.event)
+    return f"\x1b[{code}m{line}\x1b[0m" if colour and code else line
+
+
+def _session(event: Event) -> str:
+    """Its id; where it has a name, the beginning of the id and the name, so that both fit in."""
+    if event.session and event.name:
+        return f"{event.session[:SHORT]} {event.name}"
+    return event.session or "-"
+
+
+def note(event: Event) -> str:
+    """What else is known of it."""
+    code, done = event.exit_code, event.done
+    share = f" ({done:.0%})" if isinstance(done, float) else ""
+    words = [f"exit {code}" if isinstance(code, int) else "", event.reason or "", event.image or ""]
+    progress = f"{event.progress}{share}" if event.progress else ""
+    return ", ".join(word for word in (*words, progress) if word)
+
+
+def _columns(cells: tuple[str, ...], width: int | None) -> str:
+    widths = (WIDTHS[0] - _without(width), *WIDTHS[1:])
+    return "  ".join((*(cell.ljust(room) for cell, room in zip(cells, widths, strict=False)), cells[-1])).rstrip()
+
+
+def _without(width: int | None) -> int:
+    """How much of a time is left out on a screen of so many columns."""
+    return YEAR if width is not None and width < WIDE else 0
+
+
+def _say(context: Context, error: RedisUnavailable | None) -> None:
+    """Redis is lost or back: to be said once, so that nobody takes the silence for peace."""
+    context.printer.say("Redis is back." if error is None else f"{error.message}; going on as soon as it is back.")

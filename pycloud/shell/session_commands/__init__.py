@@ -1,0 +1,1 @@
+"""Commands about sessions, a module each, loaded when the command is typed."""

@@ -1,0 +1,1 @@
+"""The terminal: output, exit codes, progress, signals. Knows nothing of sessions."""

@@ -1,0 +1,71 @@
+"""The claims that this cloud holds while it works on them: one greenlet renews them all.
+
+A claim that is lost meanwhile is noticed where it matters, when the answer is committed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+import gevent
+import redis
+
+from pycloud.store.requests import KNOWN, LEASE, Claim, Ledger
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two renewals: two may fail before a lease runs out.
+RENEWAL = 0.3 * LEASE / 1000
+
+
+class Claims:
+    """What is being worked on."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._held: dict[Claim, float] = {}
+        self._greenlet: gevent.Greenlet | None = None
+
+    def start(self) -> None:
+        """Begin to renew."""
+        self._greenlet = gevent.spawn(self._renew_for_ever)
+
+    def stop(self) -> None:
+        """Renew nothing any more."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+
+    @contextmanager
+    def working(self, claim: Claim, known_until: float = float("inf")) -> Iterator[None]:
+        """Keep ``claim`` alive within this block. ``known_until``: as of now, see there."""
+        self._held[claim] = known_until
+        try:
+            yield
+        finally:
+            self._held.pop(claim, None)
+
+    def known_until(self, claim: Claim) -> float:
+        """Until when (monotonic seconds) Redis surely remembers a claim or who took it over, if it is not renewed."""
+        return self._held.get(claim, float("inf"))
+
+    def holds(self, op: str, request_id: str) -> bool:
+        """Whether this cloud is working on a request."""
+        return any(claim.op == op and claim.id == request_id for claim in self._held)
+
+    def renew(self) -> None:
+        """Renew all that is worked on, now."""
+        began = monotonic()
+        # Looked at only when their turn comes: what was answered meanwhile needs no renewal.
+        renewed = self._ledger.renew(claim for claim in list(self._held) if claim in self._held)
+        self._held.update((claim, began + KNOWN) for claim in renewed if claim in self._held)
+
+    def _renew_for_ever(self) -> None:
+        while True:
+            gevent.sleep(RENEWAL)
+            try:
+                self.renew()
+            except redis.RedisError as error:
+                log.warning("claims could not be renewed, trying again: %s", error)

@@ -1,0 +1,74 @@
+"""A session as it stands in Redis: its hash, and what others say of it from there while its cloud is away. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import UNSET, UnsetType, json
+
+from pycloud.protocol.messages import StatusResponse
+from pycloud.protocol.session import LIVE, Session, State
+
+#: Milliseconds that a session's record lives; its cloud writes it again long before.
+RECORD_LIFE = 86_400_000
+
+
+def record_life(session: Session, remember: float) -> int:
+    """Milliseconds; for one that ended ``remember`` (s), but not zero: Redis deletes what has no time left."""
+    return RECORD_LIFE if session.ended is None else max(1, int(remember * 1000))
+
+
+def record_of(session: Session) -> list[str]:
+    """A session as the fields and values of its hash; what is not valid in its state is left out."""
+    fields = {
+        "cloud": session.cloud,
+        "state": session.state.value,
+        "host": session.host,
+        "port": session.port,
+        "ports": json.encode(session.ports).decode() if session.ports else None,
+        "created": session.created,
+        "started": session.started,
+        "ended": session.ended,
+        "exit_code": session.exit_code,
+        "reason": session.reason,
+        "request": session.request,
+        "runtime": session.runtime,
+        "name": session.name,
+        "labels": json.encode(session.labels).decode() if session.labels else None,
+    }
+    return [str(part) for pair in fields.items() if pair[1] is not None for part in pair]
+
+
+def stale_response(cloud: str, session: str, record: Mapping[str, str], *, lost: bool) -> StatusResponse:
+    """What ``cloud`` says of another's session: the last known state, or ``lost`` where that one lives no more."""
+    state = record.get("state", State.LOST.value)
+    if lost and state in LIVE:
+        state = State.LOST.value
+    over = state in (State.EXITED, State.FAILED)
+    port, ports, code = record.get("port"), record.get("ports"), record.get("exit_code")
+    return StatusResponse(
+        cloud,
+        session,
+        status=state in LIVE,
+        state=state,
+        host=record.get("host", UNSET),
+        port=int(port) if port else None,
+        ports=json.decode(ports, type=dict[str, int]) if ports else UNSET,
+        created=_number(record.get("created")),
+        started=_number(record.get("started")),
+        ended=_number(record.get("ended")) if over else UNSET,
+        exit_code=(int(code) if code else None) if over else UNSET,
+        reason=record.get("reason", UNSET) if over else UNSET,
+        stale=True,
+        name=record.get("name", UNSET),
+        labels=labels_in(record) or UNSET,
+    )
+
+
+def labels_in(record: Mapping[str, str]) -> dict[str, str]:
+    """The labels in the hash of a session."""
+    return json.decode(record.get("labels") or "{}", type=dict[str, str])
+
+
+def _number(text: str | None) -> float | UnsetType:
+    return float(text) if text else UNSET

@@ -1,0 +1,12 @@
+"""Loads the Lua scripts of ``lua/``, each of which changes several keys in one atomic step."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from pycloud.transport.pipeline import Script
+
+
+def load_script(name: str) -> Script:
+    """The script ``lua/NAME.lua``."""
+    return Script(files("pycloud.store").joinpath("lua", f"{name}.lua").read_text())

@@ -1,0 +1,116 @@
+"""What is published to this cloud: one connection to Redis, and one greenlet that hands each message to its handler.
+
+All channels share it, because their order counts: every cloud must see the same ranks before the same creates. A
+handler never waits; what takes long belongs into a greenlet of its own. Knows nothing of PyCloud: channel names and
+handlers are handed in.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from time import monotonic
+
+import gevent
+import redis
+from gevent.event import Event
+
+from pycloud.transport.connection import PATIENCE, Connection, Incoming, Outage, Pauses, connect, make_pool
+
+log = logging.getLogger(__name__)
+
+#: After so many messages the others get a turn: a flood never fills the socket's reader for long.
+TURN = 128
+
+Handler = Callable[[bytes], None]
+
+
+class Subscriber:
+    """Listens on all channels over one connection and builds a new one whenever that breaks."""
+
+    def __init__(self, url: str, handlers: Mapping[str, Handler], outage: Outage) -> None:
+        self._pool = make_pool(url, socket_timeout=None)
+        self._handlers = {name.encode(): handler for name, handler in handlers.items()}
+        self._outage = outage
+        self._connection: Connection | None = None
+        self._greenlet: gevent.Greenlet | None = None
+        self.subscribed = Event()
+        #: Called (in a greenlet of its own) after each subscription but the first: messages may have been missed.
+        self.on_gap: Callable[[], None] = lambda: None
+        #: Called at once when a subscription is lost or given up: nothing is heard from here on.
+        self.on_lost: Callable[[], None] = lambda: None
+        #: Called before each subscription: what is heard from here on was published after this (monotonic seconds).
+        self.on_begin: Callable[[float], None] = lambda _now: None
+
+    def start(self) -> None:
+        """Subscribe; returns at once, ``subscribed`` is set when the server has confirmed all channels."""
+        self._greenlet = gevent.spawn(self._listen_for_ever)
+
+    def stop(self) -> None:
+        """Take in nothing more."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+        self._disconnect()
+
+    def renew(self, reason: str) -> None:
+        """Give up the connection, whatever its socket says, and build a new one."""
+        if self.subscribed.is_set():
+            self._outage.lost("subscription", reason)
+            self._disconnect()
+
+    def _listen_for_ever(self) -> None:
+        pauses, first = Pauses(), True
+        while True:
+            try:
+                incoming = self._connect()
+                pauses.reset()
+                if not first:
+                    gevent.spawn(self.on_gap)
+                first = False
+                self._read(incoming)
+            except (redis.RedisError, OSError) as error:
+                self._disconnect()
+                self._outage.lost("subscription", error)
+                gevent.sleep(pauses.take())
+
+    def _connect(self) -> Incoming:
+        with gevent.Timeout(PATIENCE, redis.TimeoutError("it accepts connections, and says nothing")):
+            connection = self._connection = connect(self._pool)
+            self.on_begin(monotonic())
+            incoming, confirmed = Incoming(connection), 0
+            connection.send_command("SUBSCRIBE", *self._handlers)
+            while confirmed < len(self._handlers):
+                for message in incoming.read():
+                    confirmed += message[0] == b"subscribe"
+                    self._dispatch(message)
+        self._outage.back("subscription")
+        self.subscribed.set()
+        return incoming
+
+    def _read(self, incoming: Incoming) -> None:
+        heard = 0
+        while True:
+            messages = incoming.read()
+            for message in messages:
+                self._dispatch(message)
+            heard += len(messages)
+            if heard >= TURN:
+                heard = 0
+                gevent.sleep(0)
+
+    def _dispatch(self, message: list[bytes]) -> None:
+        if message[0] != b"message":
+            return
+        try:
+            self._handlers[message[1]](message[2])
+        except Exception:
+            # A handler decides what is wrong with its input; what escapes it is a bug, and must not end the loop.
+            log.exception("a message on %s could not be handled", message[1].decode())
+
+    def _disconnect(self) -> None:
+        if self.subscribed.is_set():
+            self.on_lost()
+        self.subscribed.clear()
+        if self._connection is not None:
+            self._connection.disconnect()
+            self._connection = None
