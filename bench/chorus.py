@@ -16,28 +16,30 @@ from typing import Any, cast
 import redis
 
 from bench.line import Line
-from pycloud.protocol.keys import Names
-from pycloud.protocol.messages import CreateResponse, Event, Rank, encode
+from pycloud.protocol.keys import Keys
+from pycloud.protocol.messages import CreateResponse, Event, Heartbeat, encode
 from pycloud.protocol.session import Session
-from pycloud.store.requests import Claim, Ledger
-from pycloud.transport.pipeline import Argument, Bus, Script
-from tests.support.plain_bus import PlainBus
+from pycloud.store.requests import Claim, RequestStore
+from pycloud.transport.pipeline import LuaScript, RedisArgument, RedisPipeline
+from tests.support.plain_bus import PlainPipeline
 
-NAMES = Names()
+NAMES = Keys()
 #: How many clouds look, sooner or later, whether a create was claimed.
 LOOKS = 7
 #: Steps of one second.
 STEPS = 50
 
 
-class Calls(PlainBus):
+class Calls(PlainPipeline):
     """As the bus of a cloud: scripts are named, not sent."""
 
-    def run(self, script: Script, keys: Sequence[str], args: Sequence[Argument], *, until: float = float("inf")) -> Any:
+    def run(
+        self, script: LuaScript, keys: Sequence[str], args: Sequence[RedisArgument], *, until: float = float("inf")
+    ) -> Any:
         try:
-            return self.call("EVALSHA", script.sha, len(keys), *keys, *args)
+            return self.execute("EVALSHA", script.sha, len(keys), *keys, *args)
         except redis.exceptions.NoScriptError:
-            return super().run(script, keys, args, until=until)
+            return super().eval_script(script, keys, args, deadline=until)
 
 
 class Ears:
@@ -46,7 +48,7 @@ class Ears:
     def __init__(self, port: int, count: int) -> None:
         self._selector = selectors.DefaultSelector()
         self._buffer = bytearray(1 << 20)
-        channels = [NAMES.rank_channel, *(NAMES.request_channel(op) for op in ("create", "status", "remove"))]
+        channels = [NAMES.heartbeat_channel, *(NAMES.request_channel(op) for op in ("create", "status", "remove"))]
         subscribe = "SUBSCRIBE " + " ".join(channels) + "\r\n"
         for _ in range(count):
             ear = socket.create_connection(("127.0.0.1", port))
@@ -62,9 +64,11 @@ class Ears:
                 return
 
 
-def rank_of(cloud: str) -> Rank:
+def rank_of(cloud: str) -> Heartbeat:
     """What a cloud says that has less to do than every real one."""
-    return Rank(cloud, -1e6, time(), 0, "bench", "2.0.0", "elsewhere", "script", 1.0, ("script",), sent=monotonic())
+    return Heartbeat(
+        cloud, -1e6, time(), 0, "bench", "2.0.0", "elsewhere", "script", 1.0, ("script",), sent=monotonic()
+    )
 
 
 class Chorus:
@@ -75,7 +79,7 @@ class Chorus:
         client = redis.Redis(port=port, protocol=2)
         self._clouds = [f"{number:010x}" for number in range(clouds)]
         self._creates = creates
-        self._ledger = Ledger(cast(Bus, Calls(client)), NAMES, self._clouds[0], 3600.0)
+        self._ledger = RequestStore(cast(RedisPipeline, Calls(client)), NAMES, self._clouds[0], 3600.0)
         self._made = 0
 
     def step(self, number: int) -> None:
@@ -83,9 +87,9 @@ class Chorus:
         for cloud in self._clouds[number % STEPS :: STEPS]:
             rank = rank_of(cloud)
             self._line.send(
-                ("SET", NAMES.cloud_key(cloud), encode(rank), "PX", 3000),
-                ("ZADD", NAMES.clouds_key, time(), cloud),
-                ("PUBLISH", NAMES.rank_channel, encode(rank)),
+                ("SET", NAMES.node_key(cloud), encode(rank), "PX", 3000),
+                ("ZADD", NAMES.nodes_key, time(), cloud),
+                ("PUBLISH", NAMES.heartbeat_channel, encode(rank)),
             )
         for _ in range(self._creates // STEPS):
             self._create()
@@ -96,7 +100,7 @@ class Chorus:
         payload = b'{"id":"%b","script":"exec sleep 3600"}' % id_.encode()
         claim = Claim("create", id_, "d" * 32)
         session = Session(f"{self._made:010x}{cloud}", id_, claim.digest, claim.token, "elsewhere", time())
-        session.run(40_000, time())
+        session.mark_running(40_000, time())
         self._ledger.claim(claim, payload)
         self._line.send(("PUBLISH", NAMES.request_channel("create"), payload))
         response = CreateResponse(cloud, session.id, host="elsewhere", port=40_000, state="running")

@@ -19,11 +19,11 @@ from bench.stage import Stage
 from bench.turns import in_turns
 from bench.usage import cpu
 from pycloud.protocol.decoding import decode_request
-from pycloud.protocol.keys import Names
+from pycloud.protocol.keys import Keys
 from pycloud.protocol.messages import encode
 
 CLOUDS = 3
-NAMES = Names()
+NAMES = Keys()
 #: A cloud that is not there: it only says that it has less to do than all others.
 TAKER = "f" * 10
 #: How creates come to a bystander: so many together, so many times a second.
@@ -78,9 +78,9 @@ def say(line: Line) -> None:
     """The heartbeat of the cloud that takes everything."""
     rank = rank_of(TAKER)
     line.send(
-        ("SET", NAMES.cloud_key(TAKER), encode(rank), "PX", 3000),
-        ("ZADD", NAMES.clouds_key, time(), TAKER),
-        ("PUBLISH", NAMES.rank_channel, encode(rank)),
+        ("SET", NAMES.node_key(TAKER), encode(rank), "PX", 3000),
+        ("ZADD", NAMES.nodes_key, time(), TAKER),
+        ("PUBLISH", NAMES.heartbeat_channel, encode(rank)),
     )
 
 

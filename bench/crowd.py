@@ -104,7 +104,7 @@ def carried(beat: float, delivery: float, made: float, creates: int) -> float:
 def choosing(clouds: int = 1000) -> float:
     """µs per cloud that it takes to say who takes a create, the best of many tries."""
     peers = {rank.id: Peer(rank, 0.0) for rank in (rank_of(f"{number:010x}") for number in range(clouds))}
-    request = CreateRequest("r", "exec sleep 3600", kinds=("script",))
+    request = CreateRequest("r", "exec sleep 3600", runtimes=("script",))
     return min(seconds(lambda: candidates(peers, request, 0.5)) for _ in range(100)) / clouds * 1e6
 
 

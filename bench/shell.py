@@ -15,11 +15,11 @@ import redis
 from bench.reading import Reading, Target
 from bench.stage import Stage
 from bench.turns import in_turns, seconds
-from pycloud.protocol.keys import Names
+from pycloud.protocol.keys import Keys
 from pycloud.protocol.session import Session
-from pycloud.store.sessions import Registry
-from pycloud.transport.pipeline import Bus
-from tests.support.plain_bus import PlainBus
+from pycloud.store.sessions import SessionStore
+from pycloud.transport.pipeline import RedisPipeline
+from tests.support.plain_bus import PlainPipeline
 
 PYCLOUDCTL = Path(__file__).resolve().parents[1] / "bin" / "pycloudctl"
 LISTED = 10_000
@@ -67,7 +67,7 @@ def write_records(url: str, count: int) -> None:
         for number in range(count)
     ]
     for session in made:
-        session.run(40_000, session.created)
+        session.mark_running(40_000, session.created)
         session.answered = True
     with redis.Redis.from_url(url, protocol=2) as client:
-        Registry(cast(Bus, PlainBus(client)), Names(), CLOUD, 3600.0).announce(made)
+        SessionStore(cast(RedisPipeline, PlainPipeline(client)), Keys(), CLOUD, 3600.0).write_records(made)

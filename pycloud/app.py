@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 import pycloud
 from pycloud.cli import control, directories, new_id
-from pycloud.cli.daemonize import Outcome, Readiness, complete_stdio, detach
+from pycloud.cli.daemonize import ReadinessPipe, StartResult, complete_stdio, daemonize
 from pycloud.cli.pidfile import PidFile, holder
 from pycloud.config import Config, detection
 from pycloud.config.loader import Host, add_flags, load, suggestion
@@ -25,7 +25,7 @@ from pycloud.transport.url import hide_password
 
 #: What a daemon holds lives for long, and little of it is garbage that only the collector finds: so that looks rarely,
 #: and first of all at what is new. With its own thresholds it takes a sixth of the time of a cloud under load.
-COLLECT_AFTER = (20_000, 20, 50)
+GC_THRESHOLDS = (20_000, 20, 50)
 
 NO_REDIS = "no Redis is set: start this container with -e PYCLOUD_REDIS_URL=redis://HOST:6379/0"
 
@@ -55,11 +55,11 @@ def raise_descriptor_limit() -> int:
     return soft
 
 
-def collect_rarely() -> None:
+def tune_gc() -> None:
     """What has been loaded by now is never looked at again, the rest is once in a while."""
     gc.freeze()
     gc.enable()
-    gc.set_threshold(*COLLECT_AFTER)
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def serve(config: Config, ready: Callable[[], None], *, foreground: bool) -> int:
@@ -113,10 +113,10 @@ def _run(arguments: argparse.Namespace) -> int:
         return control.stop(config)
     if action == "new-id":
         return new_id.new_id(config)
-    config = detection.settled(config)
-    if missing := detection.shut_out(config):
+    config = detection.resolve_auto(config)
+    if missing := detection.socket_permission_error(config):
         raise ConfigError(missing)
-    _need_redis(config)
+    _require_redis(config)
     if action == "check-config":
         _check_policy(config)
         read = ", ".join(map(str, config.files)) or "no file"
@@ -127,7 +127,7 @@ def _run(arguments: argparse.Namespace) -> int:
         control.stop(config)
     if action is None:
         directories.prepare(config)
-        return serve(config, _nobody_waits, foreground=True)
+        return serve(config, _on_ready_noop, foreground=True)
     return _start_daemon(config)
 
 
@@ -138,46 +138,48 @@ def _check_policy(config: Config) -> None:
     from pycloud.runtimes.docker.spec.policy import Policy
 
     try:
-        Policy.of(config)
+        Policy.from_config(config)
     except ConfigError as error:
         name = error.message.partition(":")[0].replace("docker.", "docker_")
         raise ConfigError(f"{config.sources.get(name, 'settings')}: {error.message}") from error
 
 
-def _need_redis(config: Config) -> None:
+def _require_redis(config: Config) -> None:
     """On the loopback of a container nobody would ever reach a private Redis."""
     if detection.drives_engine(config) and not config.was_set("redis") and not config.embedded_redis:
         raise ConfigError(NO_REDIS)
 
 
-def _nobody_waits() -> None:
+def _on_ready_noop() -> None:
     """In the foreground the log tells when the cloud is ready."""
 
 
 def _start_daemon(config: Config) -> int:
     assert config.log_file is not None  # load() gave one to every daemon
-    outcome = detach(lambda readiness: _serve_detached(config, readiness), config.log_file, config.start_timeout)
-    if not outcome.ready:
-        raise PyCloudError(_why_not_ready(outcome, config))
-    print(f"pycloud is running: pid {outcome.pid}, log {config.log_file}")
+    result = daemonize(lambda readiness: _serve_detached(config, readiness), config.log_file, config.start_timeout)
+    if not result.ready:
+        raise PyCloudError(_startup_failure_reason(result, config))
+    print(f"pycloud is running: pid {result.pid}, log {config.log_file}")
     return 0
 
 
-def _why_not_ready(outcome: Outcome, config: Config) -> str:
-    if outcome.reason is not None:
-        return outcome.reason
-    if not outcome.timed_out:
+def _startup_failure_reason(result: StartResult, config: Config) -> str:
+    if result.reason is not None:
+        return result.reason
+    if not result.timed_out:
         return f"the daemon ended before it was ready; its log may say why: {config.log_file}"
     from pycloud.transport.probe import (
-        why_no_answer,  # loads redis: the daemon has its own process, ours is about to end
+        unreachable_reason,  # loads redis: the daemon has its own process, ours is about to end
     )
 
-    silence = why_no_answer(config.redis)
-    blame = f"Redis at {hide_password(config.redis)} does not answer: {silence}" if silence else "Redis does answer"
-    return f"not ready within {config.start_timeout:g} s, so it was stopped; {blame}; log: {config.log_file}"
+    probe_error = unreachable_reason(config.redis)
+    redis_status = (
+        f"Redis at {hide_password(config.redis)} does not answer: {probe_error}" if probe_error else "Redis does answer"
+    )
+    return f"not ready within {config.start_timeout:g} s, so it was stopped; {redis_status}; log: {config.log_file}"
 
 
-def _serve_detached(config: Config, readiness: Readiness) -> int:
+def _serve_detached(config: Config, readiness: ReadinessPipe) -> int:
     try:
         return serve(config, readiness, foreground=False)
     except PyCloudError as error:
@@ -205,10 +207,10 @@ def _serve_patched(config: Config, ready: Callable[[], None], foreground: bool) 
     logging_setup.set_up(config.log_level, config.log_file)
     if os.geteuid() == 0 and config.run_as is None and "script" in config.runtime:
         logging.getLogger(__name__).warning("running as root, so scripts run as root too: --run-as USER changes that")
-    for remark in detection.remarks(config):
-        logging.getLogger(__name__).warning(remark)
+    for warning in detection.startup_warnings(config):
+        logging.getLogger(__name__).warning(warning)
     nofile = raise_descriptor_limit()
-    collect_rarely()
+    tune_gc()
     with private_redis(config, foreground=foreground, in_container=detection.drives_engine(config)):
         return run(config, nofile=nofile, ready=ready)
 

@@ -42,7 +42,7 @@ class RequestError(PyCloudError):
 
     code: ClassVar[str]
     #: True where asking again later may succeed: such an answer is replayed for seconds only, not for minutes.
-    passing: bool = False
+    retryable: bool = False
     #: The session that is in the way, where one is.
     session: str | None = None
 
@@ -67,9 +67,9 @@ class StartFailed(RequestError):
 
     code = "start_failed"
 
-    def __init__(self, message: str, *, passing: bool = False) -> None:
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.retryable = retryable
 
 
 class IdConflict(RequestError):
@@ -88,21 +88,21 @@ class NoCapacity(RequestError):
     """Every cloud that could take it is full or takes nothing new."""
 
     code = "no_capacity"
-    passing = True
+    retryable = True
 
 
 class NoMatch(RequestError):
     """No living cloud is what the request asks for."""
 
     code = "no_match"
-    passing = True
+    retryable = True
 
 
 class WrongRuntime(RequestError):
     """No living cloud that fits runs sessions of the kind that the request needs; the message says which there are."""
 
     code = "wrong_runtime"
-    passing = True
+    retryable = True
 
 
 class NotAllowed(RequestError):
@@ -115,46 +115,46 @@ class ImageNotFound(RequestError):
     """There is no such image, here or where it was looked for."""
 
     code = "image_not_found"
-    passing = True
+    retryable = True
 
 
 class ImageDenied(RequestError):
     """The registry did not let this cloud have the image."""
 
     code = "image_denied"
-    passing = True
+    retryable = True
 
 
 class TooManyStreams(RequestError):
     """The cloud serves as many viewers as it can."""
 
     code = "too_many_streams"
-    passing = True
+    retryable = True
 
 
 class EngineUnavailable(RequestError):
     """The container engine does not answer."""
 
     code = "engine_unavailable"
-    passing = True
+    retryable = True
 
 
 class NameTaken(RequestError):
     """Another session that lives, or may come back, has the name; the message names it, and so does ``session``."""
 
     code = "name_taken"
-    passing = True
+    retryable = True
 
     def __init__(self, name: str, session: str) -> None:
         super().__init__(f"the name {name} is taken by session {session}, until that one has ended or is removed")
         self.session = session
 
 
-class OwnerAway(RequestError):
+class OwnerUnavailable(RequestError):
     """The session's cloud is away; a remove is carried out as soon as it is back."""
 
     code = "owner_away"
-    passing = True
+    retryable = True
 
 
 class RemoveFailed(RequestError):
@@ -164,4 +164,4 @@ class RemoveFailed(RequestError):
     """
 
     code = "remove_failed"
-    passing = True
+    retryable = True

@@ -9,10 +9,10 @@ import os
 import signal
 
 #: Read once: a create passes ten such points, and asking the environment took 2 % of the daemon's time for it.
-_DEADLY = os.environ.get("PYCLOUD_FAULT")
+_ACTIVE_FAULT = os.environ.get("PYCLOUD_FAULT")
 
 
-def point(name: str) -> None:
+def fault_point(name: str) -> None:
     """Die here by SIGKILL when the variable PYCLOUD_FAULT was ``name`` at the start, otherwise do nothing."""
-    if name == _DEADLY:
+    if name == _ACTIVE_FAULT:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from pycloud.cli.daemonize import wait_gone
-from pycloud.cli.pidfile import Holder, MayNotLook, holder
+from pycloud.cli.pidfile import Holder, PermissionDenied, holder
 from pycloud.config import Config, detection
 from pycloud.errors import PyCloudError
 from pycloud.keeper.system import file_lock
@@ -21,18 +21,18 @@ from pycloud.keeper.system import file_lock
 #: Exit codes of --status, as init scripts have them (Linux Standard Base): running, not running, cannot be told.
 RUNNING, NOT_RUNNING, UNKNOWN = 0, 3, 4
 #: Where a data directory says whose it is (pycloud/identity.py).
-CLOUD_ID = "cloud-id"
+NODE_ID_FILE = "cloud-id"
 #: After how many seconds people are told that they wait, and how often again.
-_PATIENCE = 2.0
+_MESSAGE_INTERVAL = 2.0
 #: Seconds beyond their grace that sessions may take to end, and their directories to be deleted.
-_ENDING = 60.0
+_END_TIMEOUT = 60.0
 
 
 def status(config: Config) -> int:
     """Print whether the daemon runs; the exit code says it too."""
     try:
         found = holder(config.pid_file)
-    except MayNotLook as error:
+    except PermissionDenied as error:
         print(f"pycloud: {error.message}", file=sys.stderr)
         return UNKNOWN
     if found is None:
@@ -50,7 +50,7 @@ def stop(config: Config) -> int:
     """
     found = holder(config.pid_file)
     if found is not None:
-        stop_holder(found, config.pid_file, patience=config.start_timeout + config.stop_grace)
+        stop_holder(found, config.pid_file, timeout=config.start_timeout + config.stop_grace)
         print(f"pycloud has stopped (it was pid {found.pid})")
     ended = _end_all(config) if config.on_stop == "remove" else None
     if ended:
@@ -61,7 +61,7 @@ def stop(config: Config) -> int:
     return 0
 
 
-def stop_holder(found: Holder, pid_file: Path, patience: float) -> None:
+def stop_holder(found: Holder, pid_file: Path, timeout: float) -> None:
     """SIGTERM to the holder of this pid file, then wait until it is gone, for ``patience`` seconds at most."""
     if found.pid is None:
         raise PyCloudError(f"{pid_file} is locked by a process that cannot be seen from here: stop it where it runs")
@@ -73,7 +73,7 @@ def stop_holder(found: Holder, pid_file: Path, patience: float) -> None:
         # Asked again now that the descriptor is open: from here on the pid cannot become somebody else's.
         if holder(pid_file) == found:
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
-            _wait_patiently(pidfd, found.pid, patience)
+            _wait_with_messages(pidfd, found.pid, timeout)
     except ProcessLookupError:
         return  # it ended before the signal came
     except PermissionError:
@@ -90,14 +90,14 @@ def _end_all(config: Config) -> int | None:
 
 def _end_containers(config: Config) -> int | None:
     """None where no container session was ever started."""
-    cloud, records = config.data_dir / CLOUD_ID, config.data_dir / "docker"
+    cloud, records = config.data_dir / NODE_ID_FILE, config.data_dir / "docker"
     if not cloud.exists() or not any(records.glob("*.json")):
         return None
     # Loads gevent, which is of no use here, and does no harm.
-    from pycloud.runtimes.docker.offline_removal import end_all
+    from pycloud.runtimes.docker.offline_removal import remove_all
 
-    engine = detection.settled(config).docker_host
-    return end_all(str(engine), cloud.read_text().strip(), records, config.stop_grace)
+    engine = detection.resolve_auto(config).docker_host
+    return remove_all(str(engine), cloud.read_text().strip(), records, config.stop_grace)
 
 
 def _end_scripts(config: Config) -> int | None:
@@ -107,16 +107,16 @@ def _end_scripts(config: Config) -> int | None:
     try:
         if not file_lock.is_held(config.data_dir):
             return None
-        timeout = config.stop_grace + _ENDING
-        with client.Client(config.data_dir / protocol.SOCKET, timeout) as keeper:
-            return keeper.end_all(config.stop_grace)
-    except (OSError, client.RefusalError, protocol.LineError) as error:
+        timeout = config.stop_grace + _END_TIMEOUT
+        with client.BlockingKeeperClient(config.data_dir / protocol.SOCKET, timeout) as keeper:
+            return keeper.stop_all(config.stop_grace)
+    except (OSError, client.OperationRejected, protocol.LineError) as error:
         raise PyCloudError(f"cannot end the sessions of {config.data_dir}: {error}") from error
 
 
-def _wait_patiently(pidfd: int, pid: int, patience: float) -> None:
-    deadline = time.monotonic() + patience
-    while not wait_gone(pidfd, min(_PATIENCE, max(0.0, deadline - time.monotonic()))):
+def _wait_with_messages(pidfd: int, pid: int, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while not wait_gone(pidfd, min(_MESSAGE_INTERVAL, max(0.0, deadline - time.monotonic()))):
         if time.monotonic() >= deadline:
-            raise PyCloudError(f"pid {pid} has not stopped within {patience:g} s: see its log, or use kill -9 {pid}")
+            raise PyCloudError(f"pid {pid} has not stopped within {timeout:g} s: see its log, or use kill -9 {pid}")
         print(f"waiting for pid {pid} to stop...", file=sys.stderr, flush=True)

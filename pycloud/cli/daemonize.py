@@ -18,25 +18,25 @@ from pathlib import Path
 from typing import NoReturn
 
 #: What a process that missed its deadline gets between SIGTERM and SIGKILL, in seconds.
-_GRACE = 5.0
+_KILL_GRACE = 5.0
 
 
-class Readiness:
+class ReadinessPipe:
     """The daemon's end of the pipe. Call it once it is ready; later calls do nothing."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe: int | None = pipe
-        self._say(f"pid {os.getpid()}")
+        self._send(f"pid {os.getpid()}")
 
     def __call__(self) -> None:
-        self._say("ready")
+        self._send("ready")
         self._close()
 
     def failed(self, reason: str) -> None:
         """Say why the daemon will not become ready; whoever started it then waits for its end."""
-        self._say("failed " + " ".join(reason.split()))
+        self._send("failed " + " ".join(reason.split()))
 
-    def _say(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if self._pipe is not None:
             # Whoever started us may have been interrupted meanwhile: the daemon lives on all the same.
             with contextlib.suppress(BrokenPipeError):
@@ -49,7 +49,7 @@ class Readiness:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StartResult:
     """How a start went, for the process that asked for it.
 
     ``pid`` is None when the daemon did not live long enough to tell. ``reason`` is set when it said why it failed;
@@ -62,7 +62,7 @@ class Outcome:
     timed_out: bool = False
 
 
-def detach(run: Callable[[Readiness], int], log_file: Path, timeout: float) -> Outcome:
+def daemonize(run: Callable[[ReadinessPipe], int], log_file: Path, timeout: float) -> StartResult:
     """Run ``run`` in a daemon, and return when it is ready, has failed, or was ended after ``timeout`` seconds.
 
     ``run`` gets the Readiness to call, and returns the daemon's exit code; standard output and error are ``log_file``,
@@ -73,15 +73,15 @@ def detach(run: Callable[[Readiness], int], log_file: Path, timeout: float) -> O
     reader, writer = os.pipe()
     # Ctrl-C has to wait until we know whom to end then.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    between = os.fork()
-    if between == 0:
+    intermediate_pid = os.fork()
+    if intermediate_pid == 0:
         os.close(reader)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         _become_daemon(run, log_file, writer)
     os.close(writer)
     try:
-        os.waitpid(between, 0)
-        return _await_outcome(reader, timeout, lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask))
+        os.waitpid(intermediate_pid, 0)
+        return _await_result(reader, timeout, lambda: signal.pthread_sigmask(signal.SIG_SETMASK, mask))
     finally:
         os.close(reader)
 
@@ -108,11 +108,11 @@ def wait_gone(pidfd: int, timeout: float) -> bool:
     return bool(poll.poll(timeout * 1000))
 
 
-def _become_daemon(run: Callable[[Readiness], int], log_file: Path, pipe: int) -> NoReturn:
+def _become_daemon(run: Callable[[ReadinessPipe], int], log_file: Path, pipe: int) -> NoReturn:
     os.setsid()
     if os.fork() != 0:
         os._exit(0)  # so that the daemon leads no session, and can never get a terminal by opening one
-    readiness = Readiness(pipe)
+    readiness = ReadinessPipe(pipe)
     os.umask(0o022)
     os.chdir("/")
     try:
@@ -140,30 +140,30 @@ def _close_inherited(keep: int) -> None:
                 os.close(fd)
 
 
-def _await_outcome(reader: int, timeout: float, allow_interrupts: Callable[[], object]) -> Outcome:
+def _await_result(reader: int, timeout: float, allow_interrupts: Callable[[], object]) -> StartResult:
     pid = reason = None
     try:
-        for line in _lines(reader, timeout):
+        for line in _read_lines(reader, timeout):
             word, _, rest = line.partition(" ")
             if word == "pid":
                 pid = int(rest)
                 allow_interrupts()
             elif word == "ready":
-                return Outcome(ready=True, pid=pid)
+                return StartResult(ready=True, pid=pid)
             else:
                 reason = rest  # and on to the end of the pipe: who tries again at once shall meet nobody
     except TimeoutError:
-        _end(pid)
-        return Outcome(ready=False, pid=pid, reason=reason, timed_out=True)
+        _terminate(pid)
+        return StartResult(ready=False, pid=pid, reason=reason, timed_out=True)
     except KeyboardInterrupt:
-        _end(pid)
+        _terminate(pid)
         raise
     finally:
         allow_interrupts()
-    return Outcome(ready=False, pid=pid, reason=reason)
+    return StartResult(ready=False, pid=pid, reason=reason)
 
 
-def _lines(reader: int, timeout: float) -> Iterator[str]:
+def _read_lines(reader: int, timeout: float) -> Iterator[str]:
     """The lines that come through the pipe, until its other end is closed. Raises TimeoutError."""
     deadline = time.monotonic() + timeout
     rest = b""
@@ -177,7 +177,7 @@ def _lines(reader: int, timeout: float) -> Iterator[str]:
         yield from (line.decode() for line in lines)
 
 
-def _end(pid: int | None) -> None:
+def _terminate(pid: int | None) -> None:
     """End the daemon that we started. Its end of the pipe is still open, so that the pid is still its own."""
     if pid is None:
         return
@@ -188,7 +188,7 @@ def _end(pid: int | None) -> None:
     try:
         for number in (signal.SIGTERM, signal.SIGKILL):
             signal.pidfd_send_signal(pidfd, number)
-            if wait_gone(pidfd, _GRACE):
+            if wait_gone(pidfd, _KILL_GRACE):
                 return
     except ProcessLookupError:
         return  # it ended by itself in between

@@ -17,10 +17,10 @@ from pycloud.errors import EmbeddedRedisError
 log = logging.getLogger(__name__)
 
 #: Seconds between two attempts to start it again.
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+MIN_BACKOFF, MAX_BACKOFF = 0.1, 10.0
 
 
-class Guard:
+class RedisSupervisor:
     """For the time of a ``with`` block, a server that was started is kept running."""
 
     def __init__(self, server: EmbeddedRedis) -> None:
@@ -29,7 +29,7 @@ class Guard:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._watch, name="private Redis", daemon=True)
 
-    def __enter__(self) -> Guard:
+    def __enter__(self) -> RedisSupervisor:
         self._thread.start()
         return self
 
@@ -43,12 +43,12 @@ class Guard:
 
     def _watch(self) -> None:
         while not self._stop.is_set():
-            self._await_death()
+            self._wait_for_exit()
             if not self._stop.is_set():
-                log.warning("the private Redis has died (%s): starting it again", self._server.how_it_ended())
-                self._start_again()
+                log.warning("the private Redis has died (%s): starting it again", self._server.exit_description())
+                self._restart()
 
-    def _await_death(self) -> None:
+    def _wait_for_exit(self) -> None:
         """Return when the server is dead or the guard is stopped."""
         pid = self._server.pid
         if pid is None:
@@ -62,17 +62,17 @@ class Guard:
         finally:
             os.close(pidfd)
 
-    def _start_again(self) -> None:
-        pause, said = FIRST_PAUSE, False
+    def _restart(self) -> None:
+        backoff, logged = MIN_BACKOFF, False
         while not self._stop.is_set():
             try:
                 self._server.start()
             except (EmbeddedRedisError, OSError) as error:
-                if not said:
+                if not logged:
                     log.error("the private Redis cannot be started, will try on: %s", error)
-                said = True
-                self._stop.wait(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                logged = True
+                self._stop.wait(backoff)
+                backoff = min(backoff * 2, MAX_BACKOFF)
             else:
                 log.info("the private Redis runs again (pid %s)", self._server.pid)
                 return

@@ -6,13 +6,13 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
-from pycloud.cli.embedded_guard import Guard
-from pycloud.cli.embedded_server import EmbeddedRedis, await_predecessor, is_listening
+from pycloud.cli.embedded_guard import RedisSupervisor
+from pycloud.cli.embedded_server import EmbeddedRedis, is_listening, wait_for_previous
 from pycloud.config import Config
 from pycloud.transport.url import parse_redis_url
 
 #: How long the private Redis of a daemon that was killed may take to end, in seconds.
-_PREDECESSOR = 10.0
+_PREVIOUS_TIMEOUT = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +40,13 @@ def private_redis(config: Config, *, foreground: bool, in_container: bool) -> It
         return
     with EmbeddedRedis(config.redis, config.data_dir) as server:
         why = "" if config.embedded_redis else f"no Redis was configured and none listens on port {server.port}: "
-        log.info("%sstarted a private Redis (%s), data in %s", why, server.server, server.directory)
-        with Guard(server):
+        log.info("%sstarted a private Redis (%s), data in %s", why, server.program, server.directory)
+        with RedisSupervisor(server):
             yield server
 
 
 def _is_listening(config: Config) -> bool:
     # A private Redis that is about to end with its killed daemon must not be taken for one to rely on.
-    await_predecessor(config.data_dir, _PREDECESSOR)
+    wait_for_previous(config.data_dir, _PREVIOUS_TIMEOUT)
     parts = parse_redis_url(config.redis)
     return is_listening(parts.host, parts.port)

@@ -42,7 +42,7 @@ class EmbeddedRedis:
     no program is found, the port is taken, or the server does not answer within ``timeout`` seconds.
     """
 
-    def __init__(self, url: str, data_dir: Path, *, server: Path | None = None, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, data_dir: Path, *, program: Path | None = None, timeout: float = 10.0) -> None:
         parts = parse_redis_url(url)
         if parts.scheme != "redis" or parts.host not in _LOCAL or parts.username not in (None, "default"):
             raise EmbeddedRedisError(
@@ -51,7 +51,7 @@ class EmbeddedRedis:
             )
         self.port = parts.port
         self.directory = data_dir / "redis"
-        self.server = server or find_server()
+        self.program = program or find_server()
         self._password = parts.password
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
@@ -61,24 +61,24 @@ class EmbeddedRedis:
         """The server's process id while it runs."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
-    def how_it_ended(self) -> str:
+    def exit_description(self) -> str:
         """For people, of a server that has ended: by which signal or with which code, and its last words."""
         code = self._process.poll() if self._process is not None else None
         how = "it was not started" if code is None else f"exit code {code}" if code >= 0 else f"signal {-code}"
-        return f"{how}; its last words: {self._last_words()}"
+        return f"{how}; its last words: {self._log_tail()}"
 
     def start(self) -> None:
         """Start the server and return when it answers."""
-        held = self._lock()
+        lock_fd = self._lock()
         try:
             if is_listening(ADDRESS, self.port):
                 raise EmbeddedRedisError(
                     f"something listens on {ADDRESS}:{self.port} already: use it (without --embedded-redis), "
                     "or choose another port with --redis"
                 )
-            self._process = self._spawn(held)
+            self._process = self._spawn(lock_fd)
         finally:
-            os.close(held)
+            os.close(lock_fd)
         try:
             self._await_ready()
         except BaseException:
@@ -114,23 +114,23 @@ class EmbeddedRedis:
         """
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = file_lock.take(self.directory / "lock", self._timeout)
+            fd = file_lock.open_locked(self.directory / "lock", self._timeout)
         except OSError as error:
             raise EmbeddedRedisError(f"cannot write {self.directory}: {error.strerror}") from error
         if fd is None:
             raise EmbeddedRedisError(f"another private Redis still runs on {self.directory}")
         return fd
 
-    def _spawn(self, held: int) -> subprocess.Popen[bytes]:
+    def _spawn(self, lock_fd: int) -> subprocess.Popen[bytes]:
         with (self.directory / "redis.log").open("wb") as output:
             process = subprocess.Popen(
-                [str(self.server), "-"],  # settings from standard input: a password shows in no list of processes
+                [str(self.program), "-"],  # settings from standard input: a password shows in no list of processes
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                pass_fds=(held,),
+                pass_fds=(lock_fd,),
                 start_new_session=True,  # Ctrl-C in a terminal is for the daemon, which then ends the server
-                preexec_fn=_end_with(os.getpid()),
+                preexec_fn=_die_with_parent(os.getpid()),
             )
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError), process.stdin:  # if it died at once, its log says why
@@ -157,17 +157,17 @@ class EmbeddedRedis:
         with redis.Redis(
             host=ADDRESS, port=self.port, password=self._password, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)
         ) as client:
-            while not self._answers(client):
+            while not self._is_ready(client):
                 if self._process.poll() is not None:
-                    raise EmbeddedRedisError(f"the private Redis ended at once; its last words: {self._last_words()}")
+                    raise EmbeddedRedisError(f"the private Redis ended at once; its last words: {self._log_tail()}")
                 if time.monotonic() > deadline:
                     raise EmbeddedRedisError(
                         f"the private Redis does not answer after {self._timeout:g} s; its last words: "
-                        f"{self._last_words()}"
+                        f"{self._log_tail()}"
                     )
                 time.sleep(0.02)
 
-    def _answers(self, client: redis.Redis) -> bool:
+    def _is_ready(self, client: redis.Redis) -> bool:
         """Whether our own server has its data loaded; a stranger may have taken the port before it could."""
         try:
             client.ping()
@@ -175,7 +175,7 @@ class EmbeddedRedis:
         except redis.RedisError:
             return False
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         lines = (self.directory / "redis.log").read_text(errors="replace").splitlines()
         return " / ".join(line.strip() for line in lines[-3:]) or "none"
 
@@ -189,7 +189,7 @@ def is_listening(host: str, port: int) -> bool:
         return False
 
 
-def await_predecessor(data_dir: Path, timeout: float) -> None:
+def wait_for_previous(data_dir: Path, timeout: float) -> None:
     """Wait until the private Redis of a daemon that was killed has ended, for ``timeout`` seconds at most."""
     try:
         fd = os.open(data_dir / "redis" / "lock", os.O_RDWR | os.O_CLOEXEC)
@@ -207,7 +207,7 @@ def _quoted(text: str) -> str:
     return '"' + "".join(chr(byte) if byte in safe else f"\\x{byte:02x}" for byte in os.fsencode(text)) + '"'
 
 
-def _end_with(parent: int) -> Callable[[], None]:
+def _die_with_parent(parent: int) -> Callable[[], None]:
     """What the child does before exec, so that the kernel ends it with its parent, however that ends."""
     prctl = ctypes.CDLL(None).prctl
 

@@ -15,28 +15,28 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from pycloud.config import Config
-from pycloud.config.identity import FILE
+from pycloud.config.identity import ID_FILE
 from pycloud.config.loader import Host, add_flags, load
 from pycloud.errors import ConfigError
-from pycloud.protocol.decoding import DecodeError, decode_rank
-from pycloud.protocol.keys import Names
-from pycloud.protocol.messages import Rank
+from pycloud.protocol.decoding import DecodeError, decode_heartbeat
+from pycloud.protocol.keys import Keys
+from pycloud.protocol.messages import Heartbeat
 
 #: The daemon, or an init with the daemon's command line behind its own.
 FIRST_PROCESS = Path("/proc/1/cmdline")
 #: How long Redis may take to answer, in seconds.
-_PATIENCE = 3.0
+_TIMEOUT = 3.0
 
 
 def main() -> int:
     """Print one line; the exit code is 0 where requests are taken, 1 where not."""
     try:
         config = _config(flags_in(FIRST_PROCESS.read_bytes()))
-        wrong = trouble(_rank(config))
+        problem = unhealthy_reason(_read_heartbeat(config))
     except (ConfigError, DecodeError, redis.RedisError, OSError) as error:
-        wrong = " ".join(str(error).split())
-    print(wrong or "takes requests")
-    return 1 if wrong else 0
+        problem = " ".join(str(error).split())
+    print(problem or "takes requests")
+    return 1 if problem else 0
 
 
 def flags_in(cmdline: bytes) -> list[str]:
@@ -46,15 +46,15 @@ def flags_in(cmdline: bytes) -> list[str]:
     return words[names.index("pycloud") + 1 :] if "pycloud" in names else []
 
 
-def trouble(rank: Rank | None) -> str | None:
+def unhealthy_reason(heartbeat: Heartbeat | None) -> str | None:
     """Why a cloud with this rank (None: it sends none) cannot serve requests; None: it can. One that drains is well."""
-    if rank is None:
+    if heartbeat is None:
         return "sends no heartbeats to Redis"
-    if rank.deaf:
+    if heartbeat.deaf:
         return "does not hear what is published"
-    kinds = rank.runtimes or (rank.runtime,)
-    if set(kinds) <= set(rank.unavailable):
-        return f"can start no sessions at present ({', '.join(kinds)})"
+    runtimes = heartbeat.runtimes or (heartbeat.runtime,)
+    if set(runtimes) <= set(heartbeat.unavailable):
+        return f"can start no sessions at present ({', '.join(runtimes)})"
     return None
 
 
@@ -66,9 +66,9 @@ def _config(flags: Sequence[str]) -> Config:
     return load(vars(given), Host.current(), config_file=given.config)
 
 
-def _rank(config: Config) -> Rank | None:
-    cloud = (config.data_dir / FILE).read_text(encoding="ascii", errors="replace").strip()
-    patience = {"socket_connect_timeout": _PATIENCE, "socket_timeout": _PATIENCE}
-    with redis.Redis.from_url(config.redis, retry=Retry(NoBackoff(), 0), **patience) as client:
-        found = client.get(Names(config.namespace).cloud_key(cloud))
-    return decode_rank(found) if isinstance(found, bytes) else None
+def _read_heartbeat(config: Config) -> Heartbeat | None:
+    cloud = (config.data_dir / ID_FILE).read_text(encoding="ascii", errors="replace").strip()
+    timeouts = {"socket_connect_timeout": _TIMEOUT, "socket_timeout": _TIMEOUT}
+    with redis.Redis.from_url(config.redis, retry=Retry(NoBackoff(), 0), **timeouts) as client:
+        found = client.get(Keys(config.namespace).node_key(cloud))
+    return decode_heartbeat(found) if isinstance(found, bytes) else None

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from pycloud.cli.pidfile import PidFile
 from pycloud.config import Config
-from pycloud.config.identity import FILE, cloud_id, renew
+from pycloud.config.identity import ID_FILE, node_id, regenerate_id
 from pycloud.errors import PyCloudError
 from pycloud.keeper.system import file_lock
 
 #: What a keeper, or who looks after containers, would take for its own.
-KEPT = ("work", "state", "logs", "docker")
+SESSION_DIRS = ("work", "state", "logs", "docker")
 #: What the original was told, and this one was not.
-TOLD = ("draining",)
+OPERATOR_FILES = ("draining",)
 
 
 def new_id(config: Config) -> int:
@@ -29,13 +29,16 @@ def new_id(config: Config) -> int:
     Raises AlreadyRunning and PyCloudError where a daemon or a keeper holds the directory, or it cannot be written.
     """
     data = config.data_dir
-    if not (data / FILE).exists():
+    if not (data / ID_FILE).exists():
         raise PyCloudError(f"{data} holds no cloud yet: a new one gets an id of its own at its first start")
-    with PidFile(config.lock_file, f"uses the data directory {data}: stop it first (pycloud --stop)"), _no_keeper(data):
-        old = cloud_id(data)
+    with (
+        PidFile(config.lock_file, f"uses the data directory {data}: stop it first (pycloud --stop)"),
+        _holding_keeper_lock(data),
+    ):
+        old = node_id(data)
         try:
             aside = _move_aside(data, old)
-            new = renew(data)
+            new = regenerate_id(data)
         except OSError as error:
             raise PyCloudError(f"cannot write {error.filename or data}: {error.strerror}") from error
     print(f"the cloud's id was {old} and is {new} now; what belonged to {old} lies in {aside}")
@@ -43,10 +46,10 @@ def new_id(config: Config) -> int:
 
 
 @contextmanager
-def _no_keeper(data: Path) -> Iterator[None]:
+def _holding_keeper_lock(data: Path) -> Iterator[None]:
     """Hold a keeper's place, so that there is none meanwhile."""
     try:
-        held = file_lock.acquire(data, patience=0.5)
+        lock = file_lock.acquire(data, timeout=0.5)
     except file_lock.LockedError:
         advice = "end its sessions first (pycloud --stop --on-stop remove), or copy the directory and renew the copy"
         raise PyCloudError(f"a keeper watches sessions in {data}: {advice}") from None
@@ -55,15 +58,15 @@ def _no_keeper(data: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        file_lock.withdraw(held)
+        file_lock.release(lock)
 
 
 def _move_aside(data: Path, old: str) -> Path:
     """Where it lies now. Begun and interrupted, it may be done again: then the rest follows. Raises OSError."""
-    names = [name for name in (*KEPT, *TOLD) if (data / name).exists()]
+    names = [name for name in (*SESSION_DIRS, *OPERATOR_FILES) if (data / name).exists()]
     base = f"before-new-id-{old}"
-    places = (data / (base if number == 1 else f"{base}-{number}") for number in count(1))
-    aside = next(place for place in places if not any((place / name).exists() for name in names))
+    candidates = (data / (base if number == 1 else f"{base}-{number}") for number in count(1))
+    aside = next(candidate for candidate in candidates if not any((candidate / name).exists() for name in names))
     aside.mkdir(mode=0o700, exist_ok=True)
     for name in names:
         (data / name).rename(aside / name)

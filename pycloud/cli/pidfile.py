@@ -17,11 +17,11 @@ from pycloud.errors import AlreadyRunning, PyCloudError
 from pycloud.keeper.system import file_lock
 
 #: How long a lock may be held by a process that has not yet written its pid, or by one that is only looking.
-_MOMENT = 0.5
-_PAUSE = 0.01
+_LOCK_TIMEOUT = 0.5
+_POLL_INTERVAL = 0.01
 
 
-class MayNotLook(PyCloudError):
+class PermissionDenied(PyCloudError):
     """The file belongs to another user, so nobody can tell from here whether it is locked."""
 
 
@@ -50,15 +50,15 @@ class PidFile:
         """
         try:
             # For a moment: somebody who asks for the holder locks the file for an instant too.
-            self._fd = file_lock.take(self.path, _MOMENT)
+            self._fd = file_lock.open_locked(self.path, _LOCK_TIMEOUT)
             if self._fd is not None:
                 file_lock.write(self._fd, str(os.getpid()))
         except OSError as error:
             self._close()
             raise PyCloudError(f"cannot write {self.path}: {error.strerror}") from error
         if self._fd is None:
-            taken = holder(self.path)
-            who = f"pid {taken.pid}" if taken and taken.pid else "its pid is not known here"
+            existing = holder(self.path)
+            who = f"pid {existing.pid}" if existing and existing.pid else "its pid is not known here"
             raise AlreadyRunning(f"another pycloud ({who}) {self._purpose}")
 
     def release(self) -> None:
@@ -87,14 +87,14 @@ def holder(path: Path) -> Holder | None:
 
     Raises MayNotLook where only another user could tell, PyCloudError where the file cannot be read.
     """
-    deadline = time.monotonic() + _MOMENT
+    deadline = time.monotonic() + _LOCK_TIMEOUT
     while _is_locked(path):
         pid = _pid_in(path)
         if pid is not None and _has_open(pid, path):
             return Holder(pid)
         if time.monotonic() > deadline:
             return Holder(None)
-        time.sleep(_PAUSE)
+        time.sleep(_POLL_INTERVAL)
     return None
 
 
@@ -102,7 +102,7 @@ def _is_locked(path: Path) -> bool:
     try:
         return file_lock.is_locked(path)
     except PermissionError as error:
-        raise MayNotLook(f"may not look at {path}: it belongs to another user (try sudo)") from error
+        raise PermissionDenied(f"may not look at {path}: it belongs to another user (try sudo)") from error
     except OSError as error:
         raise PyCloudError(f"cannot read {path}: {error.strerror}") from error
 

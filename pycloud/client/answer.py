@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 import msgspec
 from msgspec import UNSET
 
+from pycloud.client.deprecated import deprecated
 from pycloud.client.errors import NotFound, RequestRefused, UnusableAnswer
 from pycloud.protocol.messages import CreateResponse, LogsResponse, Response
 
@@ -28,12 +29,14 @@ class Answer:
     raw: bytes
     response: Response
 
-    def accepted(self) -> Self:
+    def raise_for_error(self) -> Self:
         """This answer; raises RequestRefused where it is a refusal."""
         error = self.response.error
         if error is not UNSET:
             raise RequestRefused(error.code, error.message, self.response)
         return self
+
+    accepted = deprecated(raise_for_error, "Answer.accepted", "Answer.raise_for_error")
 
 
 def output_of(response: LogsResponse) -> bytes:
@@ -44,9 +47,9 @@ def output_of(response: LogsResponse) -> bytes:
     return base64.b64decode(data) if response.encoding == "base64" else data.encode()
 
 
-def decoded(raw: bytes, kind: type[T]) -> T:
+def decode_response(raw: bytes, response_type: type[T]) -> T:
     """The answer in ``raw``. Raises UnusableAnswer."""
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return msgspec.json.decode(raw, type=response_type)
     except (ValueError, RecursionError) as error:
         raise UnusableAnswer(f"an answer came that no cloud would give: {error}") from error

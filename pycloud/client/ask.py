@@ -13,21 +13,21 @@ import msgspec
 
 from pycloud.client.errors import RequestRefused
 from pycloud.errors import ScriptTooLarge
-from pycloud.protocol.decoding import usable_id
-from pycloud.protocol.keys import CLOUD_ID_LENGTH, owner_of
+from pycloud.protocol.decoding import is_valid_id
+from pycloud.protocol.keys import NODE_ID_LENGTH, owner_of
 from pycloud.protocol.messages import REQUESTS, CreateRequest, CreateResponse, DrainRequest, ErrorBody, RemoveRequest
 
 #: The highest value that a cloud's ``max_script_bytes`` can have.
-LARGEST_SCRIPT = 16 << 20
+MAX_SCRIPT_BYTES = 16 << 20
 #: Seconds.
-LONGEST_TIMEOUT = 86400.0
+MAX_TIMEOUT = 86400.0
 #: JSON has no bytes: an encoder would make base64 of them, and a script of that kind would be started as it is.
-TEXTS = ("script", "session", "cloud", "runtime", "name")
-TEXT_MAPPINGS = ("env", "where", "labels")
+STRING_FIELDS = ("script", "session", "cloud", "runtime", "name")
+STRING_MAPPING_FIELDS = ("env", "where", "labels")
 
 
 @dataclass(frozen=True)
-class Ask:
+class ClientRequest:
     """What is asked. ``owner`` is the cloud to ask first, None where any may answer; ``direct_only``: nobody else."""
 
     op: str
@@ -37,73 +37,73 @@ class Ask:
     direct_only: bool = False
 
     @property
-    def changes_something(self) -> bool:
+    def has_side_effects(self) -> bool:
         """Whether a cloud does something for it, and does not merely tell."""
         return self.op in (CreateRequest.op, RemoveRequest.op, DrainRequest.op)
 
 
-def make_ask(op: str, fields: Mapping[str, Any], request_id: str) -> Ask:
+def build_request(op: str, fields: Mapping[str, Any], request_id: str) -> ClientRequest:
     """The request ``op`` with ``fields`` beside its id.
 
     Raises ValueError and TypeError for what no cloud could use, RequestRefused for a script that all would refuse.
     """
-    _check(op, fields, request_id)
-    owner = _owner(op, fields)
+    _validate(op, fields, request_id)
+    owner = _owner_of_request(op, fields)
     direct_only = REQUESTS[op].direct_only
     if op == DrainRequest.op and owner is None:
         raise ValueError("`drain` is for one cloud, and needs its id as `cloud`")
     if direct_only and owner is None:
         raise ValueError(f"{fields.get('session')!r} is no session id, which has 20 hex digits")
     # The op goes along even where the channel says it, so that each repeat has the same bytes, whichever way it goes.
-    spelled = {"id": request_id, "op": op, **fields} if owner else {"id": request_id, **fields}
+    wire_fields = {"id": request_id, "op": op, **fields} if owner else {"id": request_id, **fields}
     try:
-        payload = msgspec.json.encode(spelled)
-        check_script(fields.get("script", "").encode())
+        payload = msgspec.json.encode(wire_fields)
+        validate_script(fields.get("script", "").encode())
     except UnicodeEncodeError as error:
         raise ValueError(f"a request is Unicode text, and this one is not: {error}") from error
-    return Ask(op, request_id, payload, owner, direct_only)
+    return ClientRequest(op, request_id, payload, owner, direct_only)
 
 
-def check_script(script: bytes) -> None:
+def validate_script(script: bytes) -> None:
     """Raises RequestRefused, as a cloud's answer would, for a script that is too large for every cloud."""
-    if len(script) > LARGEST_SCRIPT:
+    if len(script) > MAX_SCRIPT_BYTES:
         reason = (
-            f"the script is larger than {LARGEST_SCRIPT} bytes, the most that any cloud can take. "
+            f"the script is larger than {MAX_SCRIPT_BYTES} bytes, the most that any cloud can take. "
             "Let a small script fetch or unpack the rest"
         )
         body = ErrorBody(ScriptTooLarge.code, reason)
         raise RequestRefused(body.code, reason, CreateResponse(cloud="", id=None, error=body))
 
 
-def checked_timeout(timeout: float) -> float:
+def validate_timeout(timeout: float) -> float:
     """The same. Raises ValueError unless it is above 0 and at most a day: no socket can wait for ever and a day."""
-    if not 0 < timeout <= LONGEST_TIMEOUT:
-        raise ValueError(f"a timeout is a number of seconds above 0 and at most {LONGEST_TIMEOUT:.0f}, not {timeout!r}")
+    if not 0 < timeout <= MAX_TIMEOUT:
+        raise ValueError(f"a timeout is a number of seconds above 0 and at most {MAX_TIMEOUT:.0f}, not {timeout!r}")
     return timeout
 
 
-def _check(op: str, fields: Mapping[str, Any], request_id: str) -> None:
+def _validate(op: str, fields: Mapping[str, Any], request_id: str) -> None:
     if op not in REQUESTS:
         raise ValueError(f"{op!r} is no request; there are {', '.join(REQUESTS)}")
-    if not usable_id(request_id):
+    if not is_valid_id(request_id):
         raise ValueError(f"{request_id!r} is no request id: 1 to 256 characters, none of them a control character")
     for name in ("id", "op"):
         if name in fields:
             raise ValueError(f"`{name}` is no field: it is an argument of its own")
-    for name in TEXTS:
+    for name in STRING_FIELDS:
         if not isinstance(fields.get(name, ""), str):
             raise TypeError(f"`{name}` is a str, not {type(fields[name]).__name__}")
-    for name in TEXT_MAPPINGS:
+    for name in STRING_MAPPING_FIELDS:
         for key, value in dict(fields.get(name, {})).items():
             if not (isinstance(key, str) and isinstance(value, str)):
                 raise TypeError(f"`{name}` maps str to str, not {key!r} to {value!r}")
 
 
-def _owner(op: str, fields: Mapping[str, Any]) -> str | None:
+def _owner_of_request(op: str, fields: Mapping[str, Any]) -> str | None:
     """The one cloud that this is for, as far as the request says so."""
     if op not in (CreateRequest.op, DrainRequest.op):
         return owner_of(fields.get("session", ""))
     cloud = fields.get("cloud")
-    if cloud is not None and owner_of("0" * CLOUD_ID_LENGTH + cloud) is None:
-        raise ValueError(f"{cloud!r} is no cloud id, which has {CLOUD_ID_LENGTH} hex digits")
+    if cloud is not None and owner_of("0" * NODE_ID_LENGTH + cloud) is None:
+        raise ValueError(f"{cloud!r} is no cloud id, which has {NODE_ID_LENGTH} hex digits")
     return cloud

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from pycloud.client.answer import Answer, Created, decoded, output_of
-from pycloud.client.ask import checked_timeout, make_ask
+from pycloud.client.answer import Answer, Created, decode_response, output_of
+from pycloud.client.ask import build_request, validate_timeout
 from pycloud.client.exchange import Exchange, OnProgress
 from pycloud.client.progress import Output
 from pycloud.config import DEFAULT_REDIS
-from pycloud.protocol.keys import DEFAULT_NAMESPACE, Names
+from pycloud.protocol.keys import DEFAULT_NAMESPACE, Keys
 from pycloud.protocol.log_stream import FollowRequest
 from pycloud.protocol.messages import (
     DEFAULT_TAIL,
@@ -27,19 +27,19 @@ from pycloud.protocol.messages import (
     StatusRequest,
     StatusResponse,
 )
-from pycloud.transport.blocking import Lines
+from pycloud.transport.blocking import DeadlineConnectionPool
 from pycloud.transport.url import check_database, hide_password
 
 if TYPE_CHECKING:
-    from pycloud.client.following import Following, OnLoss
+    from pycloud.client.following import LogFollower, OnStreamLoss
 
 DEFAULT_TIMEOUT = 10.0
 #: A session that does not heed SIGTERM has its cloud's ``stop_grace``, 10 seconds by default, before it is killed.
 REMOVE_TIMEOUT = 30.0
-ID_BYTES = 10
+REQUEST_ID_BYTES = 10
 
 
-def ignore(_news: object) -> None:
+def ignore(_argument: object) -> None:
     """Nobody wants to hear of it."""
 
 
@@ -56,9 +56,9 @@ class Requester:
         check_database(url, namespace)
         #: Where its Redis is, without the password.
         self.url = hide_password(url)
-        self.timeout = None if timeout is None else checked_timeout(timeout)
-        self._names = Names(namespace)
-        self._ears, self._mouths = Lines(url), Lines(url)
+        self.timeout = None if timeout is None else validate_timeout(timeout)
+        self._keys = Keys(namespace)
+        self._subscribe_pool, self._command_pool = DeadlineConnectionPool(url), DeadlineConnectionPool(url)
 
     def create(
         self,
@@ -84,7 +84,7 @@ class Requester:
         names the request: the same id with the same arguments again is the same request, and starts nothing new. A
         script over 16 MiB is refused without asking anybody.
         """
-        wishes = {
+        optional_fields = {
             "env": dict(env or {}) or None,
             "where": dict(where or {}) or None,
             "cloud": cloud,
@@ -92,13 +92,18 @@ class Requester:
             "name": name,
             "labels": dict(labels or {}) or None,
         }
-        fields: dict[str, Any] = {"script": script, **{name: wish for name, wish in wishes.items() if wish is not None}}
-        answer = self.request(CreateRequest.op, fields, id=id, timeout=timeout, on_progress=on_progress).accepted()
-        return decoded(answer.raw, Created)
+        fields: dict[str, Any] = {
+            "script": script,
+            **{name: value for name, value in optional_fields.items() if value is not None},
+        }
+        answer = self.request(
+            CreateRequest.op, fields, id=id, timeout=timeout, on_progress=on_progress
+        ).raise_for_error()
+        return decode_response(answer.raw, Created)
 
     def status(self, session: str, *, timeout: float | None = None) -> StatusResponse:
         """What has become of ``session``: ``status`` is true while it lives, false also where nobody knows it."""
-        answer = self.request(StatusRequest.op, {"session": session}, timeout=timeout).accepted()
+        answer = self.request(StatusRequest.op, {"session": session}, timeout=timeout).raise_for_error()
         return msgspec.convert(answer.response, StatusResponse)
 
     def remove(self, session: str, *, id: str | None = None, timeout: float | None = None) -> RemoveResponse:
@@ -106,7 +111,7 @@ class Requester:
 
         ``status`` of the answer is false where there was nothing to remove.
         """
-        answer = self.request(RemoveRequest.op, {"session": session}, id=id, timeout=timeout).accepted()
+        answer = self.request(RemoveRequest.op, {"session": session}, id=id, timeout=timeout).raise_for_error()
         return msgspec.convert(answer.response, RemoveResponse)
 
     def logs(
@@ -125,9 +130,11 @@ class Requester:
         ``session`` is no session id, NotFound (a LookupError) where its cloud knows no such session.
         """
         if lines is not None or since is not None:
-            with self.follow_logs(session, lines=lines, since=since, follow=False, timeout=timeout) as pieces:
-                return b"".join(piece.data for piece in pieces if isinstance(piece, Output))
-        answer = self.request(LogsRequest.op, {"session": session, "bytes": max_bytes}, timeout=timeout).accepted()
+            with self.follow_logs(session, lines=lines, since=since, follow=False, timeout=timeout) as chunks:
+                return b"".join(chunk.data for chunk in chunks if isinstance(chunk, Output))
+        answer = self.request(
+            LogsRequest.op, {"session": session, "bytes": max_bytes}, timeout=timeout
+        ).raise_for_error()
         return output_of(msgspec.convert(answer.response, LogsResponse))
 
     def follow_logs(
@@ -140,8 +147,8 @@ class Requester:
         since: float | None = None,
         follow: bool = True,
         timeout: float | None = None,
-        on_loss: OnLoss = ignore,
-    ) -> Following:
+        on_loss: OnStreamLoss = ignore,
+    ) -> LogFollower:
         """The output of ``session`` as it grows, until the session ends: an iterator of ``Output``, ``Skipped`` and, as
         the last, ``Ended`` (see ``pycloud.client.progress``). Close it, or use it in a ``with`` block.
 
@@ -151,13 +158,13 @@ class Requester:
         more: ``Skipped``. Restarts of Redis and of its cloud are sat out; ``on_loss`` is called with the error when the
         stream is lost, and with None when it goes on. Raises what ``logs`` raises, to begin with.
         """
-        from pycloud.client.following import Following  # requests need none of it
+        from pycloud.client.following import LogFollower  # requests need none of it
 
-        wishes: dict[str, Any] = {"offset": offset, "tail": tail, "lines": lines, "since": since}
-        fields = {name: wish for name, wish in wishes.items() if wish is not None}
+        start_fields: dict[str, Any] = {"offset": offset, "tail": tail, "lines": lines, "since": since}
+        fields = {name: value for name, value in start_fields.items() if value is not None}
         fields |= {} if follow else {"once": True}
-        lines_ = (self._ears, self._mouths, self._names)
-        return Following(*lines_, session, fields, self._seconds(FollowRequest.op, timeout), on_loss)
+        pools_and_keys = (self._subscribe_pool, self._command_pool, self._keys)
+        return LogFollower(*pools_and_keys, session, fields, self._timeout_for(FollowRequest.op, timeout), on_loss)
 
     def request(
         self,
@@ -174,21 +181,21 @@ class Requester:
         offer: keys of a newer cloud, the answer as it came. Raises ValueError and TypeError for a request that no cloud
         could use.
         """
-        ask = make_ask(op, fields, secrets.token_hex(ID_BYTES) if id is None else id)
-        timeout = self._seconds(op, timeout)
-        raw = Exchange(self._ears, self._mouths, self._names, ask, timeout, on_progress).run()
-        return Answer(raw, decoded(raw, RESPONSES[op]))
+        ask = build_request(op, fields, secrets.token_hex(REQUEST_ID_BYTES) if id is None else id)
+        timeout = self._timeout_for(op, timeout)
+        raw = Exchange(self._subscribe_pool, self._command_pool, self._keys, ask, timeout, on_progress).run()
+        return Answer(raw, decode_response(raw, RESPONSES[op]))
 
-    def _seconds(self, op: str, timeout: float | None) -> float:
+    def _timeout_for(self, op: str, timeout: float | None) -> float:
         """How long a request may take: as said for it, or for all, or by default."""
         if timeout is not None:
-            return checked_timeout(timeout)
+            return validate_timeout(timeout)
         return self.timeout or (REMOVE_TIMEOUT if op == RemoveRequest.op else DEFAULT_TIMEOUT)
 
     def close(self) -> None:
         """Close all connections. The client cannot be used afterwards."""
-        self._ears.close()
-        self._mouths.close()
+        self._subscribe_pool.close()
+        self._command_pool.close()
 
     def __enter__(self) -> Self:
         return self

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from pycloud.client.answer import Answer, Created
-from pycloud.client.ask import checked_timeout
+from pycloud.client.ask import validate_timeout
 from pycloud.client.asking import DEFAULT_TIMEOUT, Requester, ignore
+from pycloud.client.deprecated import deprecated
 from pycloud.client.errors import (
     NoAnswer,
     NoCloud,
@@ -27,15 +28,22 @@ from pycloud.client.errors import (
     Unsettled,
     UnusableAnswer,
 )
-from pycloud.client.records import Records, SessionRecord, selection
+from pycloud.client.records import RecordReader, SessionRecord, record_filter
 from pycloud.errors import PyCloudError, RedisUnavailable
-from pycloud.protocol.messages import DrainRequest, DrainResponse, InspectRequest, InspectResponse, Rank, StatusResponse
+from pycloud.protocol.messages import (
+    DrainRequest,
+    DrainResponse,
+    Heartbeat,
+    InspectRequest,
+    InspectResponse,
+    StatusResponse,
+)
 
 if TYPE_CHECKING:
-    from pycloud.client.clouds import KnownCloud
-    from pycloud.client.events import Follower, OnLoss, Told
-    from pycloud.client.examine import Facts
-    from pycloud.client.pulse import Pulse
+    from pycloud.client.clouds import KnownNode
+    from pycloud.client.events import EventFollower, EventRecord, OnRedisLoss
+    from pycloud.client.examine import DiagnosticReport
+    from pycloud.client.pulse import HealthSnapshot
 
 __all__ = [
     "Answer",
@@ -66,8 +74,8 @@ class Client(Requester):
     """
 
     @cached_property
-    def _records(self) -> Records:
-        return Records(self._mouths, self._names, self.timeout or DEFAULT_TIMEOUT)
+    def _record_reader(self) -> RecordReader:
+        return RecordReader(self._command_pool, self._keys, self.timeout or DEFAULT_TIMEOUT)
 
     def wait(self, session: str, *, timeout: float | None = None) -> StatusResponse:
         """Wait until ``session`` lives no more; what has become of it: ``state``, ``exit_code``, ``reason``.
@@ -77,12 +85,12 @@ class Client(Requester):
         Raises NotEnded when the time is up, and NoCloud or NoAnswer where nobody can tell to begin with.
         """
         from pycloud.client import wait
-        from pycloud.client.events import Events
+        from pycloud.client.events import EventLog
 
-        until = math.inf if timeout is None else time.monotonic() + checked_timeout(timeout)
-        patience = self.timeout or DEFAULT_TIMEOUT
-        follower = Events(self._mouths, self._names, patience).follower()
-        return wait.wait(session, lambda seconds: self.status(session, timeout=seconds), follower, until)
+        deadline = math.inf if timeout is None else time.monotonic() + validate_timeout(timeout)
+        read_timeout = self.timeout or DEFAULT_TIMEOUT
+        follower = EventLog(self._command_pool, self._keys, read_timeout).follower()
+        return wait.wait(session, lambda seconds: self.status(session, timeout=seconds), follower, deadline)
 
     def sessions(
         self,
@@ -97,7 +105,7 @@ class Client(Requester):
         ``clouds``, ``states``: of those only, unless empty. ``labels``: of those that have them all. ``name``: of those
         whose name matches this pattern (``web-*``). A record is ``stale`` where its cloud is away.
         """
-        return self._records.sessions(clouds, selection(states, labels, name))
+        return self._record_reader.sessions(clouds, record_filter(states, labels, name))
 
     def session_named(self, name: str) -> str | None:
         """The id of the session that has this name, or had it last and is remembered; None where there is none."""
@@ -105,29 +113,29 @@ class Client(Requester):
 
     def sessions_named(self, names: Sequence[str]) -> dict[str, str]:
         """The same for several, by name, in one read; those that no session has are missing."""
-        return self._records.named(names)
+        return self._record_reader.session_ids_by_name(names)
 
     def session_ids(self, *, clouds: Collection[str] = ()) -> Iterator[str]:
         """The ids of all sessions known, oldest first: quicker than ``sessions()``."""
-        return self._records.session_ids(clouds)
+        return self._record_reader.session_ids(clouds)
 
     def session_names(self) -> Iterator[tuple[str, str]]:
         """The id and the name (empty: none) of each: still quicker. Several that have ended may have had one name."""
-        return self._records.names()
+        return self._record_reader.session_names()
 
     def records(self, sessions: Sequence[str]) -> list[SessionRecord]:
         """What is recorded of these sessions (at most some hundreds); nothing of those that nobody knows."""
-        return list(self._records.records(sessions))
+        return list(self._record_reader.records(sessions))
 
-    def clouds(self) -> list[Rank]:
+    def nodes(self) -> list[Heartbeat]:
         """What each living cloud last said of itself, by id."""
-        return self._records.clouds()
+        return self._record_reader.live_heartbeats()
 
-    def known_clouds(self) -> list[KnownCloud]:
+    def known_nodes(self) -> list[KnownNode]:
         """Every cloud that was heard of in the last week, by id; of one that is away, ``rank`` is None."""
-        from pycloud.client.clouds import known_clouds
+        from pycloud.client.clouds import known_nodes
 
-        return known_clouds(self._mouths, self._names, self._records, self.timeout or DEFAULT_TIMEOUT)
+        return known_nodes(self._command_pool, self._keys, self._record_reader, self.timeout or DEFAULT_TIMEOUT)
 
     def drain(self, cloud: str, draining: bool = True, *, timeout: float | None = None) -> DrainResponse:
         """Ask ``cloud`` (10 hex digits) to take nothing new, or (``draining`` False) to take sessions again.
@@ -135,7 +143,9 @@ class Client(Requester):
         Returns when it does, and the others know; ``sessions`` is how many live there. It is kept over a restart of its
         daemon. Raises NoCloud where it is away, ValueError where ``cloud`` is no id of a cloud.
         """
-        answer = self.request(DrainRequest.op, {"cloud": cloud, "draining": draining}, timeout=timeout).accepted()
+        answer = self.request(
+            DrainRequest.op, {"cloud": cloud, "draining": draining}, timeout=timeout
+        ).raise_for_error()
         return msgspec.convert(answer.response, DrainResponse)
 
     def inspect(self, session: str, *, timeout: float | None = None) -> InspectResponse:
@@ -147,29 +157,34 @@ class Client(Requester):
         from pycloud.client import inspection
 
         try:
-            answer = self.request(InspectRequest.op, {"session": session}, timeout=timeout).accepted()
+            answer = self.request(InspectRequest.op, {"session": session}, timeout=timeout).raise_for_error()
         except NoCloud as error:
-            return inspection.from_record(session, self.records([session]), error)
-        return inspection.known(msgspec.convert(answer.response, InspectResponse))
+            return inspection.inspection_from_record(session, self.records([session]), error)
+        return inspection.require_known(msgspec.convert(answer.response, InspectResponse))
 
     def watch(
-        self, look: Callable[[], T], *, every: float = 5.0, timeout: float | None = None, on_loss: OnLoss = ignore
+        self, look: Callable[[], T], *, every: float = 5.0, timeout: float | None = None, on_loss: OnRedisLoss = ignore
     ) -> Iterator[T]:
         """What ``look()`` returns: now, whenever something has happened, and at the latest after ``every`` seconds.
 
         Over restarts of Redis, of which ``on_loss`` is told as in ``events``. It ends after ``timeout`` seconds (None:
         never), raising RedisUnavailable where Redis is away by then.
         """
-        from pycloud.client.events import Events
+        from pycloud.client.events import EventLog
         from pycloud.client.watching import watch
 
-        events = Events(self._mouths, self._names, self.timeout or DEFAULT_TIMEOUT)
-        until = math.inf if timeout is None else time.monotonic() + checked_timeout(timeout)
-        return watch(look, events.follower(), every, until, on_loss)
+        events = EventLog(self._command_pool, self._keys, self.timeout or DEFAULT_TIMEOUT)
+        deadline = math.inf if timeout is None else time.monotonic() + validate_timeout(timeout)
+        return watch(look, events.follower(), every, deadline, on_loss)
 
     def events(
-        self, since: float | None = None, follow: bool = False, *, last: int | None = None, on_loss: OnLoss = ignore
-    ) -> Iterator[Told]:
+        self,
+        since: float | None = None,
+        follow: bool = False,
+        *,
+        last: int | None = None,
+        on_loss: OnRedisLoss = ignore,
+    ) -> Iterator[EventRecord]:
         """What happened, oldest first: from ``since`` on (Unix seconds; None: all that Redis remembers), at most the
         newest ``last``.
 
@@ -177,24 +192,32 @@ class Client(Requester):
         what happens from this call on. ``on_loss`` is called with the error when Redis is lost, and with None when it
         is back. Each is an ``Event``, and has its JSON as it came in ``raw``.
         """
-        from pycloud.client.events import Events  # requests need none of it
+        from pycloud.client.events import EventLog  # requests need none of it
 
-        return Events(self._mouths, self._names, self.timeout or DEFAULT_TIMEOUT).read(since, last, follow, on_loss)
+        return EventLog(self._command_pool, self._keys, self.timeout or DEFAULT_TIMEOUT).read(
+            since, last, follow, on_loss
+        )
 
-    def follower(self) -> Follower:
+    def event_follower(self) -> EventFollower:
         """One that hears what happens from this call on, a moment at a time: for whoever watches beside other work."""
-        from pycloud.client.events import Events
+        from pycloud.client.events import EventLog
 
-        return Events(self._mouths, self._names, self.timeout or DEFAULT_TIMEOUT).follower()
+        return EventLog(self._command_pool, self._keys, self.timeout or DEFAULT_TIMEOUT).follower()
 
-    def pulse(self, *, timeout: float | None = None) -> Pulse:
+    def health(self, *, timeout: float | None = None) -> HealthSnapshot:
         """How Redis and the clouds are just now: cheap enough to be read every second."""
-        from pycloud.client.pulse import read_pulse
+        from pycloud.client.pulse import read_health
 
-        return read_pulse(self._mouths, self._names, timeout or self.timeout or DEFAULT_TIMEOUT)
+        return read_health(self._command_pool, self._keys, timeout or self.timeout or DEFAULT_TIMEOUT)
 
-    def examine(self) -> Facts:
+    def diagnose(self) -> DiagnosticReport:
         """What is to be known of Redis and the clouds when something is wrong; takes some seconds."""
-        from pycloud.client.examine import Examiner
+        from pycloud.client.examine import Diagnostics
 
-        return Examiner(self._ears, self._mouths, self._names, self.timeout or DEFAULT_TIMEOUT).examine()
+        return Diagnostics(self._subscribe_pool, self._command_pool, self._keys, self.timeout or DEFAULT_TIMEOUT).run()
+
+    clouds = deprecated(nodes, "Client.clouds", "Client.nodes")
+    known_clouds = deprecated(known_nodes, "Client.known_clouds", "Client.known_nodes")
+    pulse = deprecated(health, "Client.pulse", "Client.health")
+    examine = deprecated(diagnose, "Client.examine", "Client.diagnose")
+    follower = deprecated(event_follower, "Client.follower", "Client.event_follower")

@@ -12,154 +12,158 @@ from typing import Any
 
 import msgspec
 
-from pycloud.client.exchange import REDIS_PATIENCE, pause
+from pycloud.client.exchange import REDIS_TIMEOUT, backoff
 from pycloud.errors import RedisUnavailable
-from pycloud.protocol.keys import Names
+from pycloud.protocol.keys import Keys
 from pycloud.protocol.messages import Event
-from pycloud.transport.blocking import LineLost, Lines, NotReachable
+from pycloud.transport.blocking import ConnectionLost, DeadlineConnectionPool, NotReachable
 
 #: Seconds that Redis is asked to wait for news at once: short, so that one that is gone is noticed.
-BLOCK = 1.0
+BLOCK_SECONDS = 1.0
 #: The most events that are read at once.
-PAGE = 500
+PAGE_SIZE = 500
 #: The place before the first event. A place is the id of the last entry that was read: milliseconds, a count.
-BEGINNING = "0-0"
-LAST_IN_A_MILLISECOND = 2**64 - 1
+STREAM_START = "0-0"
+MAX_SEQUENCE = 2**64 - 1
 
 #: Called with the error when Redis is lost, and with None when it is back.
-OnLoss = Callable[[RedisUnavailable | None], None]
+OnRedisLoss = Callable[[RedisUnavailable | None], None]
 
 
-class Told(Event, frozen=True):
+class EventRecord(Event, frozen=True):
     """An event, and its JSON as it came, which may hold keys of a newer cloud."""
 
     #: Does not travel.
     raw: bytes = msgspec.field(name="(raw)", default=b"")
 
 
-def told(entry: Sequence[Any]) -> Told | None:
+def parse_entry(entry: Sequence[Any]) -> EventRecord | None:
     """The event in one entry of the stream, ``[id, [field, value, ...]]``; None where it holds none."""
     fields = entry[1] or []
     payload = dict(zip(fields[::2], fields[1::2], strict=False)).get(b"event", b"")
     try:
-        return msgspec.structs.replace(msgspec.json.decode(payload, type=Told), raw=payload)
+        return msgspec.structs.replace(msgspec.json.decode(payload, type=EventRecord), raw=payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None  # written by somebody else than a cloud
 
 
-def place_of(since: float) -> str:
+def cursor_before(since: float) -> str:
     """The place before everything that was told at ``since`` (Unix seconds) or later."""
     milliseconds = int(since * 1000)
-    return f"{milliseconds - 1}-{LAST_IN_A_MILLISECOND}" if milliseconds > 0 else BEGINNING
+    return f"{milliseconds - 1}-{MAX_SEQUENCE}" if milliseconds > 0 else STREAM_START
 
 
-def resume(place: str, newest: str | None) -> str:
+def resume_cursor(cursor: str, newest_id: str | None) -> str:
     """Where to go on behind ``place`` in a stream whose newest entry is ``newest`` (None: it has none).
 
     A stream only grows. One that ends before the place has been made anew: what stands there is older than what was
     read, unless it is empty; what comes into it then is new.
     """
-    if newest is None:
-        return BEGINNING
-    return newest if _order(newest) < _order(place) else place
+    if newest_id is None:
+        return STREAM_START
+    return newest_id if _parse_entry_id(newest_id) < _parse_entry_id(cursor) else cursor
 
 
-class Follower:
+class EventFollower:
     """Goes on behind ``place``, which moves with what is heard."""
 
-    def __init__(self, lines: Lines, names: Names, place: str) -> None:
-        self._lines, self._key, self.place = lines, names.events_key, place
+    def __init__(self, pool: DeadlineConnectionPool, keys: Keys, cursor: str) -> None:
+        self._pool, self._key, self.cursor = pool, keys.events_key, cursor
 
-    def hear(self, until: float) -> list[Told]:
+    def poll(self, deadline: float) -> list[EventRecord]:
         """What is new, as soon as there is anything; empty where nothing came until then (monotonic).
 
         Raises LineLost or NotReachable where Redis is lost: what comes meanwhile is heard by a later call.
         """
-        soon = max(until, time.monotonic()) + REDIS_PATIENCE
-        with self._lines.line(soon) as line:
-            self.place = resume(self.place, newest_of(line.calls(soon, newest(self._key))[0]))
-            block = max(1, int((until - time.monotonic()) * 1000))
-            command = ("XREAD", "COUNT", PAGE, "BLOCK", block, "STREAMS", self._key, self.place)
-            reply = line.calls(soon, command)[0]
+        reply_deadline = max(deadline, time.monotonic()) + REDIS_TIMEOUT
+        with self._pool.connection(reply_deadline) as connection:
+            self.cursor = resume_cursor(
+                self.cursor, newest_entry_id(connection.execute(reply_deadline, newest_entry_command(self._key))[0])
+            )
+            block = max(1, int((deadline - time.monotonic()) * 1000))
+            command = ("XREAD", "COUNT", PAGE_SIZE, "BLOCK", block, "STREAMS", self._key, self.cursor)
+            reply = connection.execute(reply_deadline, command)[0]
         entries = reply[0][1] if reply else []
         if entries:
-            self.place = entries[-1][0].decode()
-        return [event for entry in entries if (event := told(entry)) is not None]
+            self.cursor = entries[-1][0].decode()
+        return [event for entry in entries if (event := parse_entry(entry)) is not None]
 
 
-class Events:
+class EventLog:
     """Reads the events of one namespace. ``timeout``: seconds that each single read may last."""
 
-    def __init__(self, lines: Lines, names: Names, timeout: float) -> None:
-        self._lines, self._names, self._timeout = lines, names, timeout
+    def __init__(self, pool: DeadlineConnectionPool, keys: Keys, timeout: float) -> None:
+        self._pool, self._keys, self._timeout = pool, keys, timeout
 
-    def follower(self) -> Follower:
+    def follower(self) -> EventFollower:
         """One that hears what happens from now on."""
-        return Follower(self._lines, self._names, self._newest() or BEGINNING)
+        return EventFollower(self._pool, self._keys, self._newest_id() or STREAM_START)
 
-    def read(self, since: float | None, last: int | None, follow: bool, on_loss: OnLoss) -> Iterator[Told]:
+    def read(self, since: float | None, last: int | None, follow: bool, on_loss: OnRedisLoss) -> Iterator[EventRecord]:
         """The events, oldest first; see ``Client.events``. Where to begin is settled when this returns."""
-        newest = self._newest()
-        begin = BEGINNING if since is None else place_of(since)
-        if newest is None or last == 0 or (follow and since is None and last is None):
+        newest_id = self._newest_id()
+        start = STREAM_START if since is None else cursor_before(since)
+        if newest_id is None or last == 0 or (follow and since is None and last is None):
             past: Iterator[list[Any]] = iter(())
         elif last is not None:
-            past = iter([self._tail(begin, newest, last)])
+            past = iter([self._read_last(start, newest_id, last)])
         else:
-            past = self._pages(begin, newest)
-        place = newest or BEGINNING
-        return self._all(past, Follower(self._lines, self._names, place) if follow else None, on_loss)
+            past = self._read_pages(start, newest_id)
+        cursor = newest_id or STREAM_START
+        return self._iterate(past, EventFollower(self._pool, self._keys, cursor) if follow else None, on_loss)
 
-    def _all(self, past: Iterator[list[Any]], follower: Follower | None, on_loss: OnLoss) -> Iterator[Told]:
+    def _iterate(
+        self, past: Iterator[list[Any]], follower: EventFollower | None, on_loss: OnRedisLoss
+    ) -> Iterator[EventRecord]:
         for page in past:
-            yield from (event for entry in page if (event := told(entry)) is not None)
+            yield from (event for entry in page if (event := parse_entry(entry)) is not None)
         if follower is not None:
             yield from _follow(follower, on_loss)
 
-    def _newest(self) -> str | None:
-        return newest_of(self._lines.read(self._timeout, newest(self._names.events_key))[0])
+    def _newest_id(self) -> str | None:
+        return newest_entry_id(self._pool.read(self._timeout, newest_entry_command(self._keys.events_key))[0])
 
-    def _tail(self, begin: str, end: str, last: int) -> list[Any]:
-        command = ("XREVRANGE", self._names.events_key, end, f"({begin}", "COUNT", last)
-        return list(reversed(self._lines.read(self._timeout, command)[0]))
+    def _read_last(self, start: str, end: str, last: int) -> list[Any]:
+        command = ("XREVRANGE", self._keys.events_key, end, f"({start}", "COUNT", last)
+        return list(reversed(self._pool.read(self._timeout, command)[0]))
 
-    def _pages(self, begin: str, end: str) -> Iterator[list[Any]]:
+    def _read_pages(self, start: str, end: str) -> Iterator[list[Any]]:
         while True:
-            command = ("XRANGE", self._names.events_key, f"({begin}", end, "COUNT", PAGE)
-            page = self._lines.read(self._timeout, command)[0]
+            command = ("XRANGE", self._keys.events_key, f"({start}", end, "COUNT", PAGE_SIZE)
+            page = self._pool.read(self._timeout, command)[0]
             yield page
-            if len(page) < PAGE:
+            if len(page) < PAGE_SIZE:
                 return
-            begin = page[-1][0].decode()
+            start = page[-1][0].decode()
 
 
-def _follow(follower: Follower, on_loss: OnLoss) -> Iterator[Told]:
+def _follow(follower: EventFollower, on_loss: OnRedisLoss) -> Iterator[EventRecord]:
     losses = 0
     while True:
         try:
-            news = follower.hear(time.monotonic() + BLOCK)
-        except (LineLost, NotReachable) as error:
+            events = follower.poll(time.monotonic() + BLOCK_SECONDS)
+        except (ConnectionLost, NotReachable) as error:
             if not losses:
                 on_loss(error)
-            time.sleep(pause(losses))
+            time.sleep(backoff(losses))
             losses += 1
             continue
         if losses:
             on_loss(None)
             losses = 0
-        yield from news
+        yield from events
 
 
-def newest(key: str) -> tuple[str | int, ...]:
+def newest_entry_command(key: str) -> tuple[str | int, ...]:
     """The command that asks for the newest entry of a stream."""
     return ("XREVRANGE", key, "+", "-", "COUNT", 1)
 
 
-def newest_of(reply: Sequence[Any]) -> str | None:
+def newest_entry_id(reply: Sequence[Any]) -> str | None:
     """The id in the reply to that; None where the stream is empty."""
     return reply[0][0].decode() if reply else None
 
 
-def _order(place: str) -> tuple[int, int]:
-    milliseconds, _, count = place.partition("-")
+def _parse_entry_id(entry_id: str) -> tuple[int, int]:
+    milliseconds, _, count = entry_id.partition("-")
     return int(milliseconds), int(count)

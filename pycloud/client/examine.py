@@ -14,19 +14,25 @@ from typing import Any
 from redis import RedisError
 
 from pycloud.errors import RedisUnavailable
-from pycloud.protocol.decoding import DecodeError, decode_rank
-from pycloud.protocol.keys import Names
-from pycloud.protocol.messages import Rank
-from pycloud.transport.blocking import Command, Line, LineLost, Lines, NotReachable
+from pycloud.protocol.decoding import DecodeError, decode_heartbeat
+from pycloud.protocol.keys import Keys
+from pycloud.protocol.messages import Heartbeat
+from pycloud.transport.blocking import (
+    ConnectionLost,
+    DeadlineConnection,
+    DeadlineConnectionPool,
+    NotReachable,
+    RedisCommand,
+)
 
 #: How often the way to Redis and back is measured.
-PINGS = 7
+PING_COUNT = 7
 #: Listened to are so many heartbeats of the slowest cloud, and for so many seconds at least and at most.
-HEARTBEATS, SHORTEST, LONGEST = 3.5, 3.0, 15.0
+LISTEN_HEARTBEATS, MIN_LISTEN_SECONDS, MAX_LISTEN_SECONDS = 3.5, 3.0, 15.0
 
 
 @dataclass(frozen=True)
-class RedisFacts:
+class RedisReport:
     """``info``: what INFO says, empty where it may not be asked. ``latency``: seconds, of a usual round trip.
 
     ``ahead``: seconds that this machine's clock is ahead of Redis'. ``pubsub_limits``: bytes (hard), bytes and seconds
@@ -36,203 +42,220 @@ class RedisFacts:
 
     info: dict[str, str]
     latency: float
-    ahead: float
+    clock_offset: float
     pubsub_limits: tuple[int, int, int] | None
-    denied: tuple[str, ...] | None
-    denied_to_cloud: tuple[str, ...] | None
+    denied_client_commands: tuple[str, ...] | None
+    denied_node_commands: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
-class CloudFacts:
+class NodeReport:
     """A cloud in the index. ``rank``: its last, None while it is away. ``silent``: seconds since it was heard of.
 
     ``sessions``: how many are on record. ``host``: of one that is away, as far as the record of any session names it.
     """
 
     id: str
-    rank: Rank | None
-    silent: float
+    heartbeat: Heartbeat | None
+    seconds_silent: float
     sessions: int
     host: str = ""
 
 
 @dataclass(frozen=True)
-class Heard:
+class ReceivedHeartbeat:
     """A rank as it was published. ``ahead``: seconds that its clock seemed to be ahead of Redis' when it came."""
 
-    rank: Rank
-    ahead: float
+    heartbeat: Heartbeat
+    clock_offset: float
 
 
 @dataclass(frozen=True)
-class Facts:
+class DiagnosticReport:
     """All that was found.
 
     ``clouds``: None where this user may not read them; ``heard`` in its order, None where this user may not listen.
     """
 
-    redis: RedisFacts
-    clouds: tuple[CloudFacts, ...] | None
-    heard: tuple[Heard, ...] | None
+    redis: RedisReport
+    nodes: tuple[NodeReport, ...] | None
+    received_heartbeats: tuple[ReceivedHeartbeat, ...] | None
 
 
-class Examiner:
+class Diagnostics:
     """Examines one namespace. ``timeout``: seconds for all but the listening."""
 
-    def __init__(self, ears: Lines, mouths: Lines, names: Names, timeout: float) -> None:
-        self._ears, self._mouths, self._names, self._timeout = ears, mouths, names, timeout
+    def __init__(
+        self, subscribe_pool: DeadlineConnectionPool, command_pool: DeadlineConnectionPool, keys: Keys, timeout: float
+    ) -> None:
+        self._subscribe_pool, self._command_pool, self._keys, self._timeout = (
+            subscribe_pool,
+            command_pool,
+            keys,
+            timeout,
+        )
 
-    def examine(self) -> Facts:
+    def run(self) -> DiagnosticReport:
         """Look everything over; takes some seconds. Raises RedisUnavailable."""
-        until = time.monotonic() + self._timeout
-        with self._mouths.line(until) as line:
-            latency, clock = _measure(line, until)
-            facts = RedisFacts(
-                _info(line.tries(until, ("INFO",))[0]),
+        deadline = time.monotonic() + self._timeout
+        with self._command_pool.connection(deadline) as connection:
+            latency, clock = _measure_latency_and_clock(connection, deadline)
+            redis_report = RedisReport(
+                _parse_info(connection.execute_or_error(deadline, ("INFO",))[0]),
                 latency,
                 time.time() - (clock + time.monotonic()),
-                _limits(line.tries(until, ("CONFIG", "GET", "client-output-buffer-limit"))[0]),
-                _denied(line, until, for_requesters(self._names)),
-                _denied(line, until, for_clouds(self._names)),
+                _parse_buffer_limits(
+                    connection.execute_or_error(deadline, ("CONFIG", "GET", "client-output-buffer-limit"))[0]
+                ),
+                _denied_commands(connection, deadline, client_commands(self._keys)),
+                _denied_commands(connection, deadline, node_commands(self._keys)),
             )
-            clouds = self._clouds(line, until, clock + time.monotonic())
-        ranks = [cloud.rank for cloud in clouds or () if cloud.rank is not None]
-        return Facts(facts, clouds, self._listen(listening(ranks), clock))
+            clouds = self._read_nodes(connection, deadline, clock + time.monotonic())
+        heartbeats = [cloud.heartbeat for cloud in clouds or () if cloud.heartbeat is not None]
+        return DiagnosticReport(redis_report, clouds, self._collect_heartbeats(listen_seconds(heartbeats), clock))
 
-    def _clouds(self, line: Line, until: float, now: float) -> tuple[CloudFacts, ...] | None:
+    def _read_nodes(self, connection: DeadlineConnection, deadline: float, now: float) -> tuple[NodeReport, ...] | None:
         """``now``: Redis' clock."""
-        index = line.tries(until, ("ZRANGE", self._names.clouds_key, 0, -1, "WITHSCORES"))[0]
+        index = connection.execute_or_error(deadline, ("ZRANGE", self._keys.nodes_key, 0, -1, "WITHSCORES"))[0]
         if isinstance(index, RedisError):
             return None
-        beats = {cloud.decode(): float(at) for cloud, at in zip(index[::2], index[1::2], strict=True)}
-        asked = [
+        last_seen = {cloud.decode(): float(at) for cloud, at in zip(index[::2], index[1::2], strict=True)}
+        commands = [
             command
-            for cloud in beats
-            for command in (("GET", self._names.cloud_key(cloud)), ("SCARD", self._names.cloud_sessions_key(cloud)))
+            for cloud in last_seen
+            for command in (("GET", self._keys.node_key(cloud)), ("SCARD", self._keys.node_sessions_key(cloud)))
         ]
-        replies = line.tries(until, *asked) if asked else []
-        away = [cloud for cloud, rank in zip(beats, replies[::2], strict=True) if not isinstance(rank, bytes)]
-        hosts = self._hosts(line, until, away)
+        replies = connection.execute_or_error(deadline, *commands) if commands else []
+        offline = [cloud for cloud, rank in zip(last_seen, replies[::2], strict=True) if not isinstance(rank, bytes)]
+        hosts = self._last_known_hosts(connection, deadline, offline)
         return tuple(
-            CloudFacts(
+            NodeReport(
                 cloud,
-                _rank(rank),
-                now - beats[cloud],
+                _decode_heartbeat_or_none(rank),
+                now - last_seen[cloud],
                 count if isinstance(count, int) else 0,
                 hosts.get(cloud, ""),
             )
-            for cloud, rank, count in zip(beats, replies[::2], replies[1::2], strict=True)
+            for cloud, rank, count in zip(last_seen, replies[::2], replies[1::2], strict=True)
         )
 
-    def _hosts(self, line: Line, until: float, clouds: Sequence[str]) -> dict[str, str]:
+    def _last_known_hosts(
+        self, connection: DeadlineConnection, deadline: float, clouds: Sequence[str]
+    ) -> dict[str, str]:
         """Where clouds that are away were, by any session of theirs."""
-        names = self._names
-        sessions = _texts(line, until, [("SRANDMEMBER", names.cloud_sessions_key(cloud)) for cloud in clouds])
-        hosts = _texts(line, until, [("HGET", names.session_key(session), "host") for session in sessions])
+        keys = self._keys
+        sessions = _read_texts(
+            connection, deadline, [("SRANDMEMBER", keys.node_sessions_key(cloud)) for cloud in clouds]
+        )
+        hosts = _read_texts(connection, deadline, [("HGET", keys.session_key(session), "host") for session in sessions])
         return dict(zip(clouds, hosts, strict=True))
 
-    def _listen(self, seconds: float, clock: float) -> tuple[Heard, ...] | None:
+    def _collect_heartbeats(self, seconds: float, clock: float) -> tuple[ReceivedHeartbeat, ...] | None:
         """What is said on the rank channel. ``clock``: what Redis' clock is ahead of our monotonic one."""
-        soon, heard = time.monotonic() + self._timeout, []
+        subscribe_deadline, received = time.monotonic() + self._timeout, []
         try:
-            with self._ears.line(soon) as ear:
-                ear.send(soon, ("SUBSCRIBE", self._names.rank_channel))
-                if ear.hear(soon) is None:
-                    raise LineLost("Redis does not confirm the subscription; is it frozen or overloaded?")
-                until = time.monotonic() + seconds
-                while seconds and (message := ear.hear(until)) is not None:
-                    rank = _rank(message[2]) if message[:1] == [b"message"] else None
-                    if rank is not None:
-                        heard.append(Heard(rank, rank.time - (clock + time.monotonic())))
-                ear.close()
-        except (LineLost, NotReachable):
+            with self._subscribe_pool.connection(subscribe_deadline) as subscriber:
+                subscriber.send(subscribe_deadline, ("SUBSCRIBE", self._keys.heartbeat_channel))
+                if subscriber.read_message(subscribe_deadline) is None:
+                    raise ConnectionLost("Redis does not confirm the subscription; is it frozen or overloaded?")
+                listen_deadline = time.monotonic() + seconds
+                while seconds and (message := subscriber.read_message(listen_deadline)) is not None:
+                    heartbeat = _decode_heartbeat_or_none(message[2]) if message[:1] == [b"message"] else None
+                    if heartbeat is not None:
+                        received.append(ReceivedHeartbeat(heartbeat, heartbeat.time - (clock + time.monotonic())))
+                subscriber.close()
+        except (ConnectionLost, NotReachable):
             raise
         except RedisUnavailable:
             return None
-        return tuple(heard)
+        return tuple(received)
 
 
-def listening(ranks: Sequence[Rank]) -> float:
+def listen_seconds(heartbeats: Sequence[Heartbeat]) -> float:
     """Seconds to listen, so that each of these clouds is heard several times; 0 where there are none."""
-    if not ranks:
+    if not heartbeats:
         return 0.0
-    return min(LONGEST, max(SHORTEST, HEARTBEATS * max(rank.heartbeat for rank in ranks)))
+    return min(
+        MAX_LISTEN_SECONDS, max(MIN_LISTEN_SECONDS, LISTEN_HEARTBEATS * max(rank.heartbeat for rank in heartbeats))
+    )
 
 
-def for_requesters(names: Names) -> list[Command]:
+def client_commands(keys: Keys) -> list[RedisCommand]:
     """One command of each kind that a requester gives."""
-    session, cloud = names.session_key("0"), names.cloud_key("0")
+    session, cloud = keys.session_key("0"), keys.node_key("0")
     return [
-        ("PUBLISH", names.request_channel("create"), ""),
-        ("PUBLISH", names.cloud_channel("0"), ""),
+        ("PUBLISH", keys.request_channel("create"), ""),
+        ("PUBLISH", keys.node_channel("0"), ""),
         ("EXISTS", cloud),
         ("MGET", cloud),
         ("HGETALL", session),
-        ("ZRANGE", names.clouds_key, 0, 0),
+        ("ZRANGE", keys.nodes_key, 0, 0),
         ("TIME",),
         ("GET", cloud),
         ("PTTL", cloud),
-        *((name, names.cloud_sessions_key("0")) for name in ("SCARD", "SRANDMEMBER")),
-        ("ZRANGEBYSCORE", names.sessions_key, 0, 0),
-        ("XRANGE", names.events_key, "-", "-"),
-        ("XREVRANGE", names.events_key, "-", "-"),
-        ("XREAD", "STREAMS", names.events_key, "0"),
+        *((name, keys.node_sessions_key("0")) for name in ("SCARD", "SRANDMEMBER")),
+        ("ZRANGEBYSCORE", keys.sessions_key, 0, 0),
+        ("XRANGE", keys.events_key, "-", "-"),
+        ("XREVRANGE", keys.events_key, "-", "-"),
+        ("XREAD", "STREAMS", keys.events_key, "0"),
     ]
 
 
-def for_clouds(names: Names) -> list[Command]:
+def node_commands(keys: Keys) -> list[RedisCommand]:
     """One command of each kind that only a cloud gives."""
-    session, clouds, wishes = names.session_key("0"), names.clouds_key, names.wishes_key("0")
+    session, clouds, pending_removals = keys.session_key("0"), keys.nodes_key, keys.pending_removals_key("0")
     return [
-        ("PUBLISH", names.response_channel("create", "0"), ""),
-        ("EVAL", "return 1", 1, names.request_key("create", "0")),
-        ("EVALSHA", "0" * 40, 1, names.request_key("create", "0")),
+        ("PUBLISH", keys.response_channel("create", "0"), ""),
+        ("EVAL", "return 1", 1, keys.request_key("create", "0")),
+        ("EVALSHA", "0" * 40, 1, keys.request_key("create", "0")),
         ("DEL", session),
         *((name, session, "x") for name in ("HGET", "HMGET", "HDEL")),
         ("HSET", session, "x", ""),
         ("PEXPIRE", session, 1),
-        ("SET", names.cloud_key("0"), ""),
-        ("GET", names.cloud_key("0")),
+        ("SET", keys.node_key("0"), ""),
+        ("GET", keys.node_key("0")),
         ("ZADD", clouds, 0, ""),
         ("ZREM", clouds, ""),
         ("ZSCORE", clouds, ""),
         ("ZREMRANGEBYSCORE", clouds, 0, 0),
-        *((name, wishes, "") for name in ("SADD", "SREM", "SISMEMBER")),
-        ("SMEMBERS", wishes),
-        ("XADD", names.events_key, "*", "event", ""),
+        *((name, pending_removals, "") for name in ("SADD", "SREM", "SISMEMBER")),
+        ("SMEMBERS", pending_removals),
+        ("XADD", keys.events_key, "*", "event", ""),
     ]
 
 
-def _denied(line: Line, until: float, commands: Sequence[Command]) -> tuple[str, ...] | None:
+def _denied_commands(
+    connection: DeadlineConnection, deadline: float, commands: Sequence[RedisCommand]
+) -> tuple[str, ...] | None:
     """The names of those that would be refused; nothing is carried out."""
-    if line.tries(until, ("MULTI",)) != [b"OK"]:
+    if connection.execute_or_error(deadline, ("MULTI",)) != [b"OK"]:
         return None
-    replies = line.tries(until, *commands, ("DISCARD",))[:-1]
-    refused = [str(command[0]) for command, reply in zip(commands, replies, strict=True) if reply != b"QUEUED"]
-    return tuple(dict.fromkeys(refused))
+    replies = connection.execute_or_error(deadline, *commands, ("DISCARD",))[:-1]
+    denied = [str(command[0]) for command, reply in zip(commands, replies, strict=True) if reply != b"QUEUED"]
+    return tuple(dict.fromkeys(denied))
 
 
-def _measure(line: Line, until: float) -> tuple[float, float]:
+def _measure_latency_and_clock(connection: DeadlineConnection, deadline: float) -> tuple[float, float]:
     """The latency, and what Redis' clock is ahead of our monotonic one, in seconds."""
-    trips = []
-    for _ in range(PINGS):
+    round_trips = []
+    for _ in range(PING_COUNT):
         began = time.monotonic()
-        line.calls(until, ("PING",))
-        trips.append(time.monotonic() - began)
+        connection.execute(deadline, ("PING",))
+        round_trips.append(time.monotonic() - began)
     began = time.monotonic()
-    seconds, microseconds = line.calls(until, ("TIME",))[0]
+    seconds, microseconds = connection.execute(deadline, ("TIME",))[0]
     middle = (began + time.monotonic()) / 2
-    return statistics.median(trips), int(seconds) + int(microseconds) / 1e6 - middle
+    return statistics.median(round_trips), int(seconds) + int(microseconds) / 1e6 - middle
 
 
-def _info(reply: Any) -> dict[str, str]:
+def _parse_info(reply: Any) -> dict[str, str]:
     if isinstance(reply, RedisError):
         return {}
     pairs = (line.partition(":") for line in reply.decode(errors="replace").splitlines())
     return {name: value for name, colon, value in pairs if colon}
 
 
-def _limits(reply: Any) -> tuple[int, int, int] | None:
+def _parse_buffer_limits(reply: Any) -> tuple[int, int, int] | None:
     """What ``client-output-buffer-limit`` says of listeners: ``normal 0 0 0 ... pubsub 33554432 8388608 60``."""
     if isinstance(reply, RedisError) or len(reply) < 2:
         return None
@@ -241,14 +264,14 @@ def _limits(reply: Any) -> tuple[int, int, int] | None:
     return (int(numbers[0]), int(numbers[1]), int(numbers[2])) if len(numbers) == 3 else None
 
 
-def _texts(line: Line, until: float, commands: Sequence[Command]) -> list[str]:
+def _read_texts(connection: DeadlineConnection, deadline: float, commands: Sequence[RedisCommand]) -> list[str]:
     """The replies; empty where there is none, or it is refused."""
-    replies = line.tries(until, *commands) if commands else []
+    replies = connection.execute_or_error(deadline, *commands) if commands else []
     return [reply.decode(errors="replace") if isinstance(reply, bytes) else "" for reply in replies]
 
 
-def _rank(payload: Any) -> Rank | None:
+def _decode_heartbeat_or_none(payload: Any) -> Heartbeat | None:
     try:
-        return decode_rank(payload) if isinstance(payload, bytes) else None
+        return decode_heartbeat(payload) if isinstance(payload, bytes) else None
     except DecodeError:
         return None

@@ -11,39 +11,39 @@ from collections.abc import Callable
 
 import msgspec
 
-from pycloud.client.ask import Ask
+from pycloud.client.ask import ClientRequest
 from pycloud.client.errors import NoAnswer, NoCloud, RedisLost
-from pycloud.client.records import any_cloud_lives, cloud_lives
+from pycloud.client.records import any_node_alive, is_node_alive
 from pycloud.errors import RedisUnavailable
-from pycloud.protocol.keys import Names
+from pycloud.protocol.keys import Keys
 from pycloud.protocol.messages import CreateRequest, DrainRequest, Event, RemoveRequest
-from pycloud.transport.blocking import Line, LineLost, Lines, NotReachable
+from pycloud.transport.blocking import ConnectionLost, DeadlineConnection, DeadlineConnectionPool, NotReachable
 
 #: Seconds without an answer until a request is published again: 1, 2, 4, and then always the longest.
-LONGEST_SILENCE = 8.0
+MAX_RESEND_DELAY = 8.0
 #: Seconds until a step that Redis itself answers counts as lost, and is tried over a new connection.
-REDIS_PATIENCE = 3.0
+REDIS_TIMEOUT = 3.0
 #: Seconds between attempts to connect again: doubling up to the longest.
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
+INITIAL_BACKOFF, MAX_BACKOFF = 0.1, 1.0
 #: Seconds before the end in which nothing new is begun: what Redis could not answer in them would look like its fault.
-LAST_MOMENT = 0.05
+RESEND_CUTOFF = 0.05
 
 OnProgress = Callable[[Event], None]
 
-NO_CLOUD = (
+NO_NODE_MESSAGE = (
     "no cloud is listening. Is pycloud running? Does it use this Redis (--redis, PYCLOUD_REDIS_URL) "
     "and this namespace (--namespace, PYCLOUD_NAMESPACE)?"
 )
 
 
-def silence(attempt: int) -> float:
+def resend_delay(attempt: int) -> float:
     """How many seconds to listen after publish number ``attempt`` (from 0) before the next."""
-    return min(2.0**attempt, LONGEST_SILENCE)
+    return min(2.0**attempt, MAX_RESEND_DELAY)
 
 
-def pause(losses: int) -> float:
+def backoff(losses: int) -> float:
     """How many seconds to wait after loss number ``losses`` (from 0) of the connection."""
-    return min(FIRST_PAUSE * 2.0**losses, LONGEST_PAUSE)
+    return min(INITIAL_BACKOFF * 2.0**losses, MAX_BACKOFF)
 
 
 class Exchange:
@@ -56,15 +56,26 @@ class Exchange:
     """
 
     def __init__(
-        self, ears: Lines, mouths: Lines, names: Names, ask: Ask, timeout: float, on_progress: OnProgress
+        self,
+        subscribe_pool: DeadlineConnectionPool,
+        command_pool: DeadlineConnectionPool,
+        keys: Keys,
+        request: ClientRequest,
+        timeout: float,
+        on_progress: OnProgress,
     ) -> None:
-        self._ears, self._mouths, self._names, self._ask = ears, mouths, names, ask
-        self._timeout, self._until, self._on_progress = timeout, time.monotonic() + timeout, on_progress
-        self._channel = names.response_channel(ask.op, ask.id)
+        self._subscribe_pool, self._command_pool, self._keys, self._request = (
+            subscribe_pool,
+            command_pool,
+            keys,
+            request,
+        )
+        self._timeout, self._deadline, self._on_progress = timeout, time.monotonic() + timeout, on_progress
+        self._channel = keys.response_channel(request.op, request.id)
         # The one that answers comes last: when that is confirmed, all are.
-        progress = [names.progress_channel(ask.id)] if ask.op == CreateRequest.op else []
+        progress = [keys.progress_channel(request.id)] if request.op == CreateRequest.op else []
         self._channels = [*progress, self._channel]
-        self._published = 0
+        self._publish_count = 0
         self._losses = 0
 
     def run(self) -> bytes:
@@ -74,122 +85,131 @@ class Exchange:
         of the time where it was lost on the way (RedisLost where the request had been published by then).
         """
         try:
-            return self._insist()
+            return self._run_with_reconnects()
         except RedisUnavailable as error:
-            if not self._published:
+            if not self._publish_count:
                 raise
-            raise RedisLost(self._unsettled(error.message), self._ask.id) from error
+            raise RedisLost(self._describe_unsettled(error.message), self._request.id) from error
 
-    def _insist(self) -> bytes:
+    def _run_with_reconnects(self) -> bytes:
         while True:
             try:
-                with self._ears.line(self._until) as ear, self._mouths.line(self._until) as mouth:
-                    answer = self._converse(ear, mouth)
-                    self._unsubscribe(ear)
-                    return answer
+                with (
+                    self._subscribe_pool.connection(self._deadline) as subscriber,
+                    self._command_pool.connection(self._deadline) as publisher,
+                ):
+                    response = self._attempt(subscriber, publisher)
+                    self._unsubscribe(subscriber)
+                    return response
             except NotReachable as error:
-                self._pause_or_give_up(error, fatal=not self._published and not self._losses)
-            except LineLost as error:
-                self._pause_or_give_up(error)
+                self._back_off_or_raise(error, fatal=not self._publish_count and not self._losses)
+            except ConnectionLost as error:
+                self._back_off_or_raise(error)
 
-    def _pause_or_give_up(self, error: NotReachable | LineLost, *, fatal: bool = False) -> None:
-        left = self._until - time.monotonic()
-        if fatal or left <= 0:
+    def _back_off_or_raise(self, error: NotReachable | ConnectionLost, *, fatal: bool = False) -> None:
+        remaining = self._deadline - time.monotonic()
+        if fatal or remaining <= 0:
             raise error
-        time.sleep(min(pause(self._losses), left))
+        time.sleep(min(backoff(self._losses), remaining))
         self._losses += 1
 
-    def _converse(self, ear: Line, mouth: Line) -> bytes:
+    def _attempt(self, subscriber: DeadlineConnection, publisher: DeadlineConnection) -> bytes:
         while True:
             # Subscribing anew each time also proves that the subscription still stands.
-            if (answer := self._subscribe(ear)) is not None:
-                return answer
-            self._publish(mouth)
-            listen_until = self._pause_ends(time.monotonic())
-            if (answer := self._listen(ear, listen_until)) is not None:
-                return answer
-            if listen_until == self._until:
-                raise NoAnswer(self._unsettled(f"no answer to request {self._ask.id} came in time"), self._ask.id)
+            if (response := self._subscribe(subscriber)) is not None:
+                return response
+            self._publish(publisher)
+            listen_deadline = self._listen_deadline(time.monotonic())
+            if (response := self._listen(subscriber, listen_deadline)) is not None:
+                return response
+            if listen_deadline == self._deadline:
+                raise NoAnswer(
+                    self._describe_unsettled(f"no answer to request {self._request.id} came in time"), self._request.id
+                )
 
-    def _publish(self, mouth: Line) -> None:
-        destination = self._destination(mouth)
+    def _publish(self, publisher: DeadlineConnection) -> None:
+        channel = self._target_channel(publisher)
         try:
-            mouth.calls(self._soon(), ("PUBLISH", destination, self._ask.payload))
-        except LineLost:
-            self._published += 1  # it may have got through all the same
+            publisher.execute(self._step_deadline(), ("PUBLISH", channel, self._request.payload))
+        except ConnectionLost:
+            self._publish_count += 1  # it may have got through all the same
             raise
-        self._published += 1
+        self._publish_count += 1
 
-    def _pause_ends(self, now: float) -> float:
+    def _listen_deadline(self, now: float) -> float:
         """Until when to listen before the next publish; the very end where there will be none."""
-        pause_ends = now + silence(self._published - 1)
-        return pause_ends if pause_ends < self._until - LAST_MOMENT else self._until
+        resend_at = now + resend_delay(self._publish_count - 1)
+        return resend_at if resend_at < self._deadline - RESEND_CUTOFF else self._deadline
 
-    def _subscribe(self, ear: Line) -> bytes | None:
+    def _subscribe(self, subscriber: DeadlineConnection) -> bytes | None:
         """Returns when the server has confirmed the subscription, or an answer that came before that."""
-        until = self._soon()
-        ear.send(until, ("SUBSCRIBE", *self._channels))
-        while (message := ear.hear(until)) is not None:
+        deadline = self._step_deadline()
+        subscriber.send(deadline, ("SUBSCRIBE", *self._channels))
+        while (message := subscriber.read_message(deadline)) is not None:
             if message[:2] == [b"subscribe", self._channel.encode()]:
                 return None
-            if self._is_answer(message):
+            if self._is_response(message):
                 return bytes(message[2])
-        raise LineLost("Redis does not confirm the subscription; is it frozen or overloaded?")
+        raise ConnectionLost("Redis does not confirm the subscription; is it frozen or overloaded?")
 
-    def _listen(self, ear: Line, until: float) -> bytes | None:
+    def _listen(self, subscriber: DeadlineConnection, deadline: float) -> bytes | None:
         """The next answer; None when there was none until then."""
-        while (message := ear.hear(until)) is not None:
-            if self._is_answer(message):
+        while (message := subscriber.read_message(deadline)) is not None:
+            if self._is_response(message):
                 return bytes(message[2])
             if message[:2] == [b"message", self._channels[0].encode()]:
-                self._get_on(message[2])
+                self._extend_deadline(message[2])
         return None
 
-    def _get_on(self, payload: object) -> None:
+    def _extend_deadline(self, payload: object) -> None:
         """The request is being carried out: the time that it may take begins anew."""
         try:
             event = msgspec.json.decode(bytes(payload), type=Event)  # type: ignore[call-overload]
         except (msgspec.DecodeError, RecursionError):
             return  # somebody else than a cloud
-        self._until = max(self._until, time.monotonic() + self._timeout)
+        self._deadline = max(self._deadline, time.monotonic() + self._timeout)
         self._on_progress(event)
 
-    def _is_answer(self, message: list[object]) -> bool:
+    def _is_response(self, message: list[object]) -> bool:
         return message[:2] == [b"message", self._channel.encode()]
 
-    def _unsubscribe(self, ear: Line) -> None:
+    def _unsubscribe(self, subscriber: DeadlineConnection) -> None:
         try:
             # Nobody waits for the confirmation: the next request on this line skips what is not for it.
-            ear.send(self._soon(), ("UNSUBSCRIBE", *self._channels))
+            subscriber.send(self._step_deadline(), ("UNSUBSCRIBE", *self._channels))
         except RedisUnavailable:
-            ear.close()  # the answer is here, and a closed line opens again when it is needed
+            subscriber.close()  # the answer is here, and a closed line opens again when it is needed
 
-    def _destination(self, mouth: Line) -> str:
+    def _target_channel(self, publisher: DeadlineConnection) -> str:
         """The channel to publish to now."""
-        ask, first = self._ask, not self._published
-        if ask.owner and (first or ask.direct_only) and cloud_lives(mouth, self._names, ask.owner, self._soon()):
-            return self._names.cloud_channel(ask.owner)
-        if ask.owner and ask.direct_only:
-            return self._direct_only(ask.owner)
+        request, first = self._request, not self._publish_count
+        if (
+            request.owner
+            and (first or request.direct_only)
+            and is_node_alive(publisher, self._keys, request.owner, self._step_deadline())
+        ):
+            return self._keys.node_channel(request.owner)
+        if request.owner and request.direct_only:
+            return self._direct_channel(request.owner)
         # Only before the first publish: later a cloud that restarts, or announces itself anew, is worth waiting for.
-        if first and not any_cloud_lives(mouth, self._names, self._soon()):
-            raise NoCloud(NO_CLOUD)
-        return self._names.request_channel(ask.op)
+        if first and not any_node_alive(publisher, self._keys, self._step_deadline()):
+            raise NoCloud(NO_NODE_MESSAGE)
+        return self._keys.request_channel(request.op)
 
-    def _direct_only(self, owner: str) -> str:
-        if not self._published:
-            which = "" if self._ask.op == DrainRequest.op else ", which owns this session,"
+    def _direct_channel(self, owner: str) -> str:
+        if not self._publish_count:
+            which = "" if self._request.op == DrainRequest.op else ", which owns this session,"
             raise NoCloud(f"cloud {owner}{which} is not there; only it can answer this")
-        return self._names.cloud_channel(owner)
+        return self._keys.node_channel(owner)
 
-    def _soon(self) -> float:
-        return min(self._until, time.monotonic() + REDIS_PATIENCE)
+    def _step_deadline(self) -> float:
+        return min(self._deadline, time.monotonic() + REDIS_TIMEOUT)
 
-    def _unsettled(self, reason: str) -> str:
+    def _describe_unsettled(self, reason: str) -> str:
         """The reason, and what it means for what was asked."""
-        if not self._ask.changes_something:
+        if not self._request.has_side_effects:
             return reason
         more = f"{reason}; the request may still be carried out"
-        if self._ask.op == RemoveRequest.op:
+        if self._request.op == RemoveRequest.op:
             more += ". A session has as long as its cloud's stop_grace to end, so a longer timeout may help"
         return more

@@ -16,47 +16,47 @@ from typing import Any, Self
 
 import msgspec
 
-from pycloud.client.answer import decoded
-from pycloud.client.ask import make_ask
+from pycloud.client.answer import decode_response
+from pycloud.client.ask import build_request
 from pycloud.client.errors import NoCloud, NotFound, RequestRefused, Unsettled
-from pycloud.client.exchange import REDIS_PATIENCE, Exchange, pause
-from pycloud.client.progress import Ended, Followed, Progress
+from pycloud.client.exchange import REDIS_TIMEOUT, Exchange, backoff
+from pycloud.client.progress import Ended, LogItem, StreamPosition
 from pycloud.errors import EngineUnavailable, PyCloudError, RedisUnavailable, TooManyStreams
-from pycloud.protocol.keys import Names, owner_of
+from pycloud.protocol.keys import Keys, owner_of
 from pycloud.protocol.log_stream import (
     ACK,
-    BEATS,
     CLOSE,
+    KEEPALIVES_PER_LEASE,
     FollowRequest,
     FollowResponse,
     StreamClosed,
     StreamMessage,
     StreamRequest,
 )
-from pycloud.transport.blocking import Line, LineLost, Lines
+from pycloud.transport.blocking import ConnectionLost, DeadlineConnection, DeadlineConnectionPool
 
 #: Seconds that a listener waits at once: after so many a ``close`` by another thread is noticed.
-SLICE = 0.5
+POLL_SECONDS = 0.5
 #: Seconds that a question for a stream may take once there was one: then it is asked again.
-PATIENCE = 5.0
+REOPEN_TIMEOUT = 5.0
 #: A viewer says what it has dealt with when it comes to this share of the window.
-SHARE = 4
+ACKS_PER_WINDOW = 4
 #: So many streams that are closed at once are more than the end of a lease, or of a daemon.
-SUSPICIOUS = 3
+CLOSES_COUNTED_AS_LOSS = 3
 #: Refusals after which a stream that has broken is asked for again.
-PASSING = frozenset({TooManyStreams.code, EngineUnavailable.code})
+RETRYABLE_CODES = frozenset({TooManyStreams.code, EngineUnavailable.code})
 #: What a session's cloud says that has no such session (any more).
-UNKNOWN = "unknown"
+UNKNOWN_STATE = "unknown"
 
 #: Called with the error when the stream is lost, and with None when it goes on.
-OnLoss = Callable[[PyCloudError | None], None]
+OnStreamLoss = Callable[[PyCloudError | None], None]
 
 
 class StreamLost(PyCloudError):
     """The stream has broken, or is over without an end: its cloud is to be asked for another one."""
 
 
-class Following(Iterator[Followed]):
+class LogFollower(Iterator[LogItem]):
     """The output of ``session``, piece by piece. ``close()`` it, or use it in a ``with`` block.
 
     ``fields`` say where it begins, as in a follow request, ``timeout`` in how many seconds the first answer has to be
@@ -65,43 +65,48 @@ class Following(Iterator[Followed]):
 
     def __init__(
         self,
-        ears: Lines,
-        mouths: Lines,
-        names: Names,
+        subscribe_pool: DeadlineConnectionPool,
+        command_pool: DeadlineConnectionPool,
+        keys: Keys,
         session: str,
         fields: Mapping[str, Any],
         timeout: float,
-        on_loss: OnLoss,
+        on_loss: OnStreamLoss,
     ) -> None:
-        self._ears, self._mouths, self._names, self._session = ears, mouths, names, session
+        self._subscribe_pool, self._command_pool, self._keys, self._session = (
+            subscribe_pool,
+            command_pool,
+            keys,
+            session,
+        )
         self._fields, self._on_loss = dict(fields), on_loss
-        self._progress = Progress()
+        self._position = StreamPosition()
         self._lock, self._closed = threading.Lock(), False
-        self._found: deque[Followed] = deque()
-        self._losses = self._closings = 0
-        self._over = self._begun = False
-        self._ear: contextlib.ExitStack = contextlib.ExitStack()
-        self._line: Line | None = None
+        self._pending: deque[LogItem] = deque()
+        self._losses = self._consecutive_closes = 0
+        self._finished = self._opened = False
+        self._connection_stack: contextlib.ExitStack = contextlib.ExitStack()
+        self._connection: DeadlineConnection | None = None
         self._stream = ""
-        self._window, self._acknowledged, self._lease = 0, 0, 0.0
-        self._heard_at = self._spoken_at = 0.0
-        self._open(timeout)
+        self._window, self._acknowledged_offset, self._lease = 0, 0, 0.0
+        self._last_received_at = self._last_ack_at = 0.0
+        self._open_stream(timeout)
 
-    def __next__(self) -> Followed:
+    def __next__(self) -> LogItem:
         """The next piece. Raises what ends it for good: RequestRefused, say, where its cloud will not serve it."""
         with self._lock:
-            while not self._found:
-                if self._over or self._closed:
-                    self._shut()
+            while not self._pending:
+                if self._finished or self._closed:
+                    self._finish()
                     raise StopIteration
-                self._get_on()
-            return self._found.popleft()
+                self._step()
+            return self._pending.popleft()
 
     def close(self) -> None:
         """End the stream; the session goes on."""
         self._closed = True
         with self._lock:
-            self._shut()
+            self._finish()
 
     def __enter__(self) -> Self:
         return self
@@ -111,154 +116,158 @@ class Following(Iterator[Followed]):
     ) -> None:
         self.close()
 
-    def _get_on(self) -> None:
+    def _step(self) -> None:
         """Hear something, or mend what broke."""
         try:
-            if self._line is None:
-                self._open(PATIENCE)
-            self._listen()
+            if self._connection is None:
+                self._open_stream(REOPEN_TIMEOUT)
+            self._receive()
         except (StreamLost, RedisUnavailable, NoCloud, Unsettled) as error:
-            self._lose(error)
+            self._handle_loss(error)
         except NotFound as error:
-            self._found.append(Ended(self._progress.offset, UNKNOWN, reason=error.message))
-            self._over = True
+            self._pending.append(Ended(self._position.offset, UNKNOWN_STATE, reason=error.message))
+            self._finished = True
         except RequestRefused as error:
-            if error.code not in PASSING:
+            if error.code not in RETRYABLE_CODES:
                 raise
-            self._lose(error)
+            self._handle_loss(error)
 
-    def _open(self, timeout: float) -> None:
+    def _open_stream(self, timeout: float) -> None:
         """Ask for a stream: heard before it is asked for. Raises what a request raises, and NotFound."""
-        until = time.monotonic() + min(timeout, REDIS_PATIENCE)
-        if self._begun:
-            self._say(CLOSE)  # the last one may still be there, and hold a place
+        deadline = time.monotonic() + min(timeout, REDIS_TIMEOUT)
+        if self._opened:
+            self._send(CLOSE)  # the last one may still be there, and hold a place
         self._stream = secrets.token_hex(10)
         try:
-            self._line = self._ear.enter_context(self._ears.line(until))
-            self._subscribe(self._line, until)
-            answer = self._ask(timeout)
+            self._connection = self._connection_stack.enter_context(self._subscribe_pool.connection(deadline))
+            self._subscribe(self._connection, deadline)
+            response = self._request_stream(timeout)
         except BaseException:
-            self._hang_up()
+            self._disconnect()
             raise
-        if not self._begun:
-            self._progress.begin(answer.offset or 0, answer.place or None)
-        self._begun = True
-        self._acknowledged = self._progress.offset
-        self._window, self._lease = answer.window or 0, answer.lease or 0.0
-        self._heard_at = self._spoken_at = time.monotonic()
-        if self._closings < SUSPICIOUS:
-            self._found_again()
+        if not self._opened:
+            self._position.start_at(response.offset or 0, response.place or None)
+        self._opened = True
+        self._acknowledged_offset = self._position.offset
+        self._window, self._lease = response.window or 0, response.lease or 0.0
+        self._last_received_at = self._last_ack_at = time.monotonic()
+        if self._consecutive_closes < CLOSES_COUNTED_AS_LOSS:
+            self._report_recovery()
 
-    def _ask(self, timeout: float) -> FollowResponse:
+    def _request_stream(self, timeout: float) -> FollowResponse:
         fields = self._fields
-        if self._begun:
+        if self._opened:
             fields = {name: fields[name] for name in ("once", "window", "lease") if name in fields}
-            fields["offset"] = self._progress.offset
-            if self._progress.place is not None:
-                fields["place"] = self._progress.place
-        ask = make_ask(FollowRequest.op, {"session": self._session, **fields}, self._stream)
-        raw = Exchange(self._ears, self._mouths, self._names, ask, timeout, lambda _event: None).run()
-        answer = decoded(raw, FollowResponse)
-        if answer.error:
-            raise RequestRefused(answer.error.code, answer.error.message, answer)
-        if not answer.status:
-            raise NotFound(f"cloud {answer.cloud} knows no session {answer.id}")
-        return answer
+            fields["offset"] = self._position.offset
+            if self._position.resume_token is not None:
+                fields["place"] = self._position.resume_token
+        request = build_request(FollowRequest.op, {"session": self._session, **fields}, self._stream)
+        raw = Exchange(
+            self._subscribe_pool, self._command_pool, self._keys, request, timeout, lambda _event: None
+        ).run()
+        response = decode_response(raw, FollowResponse)
+        if response.error:
+            raise RequestRefused(response.error.code, response.error.message, response)
+        if not response.status:
+            raise NotFound(f"cloud {response.cloud} knows no session {response.id}")
+        return response
 
-    def _subscribe(self, line: Line, until: float) -> None:
+    def _subscribe(self, connection: DeadlineConnection, deadline: float) -> None:
         channel = self._channel()
-        line.send(until, ("SUBSCRIBE", channel))
-        while (message := line.hear(until)) is not None:
+        connection.send(deadline, ("SUBSCRIBE", channel))
+        while (message := connection.read_message(deadline)) is not None:
             if message[:2] == [b"subscribe", channel.encode()]:
                 return
-        raise LineLost("Redis does not confirm the subscription; is it frozen or overloaded?")
+        raise ConnectionLost("Redis does not confirm the subscription; is it frozen or overloaded?")
 
-    def _listen(self) -> None:
+    def _receive(self) -> None:
         """What comes next, or nothing for a while."""
-        assert self._line is not None
-        self._speak()
-        message = self._line.hear(time.monotonic() + min(SLICE, self._lease / BEATS))
+        assert self._connection is not None
+        self._acknowledge_if_due()
+        message = self._connection.read_message(
+            time.monotonic() + min(POLL_SECONDS, self._lease / KEEPALIVES_PER_LEASE)
+        )
         now = time.monotonic()
-        if message is None and now - self._heard_at > self._lease:
+        if message is None and now - self._last_received_at > self._lease:
             raise StreamLost(f"nothing is heard of cloud {owner_of(self._session)}, which the session belongs to")
         if message is None or message[:2] != [b"message", self._channel().encode()]:
             return
-        self._heard_at = now
-        self._take(bytes(message[2]))
+        self._last_received_at = now
+        self._handle_message(bytes(message[2]))
 
-    def _take(self, payload: bytes) -> None:
-        message = _message(payload)
+    def _handle_message(self, payload: bytes) -> None:
+        message = _decode_message(payload)
         if message is None:
             return
         if isinstance(message, StreamClosed):
-            self._closings += 1
-            if self._closings >= SUSPICIOUS:
+            self._consecutive_closes += 1
+            if self._consecutive_closes >= CLOSES_COUNTED_AS_LOSS:
                 raise StreamLost(f"cloud {owner_of(self._session)} has closed the stream: {message.reason}")
-            self._hang_up()  # that alone is no loss: it is asked for another one
+            self._disconnect()  # that alone is no loss: it is asked for another one
             return
         try:
-            found = self._progress.follow(message)
+            items = self._position.apply(message)
         except ValueError as error:
             raise StreamLost(f"something came in the stream that no cloud would send: {error}") from error
-        if found is None:
-            self._hang_up()  # not lost, merely asked for anew where something is missing
+        if items is None:
+            self._disconnect()  # not lost, merely asked for anew where something is missing
             return
-        self._closings = 0
-        self._found_again()
-        self._found += found
-        self._over = any(isinstance(piece, Ended) for piece in found)
+        self._consecutive_closes = 0
+        self._report_recovery()
+        self._pending += items
+        self._finished = any(isinstance(piece, Ended) for piece in items)
 
-    def _speak(self) -> None:
+    def _acknowledge_if_due(self) -> None:
         """Say what was dealt with, where that is much, and now and then in any case."""
-        due = time.monotonic() - self._spoken_at >= self._lease / BEATS
-        if due or self._progress.offset - self._acknowledged >= self._window // SHARE:
-            self._say(ACK)
-            self._acknowledged, self._spoken_at = self._progress.offset, time.monotonic()
+        due = time.monotonic() - self._last_ack_at >= self._lease / KEEPALIVES_PER_LEASE
+        if due or self._position.offset - self._acknowledged_offset >= self._window // ACKS_PER_WINDOW:
+            self._send(ACK)
+            self._acknowledged_offset, self._last_ack_at = self._position.offset, time.monotonic()
 
-    def _say(self, kind: str) -> None:
-        message = StreamRequest(self._stream, self._session, kind, self._progress.offset)
-        channel = self._names.cloud_channel(owner_of(self._session) or "")
-        soon = time.monotonic() + REDIS_PATIENCE
-        with self._mouths.line(soon) as mouth:
-            mouth.calls(soon, ("PUBLISH", channel, spelled(message)))
+    def _send(self, kind: str) -> None:
+        message = StreamRequest(self._stream, self._session, kind, self._position.offset)
+        channel = self._keys.node_channel(owner_of(self._session) or "")
+        deadline = time.monotonic() + REDIS_TIMEOUT
+        with self._command_pool.connection(deadline) as publisher:
+            publisher.execute(deadline, ("PUBLISH", channel, encode_stream_request(message)))
 
-    def _lose(self, error: PyCloudError) -> None:
-        self._hang_up()
+    def _handle_loss(self, error: PyCloudError) -> None:
+        self._disconnect()
         if not self._losses:
             self._on_loss(error)
-        time.sleep(pause(self._losses))
+        time.sleep(backoff(self._losses))
         self._losses += 1
 
-    def _found_again(self) -> None:
+    def _report_recovery(self) -> None:
         if self._losses:
             self._losses = 0
             self._on_loss(None)
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         """A line that was subscribed is fit for nothing else: it is closed, and opens again when it is needed."""
-        if self._line is not None:
-            self._line.close()
-        self._line = None
-        self._ear.close()
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+        self._connection_stack.close()
 
-    def _shut(self) -> None:
-        if self._line is not None and not self._over:
+    def _finish(self) -> None:
+        if self._connection is not None and not self._finished:
             with contextlib.suppress(RedisUnavailable):
-                self._say(CLOSE)
-        self._over = True
-        self._hang_up()
+                self._send(CLOSE)
+        self._finished = True
+        self._disconnect()
 
     def _channel(self) -> str:
-        return self._names.response_channel(StreamRequest.op, self._stream)
+        return self._keys.response_channel(StreamRequest.op, self._stream)
 
 
-def spelled(message: StreamRequest) -> bytes:
+def encode_stream_request(message: StreamRequest) -> bytes:
     """What goes over the direct channel of the owner."""
     fields = {"id": message.id, "session": message.session, "kind": message.kind, "offset": message.offset}
     return msgspec.json.encode({"op": message.op, **fields})
 
 
-def _message(payload: bytes) -> StreamMessage | None:
+def _decode_message(payload: bytes) -> StreamMessage | None:
     """A message of a stream; None for what only a newer cloud would say, or somebody else."""
     try:
         message: StreamMessage = msgspec.json.decode(payload, type=StreamMessage)

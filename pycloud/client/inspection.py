@@ -12,14 +12,14 @@ from pycloud.client.records import SessionRecord
 from pycloud.protocol.messages import InspectResponse
 
 
-def known(response: InspectResponse) -> InspectResponse:
+def require_known(response: InspectResponse) -> InspectResponse:
     """The same. Raises NotFound where its cloud knows no such session."""
     if response.state is UNSET:
         raise NotFound(f"cloud {response.cloud} knows no session {response.id}")
     return response
 
 
-def from_record(session: str, records: Sequence[SessionRecord], reason: NoCloud) -> InspectResponse:
+def inspection_from_record(session: str, records: Sequence[SessionRecord], reason: NoCloud) -> InspectResponse:
     """What there is to say of a session from its record, marked as stale: for ``reason`` its cloud cannot be asked.
 
     Raises NotFound where there is no record.

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from msgspec import UNSET
 
-from pycloud.protocol.log_stream import StreamAlive, StreamEnd, StreamMessage, StreamOutput, StreamSkipped, data_of
+from pycloud.protocol.log_stream import (
+    StreamEnd,
+    StreamKeepalive,
+    StreamMessage,
+    StreamOutput,
+    StreamSkipped,
+    decode_output,
+)
 
 
 @dataclass(frozen=True)
@@ -35,57 +42,57 @@ class Ended:
     reason: str | None = None
 
 
-Followed = Output | Skipped | Ended
+LogItem = Output | Skipped | Ended
 
 
-class Progress:
+class StreamPosition:
     """``offset``: what comes next. ``place``: what the owner wants back to find that again."""
 
     def __init__(self) -> None:
         self.offset = 0
-        self.place: str | None = None
+        self.resume_token: str | None = None
         #: Where something was missing last time that the owner was asked anew.
-        self._missed: int | None = None
+        self._gap_requested_at: int | None = None
 
-    def begin(self, offset: int, place: str | None = None) -> None:
+    def start_at(self, offset: int, resume_token: str | None = None) -> None:
         """Nothing was read yet; it begins here."""
-        self.offset, self.place = offset, place
+        self.offset, self.resume_token = offset, resume_token
 
-    def follow(self, message: StreamMessage) -> list[Followed] | None:
+    def apply(self, message: StreamMessage) -> list[LogItem] | None:
         """What a message comes to; None: something before it is missing, and the owner is to be asked anew.
 
         Where that was asked for in vain it is lost.
         """
-        if not isinstance(message, StreamOutput | StreamSkipped | StreamAlive | StreamEnd):
+        if not isinstance(message, StreamOutput | StreamSkipped | StreamKeepalive | StreamEnd):
             return []
-        missing = message.offset - self.offset
-        if missing > 0 and self._missed != self.offset:
-            self._missed = self.offset
+        gap = message.offset - self.offset
+        if gap > 0 and self._gap_requested_at != self.offset:
+            self._gap_requested_at = self.offset
             return None
-        found: list[Followed] = []
-        if missing > 0:
-            found.append(self._skip(message.offset))
+        items: list[LogItem] = []
+        if gap > 0:
+            items.append(self._skip(message.offset))
         if isinstance(message, StreamOutput):
-            found += self._take(message)
+            items += self._new_output(message)
         elif isinstance(message, StreamSkipped):
             if message.bytes is None:
-                found.append(Skipped(self.offset, None))
+                items.append(Skipped(self.offset, None))
             elif message.offset + message.bytes > self.offset:
-                found.append(self._skip(message.offset + message.bytes))
+                items.append(self._skip(message.offset + message.bytes))
         elif isinstance(message, StreamEnd):
             code = message.exit_code if isinstance(message.exit_code, int) else None
-            found.append(Ended(self.offset, message.state, code, message.reason or None))
-        return found
+            items.append(Ended(self.offset, message.state, code, message.reason or None))
+        return items
 
     def _skip(self, to: int) -> Skipped:
         lost, self.offset = Skipped(self.offset, to - self.offset), to
         return lost
 
-    def _take(self, message: StreamOutput) -> list[Output]:
-        data = data_of(message)[self.offset - message.offset :]
+    def _new_output(self, message: StreamOutput) -> list[Output]:
+        data = decode_output(message)[self.offset - message.offset :]
         if message.place is not UNSET:
-            self.place = message.place
+            self.resume_token = message.place
         if not data:
             return []
-        at, self.offset = self.offset, self.offset + len(data)
-        return [Output(at, data)]
+        start, self.offset = self.offset, self.offset + len(data)
+        return [Output(start, data)]

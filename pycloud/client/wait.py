@@ -10,88 +10,90 @@ import time
 from collections.abc import Callable
 
 from pycloud.client.errors import NoCloud, NotEnded, Unsettled
-from pycloud.client.events import BLOCK, Follower
-from pycloud.client.exchange import pause
+from pycloud.client.events import BLOCK_SECONDS, EventFollower
+from pycloud.client.exchange import backoff
 from pycloud.errors import PyCloudError, RedisUnavailable
 from pycloud.protocol.messages import Event, StatusResponse
-from pycloud.transport.blocking import LineLost, NotReachable
+from pycloud.transport.blocking import ConnectionLost, NotReachable
 
 #: Seconds between two questions where no event was heard, and where one was, or an answer is in doubt.
-ROUND, AGAIN = 15.0, 1.0
+POLL_INTERVAL, RETRY_INTERVAL = 15.0, 1.0
 #: Seconds that one question may take.
-PATIENCE = 10.0
+STATUS_TIMEOUT = 10.0
 #: Events that are worth a question.
-ENDINGS = frozenset({"session.exited", "session.failed", "session.removed", "session.lost"})
+END_EVENTS = frozenset({"session.exited", "session.failed", "session.removed", "session.lost"})
 
-Ask = Callable[[float], StatusResponse]
+StatusQuery = Callable[[float], StatusResponse]
 
 
-class Vigil:
+class ExitWaiter:
     """What is known while a session is waited for. Pure: times (``now``) are handed in, of the monotonic clock."""
 
     def __init__(self, session: str, now: float) -> None:
-        self._session, self.ask_at = session, now
+        self._session, self.query_at = session, now
         #: Whether it was heard of by a cloud: from then on nothing that is wrong for a while ends the wait.
-        self.begun = False
-        self._news = self._removed = self._doubted = False
+        self.confirmed = False
+        self._event_seen = self._removal_seen = self._end_unconfirmed = False
 
-    def heard(self, event: Event, now: float) -> None:
+    def on_event(self, event: Event, now: float) -> None:
         """Something happened, maybe to this session."""
-        if event.session == self._session and event.event in ENDINGS:
-            self.ask_at, self._news = now, True
-            self._removed = self._removed or event.event == "session.removed"
+        if event.session == self._session and event.event in END_EVENTS:
+            self.query_at, self._event_seen = now, True
+            self._removal_seen = self._removal_seen or event.event == "session.removed"
 
-    def told(self, answer: StatusResponse, now: float) -> bool:
+    def on_response(self, response: StatusResponse, now: float) -> bool:
         """Whether this answer is the end of it.
 
         That nobody knows it (any more) is believed at once only where nobody did before, or its removal was heard of:
         a Redis that came back empty may not have been told of it yet.
         """
-        if not answer.status and (answer.state or not self.begun or self._removed or self._doubted):
+        if not response.status and (
+            response.state or not self.confirmed or self._removal_seen or self._end_unconfirmed
+        ):
             return True
-        self._doubted = not answer.status
-        self.ask_at = now + (AGAIN if self._news or self._doubted else ROUND)
-        self.begun, self._news = True, False
+        self._end_unconfirmed = not response.status
+        self.query_at = now + (RETRY_INTERVAL if self._event_seen or self._end_unconfirmed else POLL_INTERVAL)
+        self.confirmed, self._event_seen = True, False
         return False
 
-    def failed(self, now: float) -> None:
+    def on_query_failed(self, now: float) -> None:
         """No answer could be had."""
-        self.ask_at = now + AGAIN
+        self.query_at = now + RETRY_INTERVAL
 
-    def disturbed(self, now: float) -> None:
+    def on_disconnected(self, now: float) -> None:
         """Redis was lost: events may have been missed."""
-        self.ask_at = min(self.ask_at, now + AGAIN)
+        self.query_at = min(self.query_at, now + RETRY_INTERVAL)
 
 
-def wait(session: str, ask: Ask, follower: Follower, until: float) -> StatusResponse:
+def wait(session: str, query_status: StatusQuery, follower: EventFollower, deadline: float) -> StatusResponse:
     """What has become of ``session``, once it lives no more; ``until`` on the monotonic clock.
 
     ``ask`` asks for its status, within so many seconds. Raises NotEnded when the time is up, or RedisUnavailable where
     Redis is away then; before a cloud has answered once, whatever ``ask`` raises.
     """
-    vigil = Vigil(session, time.monotonic())
-    trouble: PyCloudError | None = None
+    waiter = ExitWaiter(session, time.monotonic())
+    last_error: PyCloudError | None = None
     losses = 0
-    while (now := time.monotonic()) < until:
+    while (now := time.monotonic()) < deadline:
         try:
-            if now >= vigil.ask_at:
-                answer = ask(min(PATIENCE, until - now))
-                trouble = None
-                if vigil.told(answer, time.monotonic()):
-                    return answer
-            for event in follower.hear(min(vigil.ask_at, until, time.monotonic() + BLOCK)):
-                vigil.heard(event, time.monotonic())
+            if now >= waiter.query_at:
+                response = query_status(min(STATUS_TIMEOUT, deadline - now))
+                last_error = None
+                if waiter.on_response(response, time.monotonic()):
+                    return response
+            for event in follower.poll(min(waiter.query_at, deadline, time.monotonic() + BLOCK_SECONDS)):
+                waiter.on_event(event, time.monotonic())
             losses = 0
-        except (NoCloud, Unsettled, LineLost, NotReachable) as error:
-            if not vigil.begun:
+        except (NoCloud, Unsettled, ConnectionLost, NotReachable) as error:
+            if not waiter.confirmed:
                 raise
-            trouble = error
-            if isinstance(error, LineLost | NotReachable):
-                vigil.disturbed(time.monotonic())
-                time.sleep(min(pause(losses), max(0.0, until - time.monotonic())))
+            last_error = error
+            if isinstance(error, ConnectionLost | NotReachable):
+                waiter.on_disconnected(time.monotonic())
+                time.sleep(min(backoff(losses), max(0.0, deadline - time.monotonic())))
                 losses += 1
             else:
-                vigil.failed(time.monotonic())
-    if isinstance(trouble, RedisUnavailable):
-        raise trouble
-    raise NotEnded(f"session {session} has not ended in time{f' ({trouble.message})' if trouble else ''}")
+                waiter.on_query_failed(time.monotonic())
+    if isinstance(last_error, RedisUnavailable):
+        raise last_error
+    raise NotEnded(f"session {session} has not ended in time{f' ({last_error.message})' if last_error else ''}")

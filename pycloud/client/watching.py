@@ -10,44 +10,50 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from pycloud.client.events import BLOCK, Follower, OnLoss
-from pycloud.client.exchange import pause
-from pycloud.transport.blocking import LineLost, NotReachable
+from pycloud.client.events import BLOCK_SECONDS, EventFollower, OnRedisLoss
+from pycloud.client.exchange import backoff
+from pycloud.transport.blocking import ConnectionLost, NotReachable
 
 #: Seconds between two looks at least, and how many times as long as the last look took: others need Redis, too.
-SHORTEST, SHARE = 0.2, 4.0
+MIN_WATCH_INTERVAL, WATCH_INTERVAL_FACTOR = 0.2, 4.0
 
 T = TypeVar("T")
 
 
-def watch(look: Callable[[], T], follower: Follower, every: float, until: float, on_loss: OnLoss) -> Iterator[T]:
+def watch(
+    look: Callable[[], T], follower: EventFollower, every: float, deadline: float, on_loss: OnRedisLoss
+) -> Iterator[T]:
     """What ``look`` sees, again and again; see ``Client.watch``. ``until`` on the monotonic clock."""
     losses = 0
     while True:
         try:
             began = time.monotonic()
-            seen = look()
-            took = time.monotonic() - began
+            value = look()
+            duration = time.monotonic() - began
             if losses:
                 on_loss(None)
                 losses = 0
-            yield seen
-            if time.monotonic() >= until:
+            yield value
+            if time.monotonic() >= deadline:
                 return
-            _rest(follower, max(SHORTEST, SHARE * took), min(every, until - time.monotonic()))
-        except (LineLost, NotReachable) as error:
-            if time.monotonic() + pause(losses) >= until:
+            _wait_for_event(
+                follower,
+                max(MIN_WATCH_INTERVAL, WATCH_INTERVAL_FACTOR * duration),
+                min(every, deadline - time.monotonic()),
+            )
+        except (ConnectionLost, NotReachable) as error:
+            if time.monotonic() + backoff(losses) >= deadline:
                 raise
             if not losses:
                 on_loss(error)
-            time.sleep(pause(losses))
+            time.sleep(backoff(losses))
             losses += 1
 
 
-def _rest(follower: Follower, least: float, most: float) -> None:
+def _wait_for_event(follower: EventFollower, min_wait: float, max_wait: float) -> None:
     """Wait until something happens, but for ``least`` seconds at least and about ``most`` at most."""
-    time.sleep(least)  # what happens meanwhile is heard below, all at once
-    until = time.monotonic() + most - least
-    while (now := time.monotonic()) < until:
-        if follower.hear(min(until, now + BLOCK)):
+    time.sleep(min_wait)  # what happens meanwhile is heard below, all at once
+    deadline = time.monotonic() + max_wait - min_wait
+    while (now := time.monotonic()) < deadline:
+        if follower.poll(min(deadline, now + BLOCK_SECONDS)):
             return

@@ -10,16 +10,16 @@ from time import monotonic
 import gevent
 
 #: Seconds by which a timer may ring too early: that is no beat of its own.
-EARLY = 0.02
+TIMER_SLACK = 0.02
 
 
-def until_next(interval: float, now: float) -> float:
+def seconds_to_next_tick(interval: float, now: float) -> float:
     """Seconds until the next multiple of ``interval`` on the clock that says ``now``."""
     left = interval - now % interval
-    return left if left > EARLY else left + interval
+    return left if left > TIMER_SLACK else left + interval
 
 
-def sleep_until_next(interval: float) -> None:
+def sleep_to_next_tick(interval: float) -> None:
     """Let others have their turn until then."""
     gevent.get_hub().loop.update_now()  # or a timer would count from when the process woke, and ring before the others
-    gevent.sleep(until_next(interval, monotonic()))
+    gevent.sleep(seconds_to_next_tick(interval, monotonic()))

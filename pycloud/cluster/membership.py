@@ -10,169 +10,171 @@ import msgspec
 from pycloud.cluster import placement
 from pycloud.cluster.placement import Peer
 from pycloud.errors import RequestError
-from pycloud.protocol.messages import HEARTBEATS_MISSED, CreateRequest, Rank
+from pycloud.protocol.messages import HEARTBEATS_MISSED, CreateRequest, Heartbeat
 
 #: For so many heartbeats after it was sent, hearing our own rank proves that nobody speaks for us.
-HEARTBEATS_SURE = 2
+HEARTBEATS_CONFIRMED = 2
 #: Seconds within which clouds connect to a Redis that is back.
-RECONNECTING = 3.0
+RECONNECT_GRACE = 3.0
 
 
-class View:
+class Membership:
     """The clouds by id. ``own`` and ``instance`` say which of them we are; ``heartbeat`` is our interval (s)."""
 
-    def __init__(self, own: str, instance: str, heartbeat: float) -> None:
-        self.own, self._instance, self._heartbeat = own, instance, heartbeat
+    def __init__(self, own_id: str, instance: str, interval: float) -> None:
+        self.own_id, self._instance, self._interval = own_id, instance, interval
         self.peers: dict[str, Peer] = {}
-        self._own_sent = self._own_heard = self._listening = float("-inf")
-        self._sure_since: float | None = None
+        self._last_confirming_heartbeat = self._last_own_heartbeat = self._subscribing_since = float("-inf")
+        self._confirmed_since: float | None = None
         #: When we last heard ourselves again after we had not.
-        self._regained = float("-inf")
-        self._double_since: float | None = None
-        self._double_heard = float("-inf")
+        self._regained_at = float("-inf")
+        self._duplicate_since: float | None = None
+        self._duplicate_seen_at = float("-inf")
 
-    def hear(self, rank: Rank, now: float) -> None:
+    def on_heartbeat(self, heartbeat: Heartbeat, now: float) -> None:
         """A rank came in. ``rank.sent`` of our own tells how old it is: after a freeze, old ones still come in."""
-        if rank.id == self.own and rank.instance != self._instance:
-            self._hear_double(now)
+        if heartbeat.id == self.own_id and heartbeat.instance != self._instance:
+            self._on_duplicate(now)
             return
-        if rank.id == self.own:
-            self._hear_own(rank, now)
-            rank = msgspec.structs.replace(rank, deaf=False)  # we hear it
-        self.peers[rank.id] = placement.hear(self.peers.get(rank.id), rank, now)
+        if heartbeat.id == self.own_id:
+            self._on_own_heartbeat(heartbeat, now)
+            heartbeat = msgspec.structs.replace(heartbeat, deaf=False)  # we hear it
+        self.peers[heartbeat.id] = placement.update_peer(self.peers.get(heartbeat.id), heartbeat, now)
 
-    def prune(self, silent: float, now: float) -> None:
+    def prune(self, max_age: float, now: float) -> None:
         """Forget the clouds that were not heard for ``silent`` seconds: each costs memory, and time per create."""
-        self.peers = {cloud: peer for cloud, peer in self.peers.items() if now - peer.heard < silent}
+        self.peers = {cloud: peer for cloud, peer in self.peers.items() if now - peer.last_seen < max_age}
 
-    def sure(self, now: float) -> bool:
+    def confirmed(self, now: float) -> bool:
         """Whether we have heard ourselves so lately that nobody can have spoken for us."""
-        return now <= self.sure_until()
+        return now <= self.confirmed_until()
 
-    def sure_until(self) -> float:
+    def confirmed_until(self) -> float:
         """Until when we are sure if we hear no more (monotonic seconds)."""
-        return self._own_sent + HEARTBEATS_SURE * self._heartbeat
+        return self._last_confirming_heartbeat + HEARTBEATS_CONFIRMED * self._interval
 
-    def deaf(self, now: float) -> bool:
+    def heartbeat_lost(self, now: float) -> bool:
         """Whether we have not heard ourselves for so long that the subscription must be dead."""
-        return now - self._own_heard > HEARTBEATS_MISSED * self._heartbeat
+        return now - self._last_own_heartbeat > HEARTBEATS_MISSED * self._interval
 
-    def listens(self, now: float) -> None:
+    def on_subscribing(self, now: float) -> None:
         """We are about to subscribe, anew or for the first time."""
-        self._listening = now
+        self._subscribing_since = now
 
-    def news_since(self) -> float:
+    def stream_started_at(self) -> float:
         """What comes in now was published after this (monotonic seconds), however long it was on its way."""
-        return max(self._own_heard, self._listening)
+        return max(self._last_own_heartbeat, self._subscribing_since)
 
-    def interrupted(self) -> None:
+    def on_disconnected(self) -> None:
         """We hear nothing at present: whom we miss after that may be about to come back, as we are."""
-        self._sure_since = None
+        self._confirmed_since = None
 
-    def sure_for(self, now: float) -> float:
+    def confirmed_for(self, now: float) -> float:
         """For how many seconds we have been hearing ourselves without a gap."""
-        if self._sure_since is None or not self.sure(now):
+        if self._confirmed_since is None or not self.confirmed(now):
             return 0.0
-        return now - self._sure_since
+        return now - self._confirmed_since
 
-    def lives(self, cloud: str, now: float) -> bool:
+    def is_alive(self, cloud: str, now: float) -> bool:
         """Whether a cloud is heard."""
         peer = self.peers.get(cloud)
-        return peer is not None and placement.lives(peer, now)
+        return peer is not None and placement.is_alive(peer, now)
 
-    def lost(self, cloud: str, after: float, now: float) -> bool:
+    def is_lost(self, cloud: str, lost_after: float, now: float) -> bool:
         """Whether a cloud has been away for ``after`` seconds, all of which we were listening."""
         peer = self.peers.get(cloud)
-        away = peer is None or now - peer.heard >= after
-        return away and not self.lives(cloud, now) and self.sure_for(now) >= after
+        away = peer is None or now - peer.last_seen >= lost_after
+        return away and not self.is_alive(cloud, now) and self.confirmed_for(now) >= lost_after
 
-    def counted(self) -> int:
+    def assigned_count(self) -> int:
         """How many creates we have seen that we were expected to take: for our next rank."""
-        own = self.peers.get(self.own)
+        own = self.peers.get(self.own_id)
         return 0 if own is None else own.assigned
 
-    def place(self, request: CreateRequest, now: float, *, count: bool) -> tuple[int | None, RequestError | None]:
+    def position(self, request: CreateRequest, now: float, *, count: bool) -> tuple[int | None, RequestError | None]:
         """Our place among those who care for a create (None: others do), and what to answer if nobody can take it.
 
         ``count``: it is a new one, which its taker will be loaded with.
         """
-        order = placement.candidates(self._seen(now), request, now)
+        order = placement.candidates(self._peers_with_self(now), request, now)
         if order:
             if count:
                 placement.assign(self.peers[order[0]])
-            return self._index(order), None
-        return self.speaker(now), placement.why_nobody(self.peers, request, now)
+            return self._own_position(order), None
+        return self.responder_position(now), placement.rejection_for(self.peers, request, now)
 
-    def fits(self, request: CreateRequest) -> bool:
+    def self_matches(self, request: CreateRequest) -> bool:
         """Whether we ourselves are what a create asks for, be there room or not."""
-        own = self.peers.get(self.own)
+        own = self.peers.get(self.own_id)
         return own is not None and placement.matches(own, request)
 
-    def next_best(self, request: CreateRequest, now: float) -> str | None:
+    def next_candidate(self, request: CreateRequest, now: float) -> str | None:
         """The cloud that is to take a create where we cannot, which it will be loaded with; None: there is none."""
-        order = placement.candidates(self._seen(now), request, now)
-        other = next((cloud for cloud in order if cloud != self.own), None)
+        order = placement.candidates(self._peers_with_self(now), request, now)
+        other = next((cloud for cloud in order if cloud != self.own_id), None)
         if other is not None:
             placement.assign(self.peers[other])
         return other
 
-    def too_early_to_miss(self, cloud: str, now: float) -> bool:
+    def in_grace_period(self, cloud: str, now: float) -> bool:
         """Whether a cloud that is not heard may yet be there: we have not been listening for long enough to say.
 
         We, or Redis, may just have started, or our subscription may have been renewed a moment ago.
         """
         peer = self.peers.get(cloud)
         if peer is None:
-            return self.sure_for(now) < max(HEARTBEATS_MISSED * self._heartbeat, RECONNECTING)
-        patience = HEARTBEATS_MISSED * peer.rank.heartbeat
-        if now - peer.heard <= patience:
+            return self.confirmed_for(now) < max(HEARTBEATS_MISSED * self._interval, RECONNECT_GRACE)
+        timeout = HEARTBEATS_MISSED * peer.last_heartbeat.heartbeat
+        if now - peer.last_seen <= timeout:
             # It is away by its own words: because it stops, or because it did not hear itself, as we did not. What
             # Redis kept from both of us for a moment is no reason to speak for it.
-            return peer.rank.deaf and now - self._regained < patience
-        return self.sure_for(now) < patience
+            return peer.last_heartbeat.deaf and now - self._regained_at < timeout
+        return self.confirmed_for(now) < timeout
 
-    def too_early_to_refuse(self, request: CreateRequest, now: float) -> bool:
+    def too_early_to_reject(self, request: CreateRequest, now: float) -> bool:
         """Whether a cloud that a create asks for, and that is not heard, may yet be there."""
-        missed = (cloud for cloud, peer in self.peers.items() if cloud != self.own and placement.matches(peer, request))
-        return any(self.too_early_to_miss(cloud, now) for cloud in missed)
+        missed = (
+            cloud for cloud, peer in self.peers.items() if cloud != self.own_id and placement.matches(peer, request)
+        )
+        return any(self.in_grace_period(cloud, now) for cloud in missed)
 
-    def speaker(self, now: float) -> int | None:
+    def responder_position(self, now: float) -> int | None:
         """Our place among those who answer for a cloud that is away; None: others do.
 
         Where no cloud was ever heard, it is ours: who is not sure of it looks twice before it acts.
         """
-        order = placement.speakers(self._seen(now), now)
-        return self._index(order) if order else 0
+        order = placement.responders(self._peers_with_self(now), now)
+        return self._own_position(order) if order else 0
 
-    def doubled(self, now: float, quiet: float) -> bool:
+    def duplicate_detected(self, now: float, timeout: float) -> bool:
         """Whether another daemon uses our id (a copied data directory), and was heard within ``quiet`` seconds.
 
         A single burst of old ranks, of the daemon that we follow, is none.
         """
-        if self._double_since is None or now - self._double_heard > quiet:
+        if self._duplicate_since is None or now - self._duplicate_seen_at > timeout:
             return False
-        return self._double_heard - self._double_since >= HEARTBEATS_MISSED * self._heartbeat
+        return self._duplicate_seen_at - self._duplicate_since >= HEARTBEATS_MISSED * self._interval
 
-    def _seen(self, now: float) -> dict[str, Peer]:
+    def _peers_with_self(self, now: float) -> dict[str, Peer]:
         """All clouds; we ourselves live, whether we hear ourselves or not (that is what ``sure`` is for)."""
-        if self.own in self.peers:
-            self.peers[self.own].heard = now
+        if self.own_id in self.peers:
+            self.peers[self.own_id].last_seen = now
         return self.peers
 
-    def _hear_own(self, rank: Rank, now: float) -> None:
-        if not self.sure(now):
-            self._sure_since = None
-            self._regained = now if self._own_heard > float("-inf") else self._regained
-        self._own_heard = max(self._own_heard, rank.sent)
-        if not rank.deaf:  # after one that says we are deaf, the others go on speaking for us until the next
-            self._own_sent = max(self._own_sent, rank.sent)
-        if self._sure_since is None and self.sure(now):
-            self._sure_since = now
+    def _on_own_heartbeat(self, heartbeat: Heartbeat, now: float) -> None:
+        if not self.confirmed(now):
+            self._confirmed_since = None
+            self._regained_at = now if self._last_own_heartbeat > float("-inf") else self._regained_at
+        self._last_own_heartbeat = max(self._last_own_heartbeat, heartbeat.sent)
+        if not heartbeat.deaf:  # after one that says we are deaf, the others go on speaking for us until the next
+            self._last_confirming_heartbeat = max(self._last_confirming_heartbeat, heartbeat.sent)
+        if self._confirmed_since is None and self.confirmed(now):
+            self._confirmed_since = now
 
-    def _hear_double(self, now: float) -> None:
-        if self._double_since is None or now - self._double_heard > 2 * HEARTBEATS_MISSED * self._heartbeat:
-            self._double_since = now
-        self._double_heard = now
+    def _on_duplicate(self, now: float) -> None:
+        if self._duplicate_since is None or now - self._duplicate_seen_at > 2 * HEARTBEATS_MISSED * self._interval:
+            self._duplicate_since = now
+        self._duplicate_seen_at = now
 
-    def _index(self, order: list[str]) -> int | None:
-        return order.index(self.own) if self.own in order else None
+    def _own_position(self, order: list[str]) -> int | None:
+        return order.index(self.own_id) if self.own_id in order else None

@@ -3,6 +3,6 @@
 No gevent, no Redis. Start with ``settings.py``.
 """
 
-from pycloud.config.settings import DEFAULT_REDIS, FROM_DEFAULT, Config, runtime_kinds
+from pycloud.config.settings import DEFAULT_REDIS, FROM_DEFAULT, Config, enabled_runtimes
 
-__all__ = ["DEFAULT_REDIS", "FROM_DEFAULT", "Config", "runtime_kinds"]
+__all__ = ["DEFAULT_REDIS", "FROM_DEFAULT", "Config", "enabled_runtimes"]

@@ -9,40 +9,40 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from pycloud.config import Config, runtime_kinds
+from pycloud.config import Config, enabled_runtimes
 from pycloud.config.types import engine_url
 from pycloud.errors import ConfigError
 
 DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 CONTAINER_ID = re.compile(r"[0-9a-f]{12}")
 #: Files that engines put into their containers.
-CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+CONTAINER_MARKER_FILES = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
-def settled(config: Config) -> Config:
+def resolve_auto(config: Config) -> Config:
     """The same settings with ``runtime`` and ``docker_host`` settled: no ``auto``, and no None, is left in them."""
-    engine = config.docker_host or _engine_of(os.environ) or DEFAULT_ENGINE
+    engine = config.docker_host or _engine_from_environ(os.environ) or DEFAULT_ENGINE
     # Where there are container sessions, they are looked after, whether or not their engine is there just now.
-    kinds = runtime_kinds(config, in_container(), usable(engine) or bool(recorded(config)))
-    return dataclasses.replace(config, runtime=kinds, docker_host=engine)
+    runtimes = enabled_runtimes(config, in_container(), engine_usable(engine) or bool(count_container_records(config)))
+    return dataclasses.replace(config, runtime=runtimes, docker_host=engine)
 
 
-def recorded(config: Config) -> int:
+def count_container_records(config: Config) -> int:
     """How many container sessions have their records in the data directory."""
     return sum(1 for _ in (config.data_dir / "docker").glob("*.json"))
 
 
-def remarks(config: Config) -> list[str]:
+def startup_warnings(config: Config) -> list[str]:
     """What is worth a warning at the start. ``config`` is settled."""
-    if "docker" in config.runtime or not recorded(config):
+    if "docker" in config.runtime or not count_container_records(config):
         return []
     return [
-        f"{recorded(config)} container sessions are recorded in {config.data_dir}, and this daemon does not look after "
-        "them: that takes --runtime script,docker"
+        f"{count_container_records(config)} container sessions are recorded in {config.data_dir}, "
+        "and this daemon does not look after them: that takes --runtime script,docker"
     ]
 
 
-def why_no_containers(config: Config) -> str:
+def containers_disabled_reason(config: Config) -> str:
     """Why a cloud that was left the choice (``auto``) runs no containers; empty where it was not, or does."""
     if "docker" in config.runtime or config.was_set("runtime"):
         return ""
@@ -52,7 +52,7 @@ def why_no_containers(config: Config) -> str:
     return f"no containers: {path} may not be used by user {os.geteuid()}"
 
 
-def _engine_of(environ: Mapping[str, str]) -> str:
+def _engine_from_environ(environ: Mapping[str, str]) -> str:
     """The engine in DOCKER_HOST; empty where there is none. Raises ConfigError."""
     url = environ.get("DOCKER_HOST", "")
     try:
@@ -63,7 +63,7 @@ def _engine_of(environ: Mapping[str, str]) -> str:
 
 def in_container() -> bool:
     """Whether this process is in a container."""
-    return any(mark.exists() for mark in CONTAINER_MARKS)
+    return any(mark.exists() for mark in CONTAINER_MARKER_FILES)
 
 
 def drives_engine(config: Config) -> bool:
@@ -71,14 +71,14 @@ def drives_engine(config: Config) -> bool:
     return in_container() and "docker" in config.runtime
 
 
-def shut_out(config: Config) -> str | None:
+def socket_permission_error(config: Config) -> str | None:
     """What is missing in a container that was given the engine's socket but may not use it; None: nothing is.
 
     Without it such a container would run scripts, or nothing at all, and nobody would be told why.
     """
     scheme, _, path = str(config.docker_host).partition("://")
     wanted = "docker" in config.runtime or not config.was_set("runtime")
-    if scheme != "unix" or not in_container() or not wanted or usable(str(config.docker_host)):
+    if scheme != "unix" or not in_container() or not wanted or engine_usable(str(config.docker_host)):
         return None
     try:
         group = Path(path).stat().st_gid
@@ -87,7 +87,7 @@ def shut_out(config: Config) -> str | None:
     return f"{path} may not be used by user {os.geteuid()}: start this container with --group-add {group}"
 
 
-def nameless(config: Config) -> bool:
+def has_container_hostname(config: Config) -> bool:
     """Whether the name of this machine tells nobody where it is: engines name containers after their ids.
 
     One that was given a name (``docker run --hostname``), or its host's, is taken at its word.
@@ -96,7 +96,7 @@ def nameless(config: Config) -> bool:
     return drives_engine(config) and not given
 
 
-def usable(engine: str) -> bool:
+def engine_usable(engine: str) -> bool:
     """Whether an engine's socket is there, and this user may use it; of one over a network nobody knows, so: yes."""
     scheme, _, path = engine.partition("://")
     if scheme != "unix":

@@ -50,30 +50,30 @@ class Host:
 
 
 @dataclass(frozen=True)
-class Given:
+class RawSetting:
     """One value as somebody gave it: ``source`` is what ``Config.sources`` will say, ``where`` what an error says."""
 
     setting: Setting
     source: str
-    where: str
+    location: str
     value: object
     is_text: bool
 
     def read(self) -> object:
         """The checked value; ConfigError where it cannot be used."""
-        kind = self.setting.kind
+        value_type = self.setting.value_type
         try:
-            return kind.read(kind.from_text(self.value) if self.is_text else self.value)  # type: ignore[arg-type]
+            return value_type.read(value_type.from_text(self.value) if self.is_text else self.value)  # type: ignore[arg-type]
         except ValueError as error:
-            raise ConfigError(f"{self.where}: {error}") from None
+            raise ConfigError(f"{self.location}: {error}") from None
 
 
 def add_flags(parser: argparse._ActionsContainer) -> None:
     """One flag per setting. The values stay text, which ``load`` reads like that of every other source."""
     for item in settings().values():
-        text = f"{item.help} (default: {item.shown}; variable {item.variable})".replace("%", "%%")
-        if item.kind.placeholder is not None:
-            parser.add_argument(item.flag, dest=item.name, metavar=item.kind.placeholder, help=text)
+        text = f"{item.help} (default: {item.default_text}; variable {item.variable})".replace("%", "%%")
+        if item.value_type.placeholder is not None:
+            parser.add_argument(item.flag, dest=item.name, metavar=item.value_type.placeholder, help=text)
             continue
         parser.add_argument(item.flag, dest=item.name, action="store_const", const="true", help=text)
         off = item.flag.replace("--", "--no-", 1)
@@ -89,14 +89,14 @@ def load(flags: Mapping[str, Any], host: Host, *, config_file: str | None = None
     files = settings_files(host, config_file)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for given in all_given(files, host.environ, flags):
-        values[given.setting.name] = given.read()
-        sources[given.setting.name] = given.source
+    for raw in iter_raw_settings(files, host.environ, flags):
+        values[raw.setting.name] = raw.read()
+        sources[raw.setting.name] = raw.source
     _add_defaults(values, host, daemon)
     config = Config(
         **values, files=tuple(files), sources={name: sources.get(name, FROM_DEFAULT) for name in settings()}
     )
-    _check_together(config, host)
+    _validate_combinations(config, host)
     return config
 
 
@@ -104,9 +104,9 @@ def load_target(flags: Mapping[str, Any], host: Host, *, config_file: str | None
     """Redis URL and namespace alone, for a requester: the daemon's other settings are none of its business."""
     values = {"redis": DEFAULT_REDIS, "namespace": DEFAULT_NAMESPACE}
     files = settings_files(host, config_file, readable_only=True)
-    for given in all_given(files, host.environ, flags):
-        if given.setting.name in values:
-            values[given.setting.name] = str(given.read())
+    for raw in iter_raw_settings(files, host.environ, flags):
+        if raw.setting.name in values:
+            values[raw.setting.name] = str(raw.read())
     return values["redis"], values["namespace"]
 
 
@@ -124,18 +124,18 @@ def settings_files(host: Host, named: str | None, *, readable_only: bool = False
     variable = host.environ.get("PYCLOUD_CONFIG")
     explicit = named or variable
     if explicit:
-        content = _toml(Path(explicit).expanduser().absolute())
+        content = _read_toml(Path(explicit).expanduser().absolute())
         if content is None:
             origin = "flag --config" if named else "variable PYCLOUD_CONFIG"
             raise ConfigError(f"{origin}: there is no file {explicit}")
         return {Path(explicit).expanduser().absolute(): content}
     own = host.directory("XDG_CONFIG_HOME", host.home / ".config") / "pycloud" / "pycloud.toml"
     usual = [file for file in (host.system_file, own) if not readable_only or os.access(file, os.R_OK)]
-    found = {file: _toml(file) for file in usual}
+    found = {file: _read_toml(file) for file in usual}
     return {file: content for file, content in found.items() if content is not None}
 
 
-def _toml(file: Path) -> dict[str, Any] | None:
+def _read_toml(file: Path) -> dict[str, Any] | None:
     """The file's keys, or None where there is no such file."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
@@ -151,26 +151,26 @@ def _toml(file: Path) -> dict[str, Any] | None:
         raise ConfigError(f"file {file}: is nested too deeply") from None
 
 
-def all_given(
+def iter_raw_settings(
     files: Mapping[Path, Mapping[str, Any]], environ: Mapping[str, str], flags: Mapping[str, Any]
-) -> Iterator[Given]:
+) -> Iterator[RawSetting]:
     """Every value that was given, the strongest last."""
     known = settings()
     known_keys = {item.key: item for item in known.values()}
     for file, content in files.items():
-        for key, value in _flat(file, content).items():
+        for key, value in _flatten(file, content).items():
             if key not in known_keys:
                 raise ConfigError(f"file {file}: unknown key {key}{suggestion(key, list(known_keys))}")
-            yield Given(known_keys[key], f"file {file}", f"file {file}: {key}", value, is_text=False)
+            yield RawSetting(known_keys[key], f"file {file}", f"file {file}: {key}", value, is_text=False)
     for item in known.values():
         if text := environ.get(item.variable):
-            yield Given(item, f"variable {item.variable}", f"variable {item.variable}", text, is_text=True)
+            yield RawSetting(item, f"variable {item.variable}", f"variable {item.variable}", text, is_text=True)
     for item in known.values():
         if (text := flags.get(item.name)) is not None:
-            yield Given(item, f"flag {item.flag}", f"flag {item.flag}", text, is_text=True)
+            yield RawSetting(item, f"flag {item.flag}", f"flag {item.flag}", text, is_text=True)
 
 
-def _flat(file: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+def _flatten(file: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     """A file's keys, those of its table ``docker`` with that name in front, as in ``docker.allow``."""
     inner = content.get("docker", {})
     if not isinstance(inner, dict):
@@ -198,22 +198,22 @@ def _add_defaults(values: dict[str, Any], host: Host, daemon: bool) -> None:
         values.setdefault("log_file", data / "pycloud.log")
 
 
-def _check_together(config: Config, host: Host) -> None:
+def _validate_combinations(config: Config, host: Host) -> None:
     """What no setting can tell by itself."""
     try:
         check_database(config.redis, config.namespace)
     except ValueError as error:
-        raise ConfigError(f"{_where(config, 'redis')}: {error}") from None
+        raise ConfigError(f"{_location(config, 'redis')}: {error}") from None
     if config.run_as is None:
         return
     if host.uid != 0:
-        raise ConfigError(f"{_where(config, 'run_as')}: only root can run scripts as another user")
+        raise ConfigError(f"{_location(config, 'run_as')}: only root can run scripts as another user")
     try:
         pwd.getpwnam(config.run_as)
     except KeyError:
-        raise ConfigError(f"{_where(config, 'run_as')}: there is no user {config.run_as}") from None
+        raise ConfigError(f"{_location(config, 'run_as')}: there is no user {config.run_as}") from None
 
 
-def _where(config: Config, name: str) -> str:
+def _location(config: Config, name: str) -> str:
     source = config.sources[name]
     return f"{source}: {name}" if source.startswith("file ") else source

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pycloud.config import types
-from pycloud.protocol.container_spec import KINDS
+from pycloud.protocol.container_spec import RUNTIME_NAMES
 from pycloud.protocol.keys import DEFAULT_NAMESPACE
 
 DEFAULT_REDIS = "redis://localhost:6379/0"
@@ -23,12 +23,12 @@ FROM_DEFAULT = "default"
 
 
 @dataclass(frozen=True)
-class About:
+class SettingInfo:
     """What a field of Config carries. ``shown`` tells people the default where the field's own cannot."""
 
-    kind: types.Kind
+    value_type: types.ValueType
     help: str
-    shown: str | None = None
+    default_text: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Setting:
     """One setting, ready for a command line or a file."""
 
     name: str
-    kind: types.Kind
+    value_type: types.ValueType
     help: str
-    shown: str
+    default_text: str
 
     @property
     def flag(self) -> str:
@@ -61,15 +61,15 @@ class Config:
     """The daemon's settings, complete and checked. Sizes are bytes, times seconds, paths absolute."""
 
     # Not in repr: it may hold a password, and a repr ends in logs.
-    redis: Annotated[str, About(types.redis_url(), "the Redis to use: redis://, rediss:// or unix://")] = field(
+    redis: Annotated[str, SettingInfo(types.redis_url(), "the Redis to use: redis://, rediss:// or unix://")] = field(
         default=DEFAULT_REDIS, repr=False
     )
-    namespace: Annotated[str, About(types.text("NAME", forbidden="{}"), "prefix of all channels and keys")] = (
+    namespace: Annotated[str, SettingInfo(types.text("NAME", forbidden="{}"), "prefix of all channels and keys")] = (
         DEFAULT_NAMESPACE
     )
     data_dir: Annotated[
         Path,
-        About(
+        SettingInfo(
             types.path("DIR"),
             "sessions, cloud id, logs",
             "/var/lib/pycloud as root, else pycloud in the XDG state directory, ~/.local/state",
@@ -77,7 +77,7 @@ class Config:
     ]
     run_dir: Annotated[
         Path,
-        About(
+        SettingInfo(
             types.path("DIR"),
             "pid file",
             "/run/pycloud as root, else pycloud in the XDG runtime directory; in the data directory when that was set",
@@ -85,71 +85,79 @@ class Config:
     ]
     log_file: Annotated[
         Path | None,
-        About(types.path("FILE"), "where to log", "standard error; with --daemon pycloud.log in the data directory"),
+        SettingInfo(
+            types.path("FILE"), "where to log", "standard error; with --daemon pycloud.log in the data directory"
+        ),
     ] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        About(types.choice("debug", "info", "warning", "error"), "the least severe messages to log"),
+        SettingInfo(types.choice("debug", "info", "warning", "error"), "the least severe messages to log"),
     ] = "info"
-    hostname: Annotated[str, About(types.text("NAME"), "what requesters are told to connect to", "this machine's name")]
+    hostname: Annotated[
+        str, SettingInfo(types.text("NAME"), "what requesters are told to connect to", "this machine's name")
+    ]
     runtime: Annotated[
         tuple[str, ...],
-        About(
-            types.runtimes(KINDS),
+        SettingInfo(
+            types.runtimes(RUNTIME_NAMES),
             "what sessions may be, as in script,docker; auto: scripts, and containers where the engine's socket can be "
             "used; only containers where PyCloud itself is in one that was given the socket",
             "auto",
         ),
     ] = ("auto",)
-    max_script_bytes: Annotated[int, About(types.whole("BYTES", 1, 16 << 20), "refuse larger scripts")] = 1 << 20
+    max_script_bytes: Annotated[int, SettingInfo(types.integer("BYTES", 1, 16 << 20), "refuse larger scripts")] = (
+        1 << 20
+    )
     stop_grace: Annotated[
-        float, About(types.seconds(0, 3600), "time that a session has between SIGTERM and SIGKILL")
+        float, SettingInfo(types.seconds(0, 3600), "time that a session has between SIGTERM and SIGKILL")
     ] = 10.0
     port_range: Annotated[
-        tuple[int, int] | None, About(types.port_range(), "ports given to sessions", "the system's choice")
+        tuple[int, int] | None, SettingInfo(types.port_range(), "ports given to sessions", "the system's choice")
     ] = None
     run_as: Annotated[
-        str | None, About(types.text("USER"), "user that scripts run as, when the daemon is root", "the daemon's")
+        str | None, SettingInfo(types.text("USER"), "user that scripts run as, when the daemon is root", "the daemon's")
     ] = None
     session_env: Annotated[
         tuple[str, ...],
-        About(
+        SettingInfo(
             types.variable_names(),
             "what scripts inherit beside PATH, HOME, LANG, LC_*, TZ and USER, separated by commas",
             "nothing",
         ),
     ] = ()
-    embedded_redis: Annotated[bool, About(types.switch(), "start a private Redis", "no")] = False
-    heartbeat: Annotated[float, About(types.seconds(0.1, 60), "time between two ranks of this cloud")] = 1.0
+    embedded_redis: Annotated[bool, SettingInfo(types.boolean(), "start a private Redis", "no")] = False
+    heartbeat: Annotated[float, SettingInfo(types.seconds(0.1, 60), "time between two ranks of this cloud")] = 1.0
     capacity: Annotated[
-        int | None, About(types.whole("COUNT", 0, 1_000_000), "most sessions that this cloud takes", "no limit")
+        int | None, SettingInfo(types.integer("COUNT", 0, 1_000_000), "most sessions that this cloud takes", "no limit")
     ] = None
     labels: Annotated[
         tuple[tuple[str, str], ...],
-        About(types.labels(), "what a create may ask for (where), as in region=eu,disk=ssd", "none"),
+        SettingInfo(types.labels(), "what a create may ask for (where), as in region=eu,disk=ssd", "none"),
     ] = ()
-    draining: Annotated[bool, About(types.switch(), "take no new sessions", "no")] = False
+    draining: Annotated[bool, SettingInfo(types.boolean(), "take no new sessions", "no")] = False
     session_weight: Annotated[
-        float, About(types.number("NUMBER", "number", 0, 1000), "what each session adds to this cloud's score")
+        float, SettingInfo(types.number("NUMBER", "number", 0, 1000), "what each session adds to this cloud's score")
     ] = 1.0
     load_weight: Annotated[
         float,
-        About(types.number("NUMBER", "number", 0, 1000), "what each percent of CPU and memory adds to its score"),
+        SettingInfo(types.number("NUMBER", "number", 0, 1000), "what each percent of CPU and memory adds to its score"),
     ] = 1.0
     lost_after: Annotated[
-        float, About(types.seconds(1, 86400), "silence after which another cloud's sessions count as lost")
+        float, SettingInfo(types.seconds(1, 86400), "silence after which another cloud's sessions count as lost")
     ] = 30.0
-    remember: Annotated[float, About(types.seconds(0, 366 * 86400), "how long an ended session is remembered")] = 3600.0
-    log_bytes: Annotated[int, About(types.whole("BYTES", 4096, 1 << 40), "newest output kept of each session")] = (
-        10 << 20
-    )
+    remember: Annotated[
+        float, SettingInfo(types.seconds(0, 366 * 86400), "how long an ended session is remembered")
+    ] = 3600.0
+    log_bytes: Annotated[
+        int, SettingInfo(types.integer("BYTES", 4096, 1 << 40), "newest output kept of each session")
+    ] = 10 << 20
     on_stop: Annotated[
         Literal["keep", "remove"],
-        About(types.choice("keep", "remove"), "what becomes of sessions when the daemon stops"),
+        SettingInfo(types.choice("keep", "remove"), "what becomes of sessions when the daemon stops"),
     ] = "keep"
     docker_host: Annotated[
         str | None,
-        About(
+        SettingInfo(
             types.engine_url(),
             "the container engine, as in tcp://127.0.0.1:2375",
             "DOCKER_HOST, or unix:///var/run/docker.sock",
@@ -157,38 +165,41 @@ class Config:
     ] = None
     docker_allow: Annotated[
         tuple[str, ...],
-        About(types.words("OPTIONS"), "closed container options to open for requests, separated by commas", "none"),
+        SettingInfo(
+            types.words("OPTIONS"), "closed container options to open for requests, separated by commas", "none"
+        ),
     ] = ()
     docker_volumes: Annotated[
         tuple[str, ...],
-        About(
+        SettingInfo(
             types.words("PATHS"),
             "host paths and volumes that sessions may mount, separated by commas; with :ro only to read",
             "none of them",
         ),
     ] = ()
     docker_images: Annotated[
-        tuple[str, ...], About(types.words("PATTERNS"), "images that sessions may use, as in year4000/*,nginx", "any")
+        tuple[str, ...],
+        SettingInfo(types.words("PATTERNS"), "images that sessions may use, as in year4000/*,nginx", "any"),
     ] = ()
     docker_defaults: Annotated[
         Mapping[str, Any],
-        About(types.table("JSON"), "container options that every session gets unless it says otherwise", "none"),
+        SettingInfo(types.table("JSON"), "container options that every session gets unless it says otherwise", "none"),
     ] = field(default_factory=dict)
     docker_network: Annotated[
-        str | None, About(types.text("NAME"), "network that containers join", "the engine's default")
+        str | None, SettingInfo(types.text("NAME"), "network that containers join", "the engine's default")
     ] = None
     docker_pull: Annotated[
         Literal["missing", "always", "never"],
-        About(types.choice("missing", "always", "never"), "when images are pulled"),
+        SettingInfo(types.choice("missing", "always", "never"), "when images are pulled"),
     ] = "missing"
     docker_parallel: Annotated[
-        int, About(types.whole("COUNT", 1, 1000), "how many containers are started side by side")
+        int, SettingInfo(types.integer("COUNT", 1, 1000), "how many containers are started side by side")
     ] = 8
     docker_timeout: Annotated[
-        float, About(types.seconds(1, 3600), "how long the container engine may take for one call")
+        float, SettingInfo(types.seconds(1, 3600), "how long the container engine may take for one call")
     ] = 60.0
     start_timeout: Annotated[
-        float, About(types.seconds(0.1, 3600), "how long --daemon waits until the cloud is ready")
+        float, SettingInfo(types.seconds(0.1, 3600), "how long --daemon waits until the cloud is ready")
     ] = 30.0
 
     #: Where each setting came from: "flag --redis", "variable PYCLOUD_REDIS_URL", "file /etc/...", or FROM_DEFAULT.
@@ -216,13 +227,13 @@ def settings() -> dict[str, Setting]:
     found = {}
     hints = get_type_hints(Config, include_extras=True)
     for item in dataclasses.fields(Config):
-        for about in getattr(hints[item.name], "__metadata__", ()):
-            shown = str(item.default) if about.shown is None else about.shown
-            found[item.name] = Setting(item.name, about.kind, about.help, shown)
+        for info in getattr(hints[item.name], "__metadata__", ()):
+            default_text = str(item.default) if info.default_text is None else info.default_text
+            found[item.name] = Setting(item.name, info.value_type, info.help, default_text)
     return found
 
 
-def runtime_kinds(config: Config, in_container: bool, socket_usable: bool) -> tuple[str, ...]:
+def enabled_runtimes(config: Config, in_container: bool, socket_usable: bool) -> tuple[str, ...]:
     """Which of KINDS the setting ``runtime`` comes to here, the preferred one first.
 
     ``socket_usable`` tells whether the engine's socket is there and may be used. A container that was given it is
@@ -232,4 +243,4 @@ def runtime_kinds(config: Config, in_container: bool, socket_usable: bool) -> tu
         return config.runtime
     if not socket_usable:
         return ("script",)
-    return ("docker",) if in_container else KINDS
+    return ("docker",) if in_container else RUNTIME_NAMES

@@ -24,7 +24,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
-class Kind:
+class ValueType:
     """One kind of value. ``placeholder`` stands for it in ``--help``; None means a flag that takes no value."""
 
     placeholder: str | None
@@ -32,7 +32,7 @@ class Kind:
     from_text: Callable[[str], object] = lambda text: text
 
 
-def text(placeholder: str, *, forbidden: str = "") -> Kind:
+def text(placeholder: str, *, forbidden: str = "") -> ValueType:
     """A printable word without spaces and without any of the characters in ``forbidden``."""
 
     def read(value: object) -> str:
@@ -42,10 +42,10 @@ def text(placeholder: str, *, forbidden: str = "") -> Kind:
             raise ValueError(f"must not contain {bad!r}")
         return word
 
-    return Kind(placeholder, read)
+    return ValueType(placeholder, read)
 
 
-def choice(*names: str) -> Kind:
+def choice(*names: str) -> ValueType:
     """One of ``names``."""
 
     def read(value: object) -> str:
@@ -53,10 +53,10 @@ def choice(*names: str) -> Kind:
             raise ValueError(f"must be one of {', '.join(names)}, not {value!r}")
         return str(value)
 
-    return Kind("|".join(names), read)
+    return ValueType("|".join(names), read)
 
 
-def whole(placeholder: str, low: int, high: int) -> Kind:
+def integer(placeholder: str, low: int, high: int) -> ValueType:
     """A whole number from ``low`` to ``high``."""
 
     def read(value: object) -> int:
@@ -64,10 +64,10 @@ def whole(placeholder: str, low: int, high: int) -> Kind:
             raise ValueError(f"must be a whole number, not {value!r}")
         return int(_within(value, low, high))
 
-    return Kind(placeholder, read, _number(int, "whole number"))
+    return ValueType(placeholder, read, _number(int, "whole number"))
 
 
-def number(placeholder: str, what: str, low: float, high: float) -> Kind:
+def number(placeholder: str, what: str, low: float, high: float) -> ValueType:
     """A number from ``low`` to ``high``, fractions allowed; ``what`` names it in errors."""
 
     def read(value: object) -> float:
@@ -75,15 +75,15 @@ def number(placeholder: str, what: str, low: float, high: float) -> Kind:
             raise ValueError(f"must be a {what}, not {value!r}")
         return float(_within(value, low, high))
 
-    return Kind(placeholder, read, _number(float, what))
+    return ValueType(placeholder, read, _number(float, what))
 
 
-def seconds(low: float, high: float) -> Kind:
+def seconds(low: float, high: float) -> ValueType:
     """A number of seconds."""
     return number("SECONDS", "number of seconds", low, high)
 
 
-def switch() -> Kind:
+def boolean() -> ValueType:
     """True or false."""
     words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -92,10 +92,10 @@ def switch() -> Kind:
             raise ValueError(f"must be true or false, not {value!r}")
         return value
 
-    return Kind(None, read, lambda word: words.get(word.lower(), word))
+    return ValueType(None, read, lambda word: words.get(word.lower(), word))
 
 
-def path(placeholder: str) -> Kind:
+def path(placeholder: str) -> ValueType:
     """An absolute path; a leading ``~`` is expanded. Text may be relative: it then means the working directory."""
 
     def read(value: object) -> Path:
@@ -111,10 +111,10 @@ def path(placeholder: str) -> Kind:
         # The daemon changes its directory to /, so that what the user meant must be settled now.
         return str(Path.cwd() / word) if word and not word.startswith("~") else word
 
-    return Kind(placeholder, read, from_text)
+    return ValueType(placeholder, read, from_text)
 
 
-def variable_names() -> Kind:
+def variable_names() -> ValueType:
     """Names of environment variables: a list in TOML, separated by commas in text."""
 
     def read(value: object) -> tuple[str, ...]:
@@ -125,10 +125,10 @@ def variable_names() -> Kind:
                 raise ValueError(f"must hold names of environment variables, and {name!r} is none")
         return tuple(value)
 
-    return Kind("NAMES", read, _split)
+    return ValueType("NAMES", read, _split)
 
 
-def runtimes(known: tuple[str, ...]) -> Kind:
+def runtimes(known: tuple[str, ...]) -> ValueType:
     """``auto``, or some of ``known``: one of them as text, several as a list in TOML, separated by commas in text."""
 
     def read(value: object) -> tuple[str, ...]:
@@ -140,10 +140,10 @@ def runtimes(known: tuple[str, ...]) -> Kind:
                 raise ValueError(f"must be auto, or some of {', '.join(known)}, not {name!r}")
         return tuple(dict.fromkeys(names))
 
-    return Kind("|".join(("auto", *known)), read, _split)
+    return ValueType("|".join(("auto", *known)), read, _split)
 
 
-def words(placeholder: str) -> Kind:
+def words(placeholder: str) -> ValueType:
     """Any words: a list in TOML, separated by commas in text."""
 
     def read(value: object) -> tuple[str, ...]:
@@ -151,10 +151,10 @@ def words(placeholder: str) -> Kind:
             raise ValueError(f"must be a list of words, not {value!r}")
         return tuple(value)
 
-    return Kind(placeholder, read, _split)
+    return ValueType(placeholder, read, _split)
 
 
-def table(placeholder: str) -> Kind:
+def table(placeholder: str) -> ValueType:
     """Values of any kind by name: a table in TOML, a JSON object in text."""
 
     def read(value: object) -> dict[str, Any]:
@@ -168,10 +168,10 @@ def table(placeholder: str) -> Kind:
         except (ValueError, RecursionError) as error:
             raise ValueError(f"must be a JSON object: {error}") from None
 
-    return Kind(placeholder, read, from_text)
+    return ValueType(placeholder, read, from_text)
 
 
-def labels() -> Kind:
+def labels() -> ValueType:
     """Words by name: a table in TOML, ``NAME=VALUE,NAME=VALUE`` in text."""
 
     def read(value: object) -> tuple[tuple[str, str], ...]:
@@ -186,10 +186,10 @@ def labels() -> Kind:
         split = [pair.strip().partition("=") for pair in pairs.split(",") if pair.strip()]
         return {name: word for name, _, word in split} if all(equals for _, equals, _ in split) else pairs
 
-    return Kind("NAME=VALUE,...", read, from_text)
+    return ValueType("NAME=VALUE,...", read, from_text)
 
 
-def port_range() -> Kind:
+def port_range() -> ValueType:
     """``LOW-HIGH``, both ends included."""
 
     def read(value: object) -> tuple[int, int]:
@@ -201,10 +201,10 @@ def port_range() -> Kind:
             raise ValueError(f"must lie between 1 and 65535, the lower port first, not {value!r}")
         return low, high
 
-    return Kind("LOW-HIGH", read)
+    return ValueType("LOW-HIGH", read)
 
 
-def engine_url() -> Kind:
+def engine_url() -> ValueType:
     """Where a container engine listens, kept as text."""
 
     def read(value: object) -> str:
@@ -216,10 +216,10 @@ def engine_url() -> Kind:
             raise ValueError(f"must begin with {', '.join(f'{each}://' for each in ENGINE_SCHEMES)}, not {url!r}")
         return url
 
-    return Kind("URL", read)
+    return ValueType("URL", read)
 
 
-def redis_url() -> Kind:
+def redis_url() -> ValueType:
     """A URL of scheme redis, rediss or unix, kept as text."""
 
     def read(value: object) -> str:
@@ -228,7 +228,7 @@ def redis_url() -> Kind:
         parse_redis_url(value)
         return value
 
-    return Kind("URL", read)
+    return ValueType("URL", read)
 
 
 def _split(text: str) -> object:

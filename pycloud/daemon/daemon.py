@@ -15,44 +15,44 @@ import redis
 from gevent.event import Event as Flag
 
 import pycloud
-from pycloud.cluster.deferred_requests import Standby
-from pycloud.cluster.failover import Absent
-from pycloud.cluster.membership import View
+from pycloud.cluster.deferred_requests import DeferredRequests
+from pycloud.cluster.failover import FailoverResponder
+from pycloud.cluster.membership import Membership
 from pycloud.config import Config, detection
-from pycloud.config.identity import Identity, cloud_id, leave_mark, predecessor
+from pycloud.config.identity import Identity, node_id, previous_instance, save_instance
 from pycloud.daemon import drain as draining
 from pycloud.daemon import duplicate_id
-from pycloud.daemon.heartbeat import Heartbeat
+from pycloud.daemon.heartbeat import HeartbeatService
 from pycloud.daemon.inspect import Inspector
-from pycloud.daemon.intake import Intake
-from pycloud.daemon.maintenance import Rounds
+from pycloud.daemon.intake import RequestReceiver
+from pycloud.daemon.maintenance import Maintenance
 from pycloud.daemon.router import Router
 from pycloud.errors import PyCloudError
 from pycloud.protocol import messages
-from pycloud.protocol.keys import Names
+from pycloud.protocol.keys import Keys
 from pycloud.protocol.responses import create_response
 from pycloud.protocol.session import State
-from pycloud.runtimes import Found
-from pycloud.runtimes.composite import Runtimes
-from pycloud.runtimes.factory import chosen_runtimes
+from pycloud.runtimes import RecoveredSession
+from pycloud.runtimes.composite import CompositeRuntime
+from pycloud.runtimes.factory import create_runtimes
 from pycloud.sessions import recovery
-from pycloud.sessions.manager import Cloud
-from pycloud.sessions.pending_removals import Wishes
-from pycloud.store.requests import ANSWER_LIFE, Claim, Ledger
-from pycloud.store.sessions import Registry
-from pycloud.transport.connection import Outage
-from pycloud.transport.pipeline import Bus
+from pycloud.sessions.manager import SessionManager
+from pycloud.sessions.pending_removals import PendingRemovals
+from pycloud.store.requests import RESPONSE_TTL, Claim, RequestStore
+from pycloud.store.sessions import SessionStore
+from pycloud.transport.connection import OutageLog
+from pycloud.transport.pipeline import RedisPipeline
 from pycloud.transport.subscriber import Subscriber
 from pycloud.transport.url import hide_password
 
 log = logging.getLogger(__name__)
 
 #: Seconds that work in progress gets at a stop, and that the last messages get to leave.
-FINISH_PATIENCE, FAREWELL = 10.0, 1.0
+FINISH_TIMEOUT, FLUSH_TIMEOUT = 10.0, 1.0
 #: Seconds beyond their grace that sessions get to be gone and Redis to be told so.
-REMOVE_PATIENCE = 4.0
+REMOVE_TIMEOUT = 4.0
 #: Seconds between two times that all sessions are written to Redis again: their records expire there.
-REFRESH = 3 * 3600.0
+REFRESH_INTERVAL = 3 * 3600.0
 
 
 class Daemon:
@@ -61,233 +61,244 @@ class Daemon:
     def __init__(self, config: Config, nofile: int) -> None:
         self._config = config
         self.identity, self.runtime = identify(config, nofile)
-        names, outage = Names(config.namespace), Outage()
-        self.bus = Bus(config.redis, outage)
-        shared = (self.bus, names, self.identity.id, config.remember)
-        self.ledger, self.registry = Ledger(*shared), Registry(*shared)
-        self.cloud = Cloud(
+        keys, outage = Keys(config.namespace), OutageLog()
+        self.pipeline = RedisPipeline(config.redis, outage)
+        shared = (self.pipeline, keys, self.identity.id, config.remember)
+        self.request_store, self.session_store = RequestStore(*shared), SessionStore(*shared)
+        self.manager = SessionManager(
             self.identity,
             self.runtime,
-            self.ledger,
-            self.registry,
+            self.request_store,
+            self.session_store,
             stop_grace=config.stop_grace,
-            remember=config.remember,
+            retention=config.remember,
             capacity=config.capacity,
         )
-        self.view = View(self.identity.id, self.identity.instance, config.heartbeat)
-        absent = Absent(self.ledger, self.registry, self.view, self.cloud.claiming, config.lost_after)
-        self.standby = Standby(self.ledger)
-        self.router = Router(self.cloud, self.view, absent, self.standby)
-        self.adoption = recovery.Adoption(self.cloud, self.router.spawn, self.router.know)
-        self.intake = Intake(self.router, names, config.max_script_bytes)
-        self.standby.on_unclaimed = self.intake.take_unclaimed
-        self.heartbeat = Heartbeat(self.cloud, self.view, self.router, self.intake, config)
-        self.heartbeat.on_deaf, self.heartbeat.on_regained = self._deaf, self._regained
-        self._serve_operators()
-        self.wishes = Wishes(self.cloud)
-        self.rounds = Rounds(self.cloud, self.intake, absent, self.wishes, self.adoption, config.heartbeat)
-        handlers = {**self.intake.handlers(self.identity.id), names.rank_channel: self._hear_rank}
+        self.membership = Membership(self.identity.id, self.identity.instance, config.heartbeat)
+        failover = FailoverResponder(
+            self.request_store, self.session_store, self.membership, self.manager.claimer, config.lost_after
+        )
+        self.deferred_requests = DeferredRequests(self.request_store)
+        self.router = Router(self.manager, self.membership, failover, self.deferred_requests)
+        self.recovery = recovery.SessionRecovery(self.manager, self.router.spawn, self.router.mark_seen)
+        self.receiver = RequestReceiver(self.router, keys, config.max_script_bytes)
+        self.deferred_requests.on_unclaimed = self.receiver.retry_unclaimed
+        self.heartbeat = HeartbeatService(self.manager, self.membership, self.router, self.receiver, config)
+        self.heartbeat.on_lost, self.heartbeat.on_recovered = self._on_heartbeat_lost, self._on_heartbeat_recovered
+        self._register_operator_handlers()
+        self.pending_removals = PendingRemovals(self.manager)
+        self.maintenance = Maintenance(
+            self.manager, self.receiver, failover, self.pending_removals, self.recovery, config.heartbeat
+        )
+        handlers = {**self.receiver.handlers(self.identity.id), keys.heartbeat_channel: self._on_heartbeat}
         self.subscriber = Subscriber(config.redis, handlers, outage)
-        self.subscriber.on_begin, self.subscriber.on_lost = self.view.listens, self.view.interrupted
-        self.subscriber.on_gap, self.bus.on_connect = self._on_gap, self._on_connect
-        self.bus.on_new_server, self.rounds.on_forgotten = self._on_new_server, self._on_connect
-        self._announced, self._sure = Flag(), Flag()
-        self._stop_wanted = Flag()
-        self._hurry = Flag()
-        self._fatal: PyCloudError | None = None
-        self._predecessor = ""
+        self.subscriber.on_subscribing, self.subscriber.on_disconnected = (
+            self.membership.on_subscribing,
+            self.membership.on_disconnected,
+        )
+        self.subscriber.on_resubscribed, self.pipeline.on_connect = self._on_resubscribed, self._on_connect
+        self.pipeline.on_server_changed, self.maintenance.on_data_loss = self._on_server_changed, self._on_connect
+        self._synced, self._heartbeat_confirmed = Flag(), Flag()
+        self._stop_requested = Flag()
+        self._force_stop = Flag()
+        self._fatal_error: PyCloudError | None = None
+        self._previous_instance = ""
         self.started = False
         self._refresher: gevent.Greenlet | None = None
 
-    def _serve_operators(self) -> None:
+    def _register_operator_handlers(self) -> None:
         """What operators ask of this cloud, and what they asked of it before."""
-        draining.begin(self.cloud, self._config.data_dir, self._config.draining)
-        drain = draining.Draining(self.cloud, self.heartbeat, self._config.data_dir).drain
-        inspect = Inspector(self.cloud).inspect
-        self.cloud.direct |= {messages.DrainRequest.op: drain, messages.InspectRequest.op: inspect}
+        draining.restore_drain_flag(self.manager, self._config.data_dir, self._config.draining)
+        drain = draining.DrainHandler(self.manager, self.heartbeat, self._config.data_dir).drain
+        inspect = Inspector(self.manager).inspect
+        self.manager.direct_handlers |= {messages.DrainRequest.op: drain, messages.InspectRequest.op: inspect}
 
     def start(self) -> None:
         """Adopt, connect, announce, and only then subscribe. Waits for Redis as long as that takes, or a stop."""
-        self._predecessor = predecessor(self._config.data_dir)
-        leave_mark(self._config.data_dir, self.identity.instance)
-        self.runtime.on_found(self._on_found)
-        self.runtime.open()
+        self._previous_instance = previous_instance(self._config.data_dir)
+        save_instance(self._config.data_dir, self.identity.instance)
+        self.runtime.on_recovered(self._on_found)
+        self.runtime.connect()
         self._on_found(self.runtime.recover())
-        log.info("pycloud %s, %s", pycloud.__version__, self._introduction())
-        self.bus.start()
-        self.cloud.claiming.claims.start()
-        self._until(self._announced)
-        if self._stop_wanted.is_set():
+        log.info("pycloud %s, %s", pycloud.__version__, self._startup_line())
+        self.pipeline.start()
+        self.manager.claimer.renewer.start()
+        self._wait_or_stop(self._synced)
+        if self._stop_requested.is_set():
             return
-        self.runtime.begin()  # no other daemon uses our id
-        self.adoption.finish()
-        self.wishes.fulfil()
+        self.runtime.start_watching()  # no other daemon uses our id
+        self.recovery.resume()
+        self.pending_removals.process()
         self.subscriber.start()
-        self._until(self.subscriber.subscribed)
-        if self._stop_wanted.is_set():
+        self._wait_or_stop(self.subscriber.subscribed)
+        if self._stop_requested.is_set():
             return
-        for rank in self.registry.ranks():
-            self.heartbeat.hear(rank)
-        self.standby.start()
+        for payload in self.session_store.heartbeats():
+            self.heartbeat.on_heartbeat(payload)
+        self.deferred_requests.start()
         self.heartbeat.start()
-        self._until(self._sure)
-        self.rounds.start()
+        self._wait_or_stop(self._heartbeat_confirmed)
+        self.maintenance.start()
         self._refresher = gevent.spawn(self._refresh_for_ever)
-        self._tell(draining.event_name(self.cloud.draining))
-        recovery.tell_adopted(self.cloud)
+        self._publish_event(draining.event_name(self.manager.draining))
+        recovery.publish_adopted(self.manager)
         self.started = True
-        self._finish_late()
+        self._resume_deferred()
 
     def serve(self) -> None:
         """Run until a signal says stop. Raises PyCloudError where Redis turned out to be of no use."""
-        self._stop_wanted.wait()
-        if self._fatal is not None:
-            raise self._fatal
+        self._stop_requested.wait()
+        if self._fatal_error is not None:
+            raise self._fatal_error
 
     def stop(self) -> None:
         """In order; a second signal makes it quick."""
         log.info("stopping; sessions %s", "go on" if self._config.on_stop == "keep" else "are removed")
-        self.rounds.stop()
-        self.standby.stop()
+        self.maintenance.stop()
+        self.deferred_requests.stop()
         self.heartbeat.stop()
         self.subscriber.stop()
-        self.cloud.following.stop()
-        self.heartbeat.farewell()
-        self._unless_hurried(lambda: self.router.finish(FINISH_PATIENCE))
+        self.manager.log_streams.stop()
+        self.heartbeat.publish_shutdown()
+        self._run_unless_forced(lambda: self.router.finish(FINISH_TIMEOUT))
         if self._config.on_stop == "remove":
             # Without Redis nobody can be told: what is left to say is said by the next daemon.
-            self._unless_hurried(lambda: self.cloud.remover.remove_all(self._config.stop_grace + REMOVE_PATIENCE))
+            self._run_unless_forced(lambda: self.manager.remover.remove_all(self._config.stop_grace + REMOVE_TIMEOUT))
         if self._refresher is not None:
             self._refresher.kill()
-            self._tell("cloud.down")
-        if self.bus.connected.is_set():
-            self.bus.flush(FAREWELL)
-        self.cloud.claiming.claims.stop()
-        self.cloud.watchers.stop()
-        self.bus.stop()
-        self.runtime.close()
+            self._publish_event("cloud.down")
+        if self.pipeline.connected.is_set():
+            self.pipeline.flush(FLUSH_TIMEOUT)
+        self.manager.claimer.renewer.stop()
+        self.manager.exit_watcher.stop()
+        self.pipeline.stop()
+        self.runtime.disconnect()
 
     def on_signal(self) -> None:
         """SIGTERM or Ctrl-C: only sets a flag."""
-        (self._hurry if self._stop_wanted.is_set() else self._stop_wanted).set()
+        (self._force_stop if self._stop_requested.is_set() else self._stop_requested).set()
 
-    def _introduction(self) -> str:
+    def _startup_line(self) -> str:
         address = hide_password(self._config.redis)
-        why = detection.why_no_containers(self._config)
-        kinds = ", ".join(self.runtime.kinds) + (f" ({why})" if why else "")
-        return f"cloud {self.identity.id}, Redis {address}, runtime {kinds}, {self.cloud.alive} sessions"
+        why = detection.containers_disabled_reason(self._config)
+        runtimes = ", ".join(self.runtime.kinds) + (f" ({why})" if why else "")
+        return f"cloud {self.identity.id}, Redis {address}, runtime {runtimes}, {self.manager.alive} sessions"
 
-    def _hear_rank(self, payload: bytes) -> None:
-        self.heartbeat.hear(payload)
-        if not self._sure.is_set() and self.view.sure(monotonic()):
-            self._sure.set()
+    def _on_heartbeat(self, payload: bytes) -> None:
+        self.heartbeat.on_heartbeat(payload)
+        if not self._heartbeat_confirmed.is_set() and self.membership.confirmed(monotonic()):
+            self._heartbeat_confirmed.set()
 
-    def _on_new_server(self) -> None:
+    def _on_server_changed(self) -> None:
         """Nobody's claim is served before Redis knows again what was answered: a repeat must make no twin."""
-        if self._announced.is_set():
+        if self._synced.is_set():
             log.warning("this Redis was restarted, or is another one: it is told again what runs here")
-            self.rounds.pause()
-            self.router.mind_new_server()
+            self.maintenance.pause()
+            self.router.on_server_changed()
         try:
-            self._restore()
-            if self._announced.is_set():
-                self.registry.session_names.keep(s for s in list(self.cloud.sessions.values()) if s.answered)
+            self._restore_responses()
+            if self._synced.is_set():
+                self.session_store.name_reservations.renew(
+                    s for s in list(self.manager.sessions.values()) if s.answered
+                )
         except redis.RedisError as error:
-            self._complain(error)
+            self._on_redis_error(error)
 
     def _on_connect(self) -> None:
-        self.heartbeat.rest()
+        self.heartbeat.reset_deadline()
         try:
-            if not self._announced.is_set():
-                duplicate_id.wait_until_alone(self.registry, self.identity, self._predecessor)
-            self._announce()
+            if not self._synced.is_set():
+                duplicate_id.wait_for_duplicate_to_stop(self.session_store, self.identity, self._previous_instance)
+            self._resync_redis()
         except redis.RedisError as error:
-            self._complain(error)
+            self._on_redis_error(error)
         else:
-            self._announced.set()
+            self._synced.set()
 
-    def _complain(self, error: redis.RedisError) -> None:
+    def _on_redis_error(self, error: redis.RedisError) -> None:
         """Before anything has worked this will not pass by itself; later it may, and the sessions go on anyway."""
-        if self._announced.is_set():
+        if self._synced.is_set():
             log.error("Redis could not be told what runs here, the next refresh tries again: %s", error)
         else:
-            self._fatal = PyCloudError(f"Redis refuses what PyCloud needs: {error}")
-            self._stop_wanted.set()
+            self._fatal_error = PyCloudError(f"Redis refuses what PyCloud needs: {error}")
+            self._stop_requested.set()
 
-    def _on_gap(self) -> None:
-        self.heartbeat.rest()
-        self._regained()
+    def _on_resubscribed(self) -> None:
+        self.heartbeat.reset_deadline()
+        self._on_heartbeat_recovered()
 
-    def _regained(self) -> None:
+    def _on_heartbeat_recovered(self) -> None:
         """This cloud hears again after it did not: others may have spoken for it meanwhile, or wished for something."""
         try:
-            self._announce()
-            self.wishes.fulfil()
-            self.rounds.take_over()
+            self._resync_redis()
+            self.pending_removals.process()
+            self.maintenance.take_over_expired_claims()
         except redis.RedisError as error:
             log.warning("what was missed could not be looked up: %s", error)
 
-    def _announce(self) -> None:
+    def _resync_redis(self) -> None:
         """What Redis may have forgotten is written again, from what runs here."""
-        cloud = self.cloud
-        if self._announced.is_set():
-            self.registry.appear(self.heartbeat.rank())
-        for session in self.registry.recorded() - set(cloud.sessions):
-            self.registry.erase_unknown(session)
+        manager = self.manager
+        if self._synced.is_set():
+            self.session_store.write_heartbeat(self.heartbeat.current())
+        for session in self.session_store.recorded_session_ids() - set(manager.sessions):
+            self.session_store.erase_unknown(session)
         # Looked at only when their turn comes: what was removed meanwhile must not be written again. What nobody was
         # told of yet is written with its answer.
-        there = (s for s in list(cloud.sessions.values()) if s.answered and s.state is not State.REMOVED)
-        recovery.announce(cloud, there, back=self._announced.is_set())
-        self._restore()
+        answered = (s for s in list(manager.sessions.values()) if s.answered and s.state is not State.REMOVED)
+        recovery.write_sessions(manager, answered, report_adopted=self._synced.is_set())
+        self._restore_responses()
 
-    def _restore(self) -> None:
-        since = self.cloud.now() - ANSWER_LIFE / 1000
-        asked_for = (s for s in list(self.cloud.sessions.values()) if s.answered and (s.alive or s.created > since))
-        self.ledger.restore((Claim.of(session), create_response(session)) for session in asked_for)
-        self.ledger.restore(
-            (each.claim, each.response) for each in list(self.cloud.remover.removals) if each.at > since
+    def _restore_responses(self) -> None:
+        since = self.manager.now() - RESPONSE_TTL / 1000
+        recent = (s for s in list(self.manager.sessions.values()) if s.answered and (s.alive or s.created > since))
+        self.request_store.restore_responses((Claim.of(session), create_response(session)) for session in recent)
+        self.request_store.restore_responses(
+            (each.claim, each.response)
+            for each in list(self.manager.remover.recent_responses)
+            if each.answered_at > since
         )
 
-    def _on_found(self, found: list[Found]) -> None:
+    def _on_found(self, recovered: list[RecoveredSession]) -> None:
         """Sessions that outlived the last daemon; those of an engine that was away may be found long after that."""
-        self.adoption.adopt(found)
+        self.recovery.adopt(recovered)
         if self.started:
-            self._finish_late()
+            self._resume_deferred()
 
-    def _finish_late(self) -> None:
-        self.adoption.finish_late()
-        self.wishes.fulfil()
+    def _resume_deferred(self) -> None:
+        self.recovery.resume_deferred()
+        self.pending_removals.process()
 
     def _refresh_for_ever(self) -> None:
         while True:
-            gevent.sleep(REFRESH)
+            gevent.sleep(REFRESH_INTERVAL)
             self._on_connect()
 
-    def _deaf(self, reason: str) -> None:
-        self.subscriber.renew(reason)
+    def _on_heartbeat_lost(self, reason: str) -> None:
+        self.subscriber.reconnect(reason)
 
-    def _tell(self, event: str) -> None:
-        self.registry.tell(messages.Event(event, self.identity.id, self.cloud.now()))
+    def _publish_event(self, event: str) -> None:
+        self.session_store.publish_event(messages.Event(event, self.identity.id, self.manager.now()))
 
-    def _until(self, flag: Flag) -> None:
+    def _wait_or_stop(self, flag: Flag) -> None:
         """Wait for ``flag``, or for a signal to stop."""
-        gevent.wait([flag, self._stop_wanted], count=1)
+        gevent.wait([flag, self._stop_requested], count=1)
 
-    def _unless_hurried(self, work: Callable[[], object]) -> None:
+    def _run_unless_forced(self, work: Callable[[], object]) -> None:
         greenlet = gevent.spawn(work)
-        gevent.wait([greenlet, self._hurry], count=1)
+        gevent.wait([greenlet, self._force_stop], count=1)
         greenlet.kill()
 
 
-def identify(config: Config, nofile: int) -> tuple[Identity, Runtimes]:
+def identify(config: Config, nofile: int) -> tuple[Identity, CompositeRuntime]:
     """Who we are, and what runs our sessions: a container engine may know our name better than we do.
 
     ``nofile``: the soft limit on descriptors that script sessions get. Raises ConfigError.
     """
-    own_id = cloud_id(config.data_dir)
-    runtime = chosen_runtimes(config, own_id, nofile)
-    if detection.nameless(config):
-        return Identity(own_id, config.hostname, find_name=runtime.host_name), runtime
+    own_id = node_id(config.data_dir)
+    runtime = create_runtimes(config, own_id, nofile)
+    if detection.has_container_hostname(config):
+        return Identity(own_id, config.hostname, lookup_host=runtime.host_name), runtime
     return Identity(own_id, config.hostname), runtime
 
 

@@ -10,30 +10,30 @@ from time import monotonic
 log = logging.getLogger(__name__)
 
 #: Seconds in which one kind is logged once.
-QUIET = 60.0
+LOG_INTERVAL = 60.0
 
 
-class Dropped:
+class DropCounter:
     """Counts what was dropped. ``clock`` gives monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._counts: Counter[str] = Counter()
-        self._said: dict[str, tuple[float, int]] = {}
+        self._logged: dict[str, tuple[float, int]] = {}
 
     @property
     def total(self) -> int:
         """How many were dropped so far, of all kinds."""
         return self._counts.total()
 
-    def drop(self, kind: str, channel: str, reason: str) -> None:
+    def add(self, kind: str, channel: str, reason: str) -> None:
         """One more of ``kind``, on ``channel``."""
         self._counts[kind] += 1
         now = self._clock()
-        said_at, said_count = self._said.get(kind, (float("-inf"), 0))
-        if now - said_at < QUIET:
+        logged_at, logged_count = self._logged.get(kind, (float("-inf"), 0))
+        if now - logged_at < LOG_INTERVAL:
             return
-        silent = self._counts[kind] - said_count - 1
-        more = f" (and {silent} more of this kind since the last such line)" if silent else ""
+        suppressed = self._counts[kind] - logged_count - 1
+        more = f" (and {suppressed} more of this kind since the last such line)" if suppressed else ""
         log.warning("dropped a request on %s: %s%s", channel, reason, more)
-        self._said[kind] = now, self._counts[kind]
+        self._logged[kind] = now, self._counts[kind]

@@ -7,35 +7,39 @@ import logging
 import gevent
 
 from pycloud.config.identity import Identity
-from pycloud.protocol.messages import Rank
-from pycloud.store.sessions import Registry
+from pycloud.protocol.messages import Heartbeat
+from pycloud.store.sessions import SessionStore
 
 log = logging.getLogger(__name__)
 
 #: A cloud that lives says so again within so many of its heartbeats.
-HEARTBEATS = 1.5
-ADVICE = (
+HEARTBEATS_TO_WAIT = 1.5
+DUPLICATE_ID_MESSAGE = (
     "another daemon uses this cloud's id %s (a copied data directory?): no requests are taken; "
     "stop one of the two, run `pycloud --new-id` there, and start it again"
 )
 
 
-def wait_until_alone(registry: Registry, identity: Identity, predecessor: str) -> None:
+def wait_for_duplicate_to_stop(session_store: SessionStore, identity: Identity, previous_instance: str) -> None:
     """Return once nobody else says anything under our id. Meanwhile nothing is written: it would be over the other's.
 
     ``predecessor``: the instance that ran here before; its last words may outlive it by some heartbeats.
     """
-    ours, said = (identity.instance, predecessor), False
-    while (rank := registry.own_rank()) is not None and rank.instance not in ours and _repeats_itself(registry, rank):
-        if not said:
-            log.error(ADVICE, identity.id)
-        said = True
-    if said:
+    ours, logged = (identity.instance, previous_instance), False
+    while (
+        (heartbeat := session_store.own_heartbeat()) is not None
+        and heartbeat.instance not in ours
+        and _still_publishing(session_store, heartbeat)
+    ):
+        if not logged:
+            log.error(DUPLICATE_ID_MESSAGE, identity.id)
+        logged = True
+    if logged:
         log.warning("the other daemon that used this cloud's id is gone")
 
 
-def _repeats_itself(registry: Registry, rank: Rank) -> bool:
+def _still_publishing(session_store: SessionStore, heartbeat: Heartbeat) -> bool:
     """Whether whoever said ``rank`` is still there."""
-    gevent.sleep(HEARTBEATS * rank.heartbeat)
-    again = registry.own_rank()
-    return again is not None and again.instance == rank.instance and again.sent != rank.sent
+    gevent.sleep(HEARTBEATS_TO_WAIT * heartbeat.heartbeat)
+    latest = session_store.own_heartbeat()
+    return latest is not None and latest.instance == heartbeat.instance and latest.sent != heartbeat.sent

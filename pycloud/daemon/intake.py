@@ -6,60 +6,64 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from pycloud.cluster.deferred_requests import Kept
-from pycloud.daemon.dropped import Dropped
-from pycloud.daemon.router import Heard, Router
-from pycloud.protocol.decoding import DecodeError, Refused, decode_direct, read_request
-from pycloud.protocol.keys import Names
+from pycloud.cluster.deferred_requests import DeferredRequest
+from pycloud.daemon.dropped import DropCounter
+from pycloud.daemon.router import Router, Source
+from pycloud.protocol.decoding import DecodeError, RejectedRequest, decode_broadcast, decode_direct
+from pycloud.protocol.keys import Keys
 from pycloud.protocol.messages import REQUESTS, Request
 from pycloud.transport.subscriber import Handler
 
 log = logging.getLogger(__name__)
 
 #: What every cloud listens to.
-BROADCAST = tuple(op for op, kind in REQUESTS.items() if not kind.direct_only)
+BROADCAST_OPS = tuple(op for op, kind in REQUESTS.items() if not kind.direct_only)
 
 
-class Intake:
+class RequestReceiver:
     """The handlers of the request channels. ``max_script_bytes`` is the cloud's limit."""
 
-    def __init__(self, router: Router, names: Names, max_script_bytes: int) -> None:
-        self._router, self._names, self._limit = router, names, max_script_bytes
-        self.dropped = Dropped()
+    def __init__(self, router: Router, keys: Keys, max_script_bytes: int) -> None:
+        self._router, self._keys, self._limit = router, keys, max_script_bytes
+        self.dropped = DropCounter()
         #: True: take nothing (another daemon uses our id).
-        self.closed = False
+        self.paused = False
 
     def handlers(self, cloud: str) -> dict[str, Handler]:
         """A handler for each channel; ``cloud`` is our own id."""
         broadcast = {
-            self._names.request_channel(op): partial(self._take, Heard.PUBLISHED, partial(read_request, op))
-            for op in BROADCAST
+            self._keys.request_channel(op): partial(self._receive, Source.PUBLISHED, partial(decode_broadcast, op))
+            for op in BROADCAST_OPS
         }
-        return {**broadcast, self._names.cloud_channel(cloud): partial(self._take, Heard.DIRECTLY, decode_direct)}
+        return {**broadcast, self._keys.node_channel(cloud): partial(self._receive, Source.DIRECT, decode_direct)}
 
-    def take_lapsed(self, op: str, payload: bytes, *, ours: bool) -> None:
+    def retry_expired_claim(self, op: str, payload: bytes, *, own: bool) -> None:
         """A request that was claimed by a cloud which fell silent; ``ours``: by an earlier daemon of this cloud."""
-        self._take(Heard.LAPSED_OURS if ours else Heard.LAPSED, partial(read_request, op), payload)
+        self._receive(Source.OWN_EXPIRED_CLAIM if own else Source.EXPIRED_CLAIM, partial(decode_broadcast, op), payload)
 
-    def take_unclaimed(self, kept: Kept) -> None:
+    def retry_unclaimed(self, deferred: DeferredRequest) -> None:
         """A request that nobody claimed who was expected to."""
-        ours = Heard.REPEAT_LEFT_TO_US if kept.repeat else Heard.LEFT_TO_US
-        heard = ours if kept.ours else Heard.LEFT
-        self._take(heard, partial(read_request, kept.op), kept.payload, kept)
+        our_turn = Source.DEFERRED_REPEAT_WE_ARE_NEXT if deferred.repeat else Source.DEFERRED_WE_ARE_NEXT
+        source = our_turn if deferred.we_are_next else Source.DEFERRED
+        self._receive(source, partial(decode_broadcast, deferred.op), deferred.payload, deferred)
 
-    def _take(
-        self, heard: Heard, decode: Callable[[bytes, int], Request], payload: bytes, kept: Kept | None = None
+    def _receive(
+        self,
+        source: Source,
+        decode: Callable[[bytes, int], Request],
+        payload: bytes,
+        deferred: DeferredRequest | None = None,
     ) -> None:
-        if self.closed:
+        if self.paused:
             return
         try:
-            item: Request | Refused = decode(payload, self._limit)
+            request: Request | RejectedRequest = decode(payload, self._limit)
         except DecodeError as error:
-            self.dropped.drop(error.kind, heard.words, str(error))
+            self.dropped.add(error.kind, source.description, str(error))
             return
-        except Refused as refused:
-            item = refused
-        if kept is None:
-            self._router.route(item, payload, heard)
+        except RejectedRequest as refused:
+            request = refused
+        if deferred is None:
+            self._router.route(request, payload, source)
         else:
-            self._router.route(item, payload, heard, kept.round + 1, kept.came)
+            self._router.route(request, payload, source, deferred.deferrals + 1, deferred.deadlines)

@@ -9,43 +9,54 @@ from time import monotonic
 import gevent
 import redis
 
-from pycloud.cluster.aligned_timer import sleep_until_next
-from pycloud.cluster.failover import LOOK, SWEEP, Absent
-from pycloud.daemon.intake import Intake
-from pycloud.sessions.manager import Cloud
-from pycloud.sessions.pending_removals import Wishes
-from pycloud.sessions.recovery import Adoption
+from pycloud.cluster.aligned_timer import sleep_to_next_tick
+from pycloud.cluster.failover import LOST_CHECK_INTERVAL, PRUNE_INTERVAL, FailoverResponder
+from pycloud.daemon.intake import RequestReceiver
+from pycloud.sessions.manager import SessionManager
+from pycloud.sessions.pending_removals import PendingRemovals
+from pycloud.sessions.recovery import SessionRecovery
 
 log = logging.getLogger(__name__)
 
 
-class Rounds:
+class Maintenance:
     """What a cloud does now and then for others; apart from the beats, because it waits for Redis."""
 
     def __init__(
-        self, cloud: Cloud, intake: Intake, absent: Absent, wishes: Wishes, adoption: Adoption, heartbeat: float
+        self,
+        manager: SessionManager,
+        receiver: RequestReceiver,
+        failover: FailoverResponder,
+        pending_removals: PendingRemovals,
+        recovery: SessionRecovery,
+        heartbeat_interval: float,
     ) -> None:
-        self._cloud, self._intake, self._absent, self._heartbeat = cloud, intake, absent, heartbeat
-        self._wishes, self._adoption = wishes, adoption
+        self._manager, self._receiver, self._failover, self._heartbeat_interval = (
+            manager,
+            receiver,
+            failover,
+            heartbeat_interval,
+        )
+        self._pending_removals, self._recovery = pending_removals, recovery
         self._greenlets: list[gevent.Greenlet] = []
         self._pause_until = 0.0
         #: Called when Redis, which was there all the time, has lost its data.
-        self.on_forgotten: Callable[[], None] = lambda: None
+        self.on_data_loss: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """Begin."""
-        duties: tuple[tuple[float, Callable[[], None]], ...] = (
-            (self._heartbeat, self.take_over),
+        tasks: tuple[tuple[float, Callable[[], None]], ...] = (
+            (self._heartbeat_interval, self.take_over_expired_claims),
             # Somebody may still count us as away after we have looked for wishes, and write down another one.
-            (2 * self._heartbeat, self._wishes.fulfil),
+            (2 * self._heartbeat_interval, self._pending_removals.process),
             # What an engine or Redis would not let us do before.
-            (2 * self._heartbeat, self._cloud.remover.try_again),
-            (2 * self._heartbeat, self._adoption.finish_late),
-            (2 * self._heartbeat, self.mind_loss),
-            (LOOK, self._absent.look),
-            (SWEEP, self._absent.sweep),
+            (2 * self._heartbeat_interval, self._manager.remover.retry_deferred),
+            (2 * self._heartbeat_interval, self._recovery.resume_deferred),
+            (2 * self._heartbeat_interval, self.check_redis_data_loss),
+            (LOST_CHECK_INTERVAL, self._failover.mark_lost_nodes),
+            (PRUNE_INTERVAL, self._failover.prune_indexes),
         )
-        self._greenlets = [gevent.spawn(self._repeat, seconds, duty) for seconds, duty in duties]
+        self._greenlets = [gevent.spawn(self._repeat, seconds, task) for seconds, task in tasks]
 
     def stop(self) -> None:
         """End."""
@@ -53,29 +64,29 @@ class Rounds:
 
     def pause(self) -> None:
         """Take over nothing for two heartbeats: after a restart of Redis, claims wait for their holders to be back."""
-        self._pause_until = monotonic() + 2 * self._heartbeat
+        self._pause_until = monotonic() + 2 * self._heartbeat_interval
 
-    def take_over(self) -> None:
+    def take_over_expired_claims(self) -> None:
         """Look after the requests that were claimed by clouds which fell silent."""
         if monotonic() < self._pause_until:
             return
-        ledger, claims = self._cloud.ledger, self._cloud.claiming.claims
-        for lapsed in ledger.lapsed():
-            if lapsed.payload is None:
-                ledger.forget_claim(lapsed.op, lapsed.id)
-            elif not claims.holds(lapsed.op, lapsed.id):
-                self._intake.take_lapsed(lapsed.op, lapsed.payload, ours=lapsed.ours)
+        request_store, renewer = self._manager.request_store, self._manager.claimer.renewer
+        for expired in request_store.expired_claims():
+            if expired.payload is None:
+                request_store.delete_expired_claim(expired.op, expired.id)
+            elif not renewer.is_held(expired.op, expired.id):
+                self._receiver.retry_expired_claim(expired.op, expired.payload, own=expired.own)
 
-    def mind_loss(self) -> None:
+    def check_redis_data_loss(self) -> None:
         """Somebody may have emptied Redis (FLUSHALL): it was not started again, and no connection broke over it."""
-        if self._cloud.alive and self._cloud.registry.forgotten():
+        if self._manager.alive and self._manager.session_store.is_empty():
             log.warning("Redis has lost its data: it is told again what runs here")
-            self.on_forgotten()
+            self.on_data_loss()
 
-    def _repeat(self, seconds: float, duty: Callable[[], None]) -> None:
+    def _repeat(self, seconds: float, task: Callable[[], None]) -> None:
         while True:
-            sleep_until_next(seconds)
+            sleep_to_next_tick(seconds)
             try:
-                duty()
+                task()
             except redis.RedisError as error:
                 log.warning("what other clouds left behind could not be looked at: %s", error)

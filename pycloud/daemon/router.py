@@ -13,225 +13,269 @@ import gevent
 import msgspec
 from gevent.pool import Group
 
-from pycloud.cluster.deferred_requests import ROUNDS, Standby
-from pycloud.cluster.failover import Absent
-from pycloud.cluster.membership import View
-from pycloud.cluster.seen_requests import Repeats
+from pycloud.cluster.deferred_requests import MAX_DEFERRALS, DeferredRequests
+from pycloud.cluster.failover import FailoverResponder
+from pycloud.cluster.membership import Membership
+from pycloud.cluster.seen_requests import SeenRequests
 from pycloud.errors import NoMatch, RequestError
-from pycloud.protocol.decoding import Refused
+from pycloud.protocol.decoding import RejectedRequest
 from pycloud.protocol.keys import owner_of
 from pycloud.protocol.messages import CreateRequest, RemoveRequest, Request, StatusRequest
 from pycloud.protocol.session import Session
-from pycloud.sessions.manager import Cloud
-from pycloud.store.request_claimer import Reception
-from pycloud.store.requests import KNOWN, STATUS_LIFE
+from pycloud.sessions.manager import SessionManager
+from pycloud.store.request_claimer import RequestDeadlines
+from pycloud.store.requests import CLAIM_VALIDITY, STATUS_RESPONSE_TTL
 
 log = logging.getLogger(__name__)
 
 #: Seconds after which all clouds that live have told a Redis that was started again what it may have forgotten.
-TELLING = 3.0
+RESYNC_GRACE = 3.0
 
-NOBODY_HEARD = NoMatch("no cloud that fits heard this create; ask again")
+NO_MATCHING_NODE = NoMatch("no cloud that fits heard this create; ask again")
 
 #: Seconds for which a request counts as just received: a requester repeats it, or gives it up, within about that time.
 FRESHNESS = 4.0
 #: The same for a status: for less time than its answer is remembered, so that it is not answered twice.
-STATUS_FRESHNESS = 0.75 * STATUS_LIFE / 1000
+STATUS_FRESHNESS = 0.75 * STATUS_RESPONSE_TTL / 1000
 
-Act = Callable[[], Any]
+Action = Callable[[], Any]
 
 
-class Heard(Enum):
+class Source(Enum):
     """How a request came to us: in words for the log, and for how long (s) a stored answer must not have been published
     again for us to do so (None: we do not).
     """
 
     PUBLISHED = "a request channel", None
     REPEATED = "a request channel, again", 0.0
-    DIRECTLY = "the direct channel", 0.0
-    LAPSED = "the lapsed claims", None  # its claimant fell silent; all clouds look at these
-    LAPSED_OURS = "our lapsed claims", None  # it was this cloud: after a restart of Redis nobody else may finish it
-    LEFT = "standby", None  # nobody had claimed it in time
-    LEFT_TO_US = "standby, as the next", None  # the same, and we are the next to try
-    REPEAT_LEFT_TO_US = "standby, as the next, again", 1.0  # a repeat that the first one may not have answered
+    DIRECT = "the direct channel", 0.0
+    EXPIRED_CLAIM = "the lapsed claims", None  # its claimant fell silent; all clouds look at these
+    OWN_EXPIRED_CLAIM = (
+        "our lapsed claims",
+        None,
+    )  # it was this cloud: after a restart of Redis nobody else may finish it
+    DEFERRED = "standby", None  # nobody had claimed it in time
+    DEFERRED_WE_ARE_NEXT = "standby, as the next", None  # the same, and we are the next to try
+    DEFERRED_REPEAT_WE_ARE_NEXT = (
+        "standby, as the next, again",
+        1.0,
+    )  # a repeat that the first one may not have answered
 
-    def __init__(self, words: str, replay: float | None) -> None:
-        self.words, self.replay = words, replay
+    def __init__(self, description: str, replay_interval: float | None) -> None:
+        self.description, self.replay_interval = description, replay_interval
 
 
-LAPSED = (Heard.LAPSED, Heard.LAPSED_OURS)
-NEWS = (Heard.PUBLISHED, Heard.DIRECTLY, *LAPSED)
-LEFT = (Heard.LEFT_TO_US, Heard.REPEAT_LEFT_TO_US)
+EXPIRED_CLAIM_SOURCES = (Source.EXPIRED_CLAIM, Source.OWN_EXPIRED_CLAIM)
+FIRST_RECEIPT_SOURCES = (Source.PUBLISHED, Source.DIRECT, *EXPIRED_CLAIM_SOURCES)
+OUR_TURN_SOURCES = (Source.DEFERRED_WE_ARE_NEXT, Source.DEFERRED_REPEAT_WE_ARE_NEXT)
 #: What is done at once, whoever comes first by now.
-OURS = (Heard.DIRECTLY, Heard.LAPSED_OURS, *LEFT)
-REPEATS = (Heard.REPEATED, Heard.REPEAT_LEFT_TO_US)
+ACT_NOW_SOURCES = (Source.DIRECT, Source.OWN_EXPIRED_CLAIM, *OUR_TURN_SOURCES)
+REPEAT_SOURCES = (Source.REPEATED, Source.DEFERRED_REPEAT_WE_ARE_NEXT)
 #: What may have been answered before Redis was started again.
-OLD = (Heard.REPEATED, Heard.LEFT, *LEFT)
+POSSIBLY_ANSWERED_SOURCES = (Source.REPEATED, Source.DEFERRED, *OUR_TURN_SOURCES)
 #: Requests that are the business of a session's owner.
-OF_SESSION = (StatusRequest, RemoveRequest)
+SESSION_REQUESTS = (StatusRequest, RemoveRequest)
 
 
-class Arrival(msgspec.Struct, frozen=True):
+class ReceivedRequest(msgspec.Struct, frozen=True):
     """A request and how it came; ``round``: how often it was kept and looked at again before."""
 
-    item: Request | Refused
+    request: Request | RejectedRequest
     payload: bytes
-    heard: Heard
-    round: int
-    came: Reception
+    source: Source
+    deferrals: int
+    deadlines: RequestDeadlines
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True):
     """Our place among those who care for a request (None: it is others' business), and what the one does who takes it.
 
     ``early``: it is too early to act on what we know.
     """
 
-    place: int | None
-    act: Act
-    early: bool = False
+    position: int | None
+    action: Action
+    too_early: bool = False
 
 
 class Router:
     """What comes in is handed to ``cloud``, ``absent`` or ``standby``, by what ``view`` knows."""
 
-    def __init__(self, cloud: Cloud, view: View, absent: Absent, standby: Standby) -> None:
-        self._cloud, self._view, self._absent, self._standby = cloud, view, absent, standby
+    def __init__(
+        self,
+        manager: SessionManager,
+        membership: Membership,
+        failover: FailoverResponder,
+        deferred_requests: DeferredRequests,
+    ) -> None:
+        self._manager, self._membership, self._failover, self._deferred_requests = (
+            manager,
+            membership,
+            failover,
+            deferred_requests,
+        )
         self._work = Group()
-        self._repeats = Repeats()
-        self._forgetful_until = 0.0
+        self._seen_requests = SeenRequests()
+        self._resync_until = 0.0
 
     def route(
-        self, item: Request | Refused, payload: bytes, heard: Heard, round_: int = 0, came: Reception | None = None
+        self,
+        request: Request | RejectedRequest,
+        payload: bytes,
+        source: Source,
+        deferrals: int = 0,
+        deadlines: RequestDeadlines | None = None,
     ) -> None:
         """Do what there is to do. Never waits. ``came``: of a request that was kept, how it came to us first."""
-        if item.direct_only:
-            self.spawn(self._cloud.direct[item.op], item)
+        if request.direct_only:
+            self.spawn(self._manager.direct_handlers[request.op], request)
             return
-        if heard in NEWS and self._repeats.heard(item.op, item.id) and heard is Heard.PUBLISHED:
-            heard = Heard.REPEATED
+        if (
+            source in FIRST_RECEIPT_SOURCES
+            and self._seen_requests.check_and_add(request.op, request.id)
+            and source is Source.PUBLISHED
+        ):
+            source = Source.REPEATED
         now = monotonic()
-        came = msgspec.structs.replace(came, replay=heard.replay) if came else self._reception(item, heard, now)
-        arrival = Arrival(item, payload, heard, round_, came)
-        if now > came.known_until:
-            log.debug("%s %.80r was kept for too long: others may have answered it, and forgotten", item.op, item.id)
-        elif isinstance(item, OF_SESSION) and item.session in self._cloud.sessions:
-            self._answer_as_owner(item, arrival)
+        deadlines = (
+            msgspec.structs.replace(deadlines, replay_interval=source.replay_interval)
+            if deadlines
+            else self._deadlines_of(request, source, now)
+        )
+        received = ReceivedRequest(request, payload, source, deferrals, deadlines)
+        if now > deadlines.valid_until:
+            log.debug(
+                "%s %.80r was kept for too long: others may have answered it, and forgotten", request.op, request.id
+            )
+        elif isinstance(request, SESSION_REQUESTS) and request.session in self._manager.sessions:
+            self._answer_as_owner(request, received)
         else:
-            self._settle(arrival, self._plan(arrival, now))
+            self._act_or_defer(received, self._decide(received, now))
 
-    def mind_new_server(self) -> None:
+    def on_server_changed(self) -> None:
         """Redis was started again: until all clouds have told it what they answered, a repeated create may look new."""
-        self._forgetful_until = monotonic() + TELLING
+        self._resync_until = monotonic() + RESYNC_GRACE
 
-    def know(self, session: Session) -> None:
+    def mark_seen(self, session: Session) -> None:
         """What was adopted has been asked for before: who asks again is answered again."""
-        self._repeats.heard(CreateRequest.op, session.request)
+        self._seen_requests.check_and_add(CreateRequest.op, session.request)
 
     def finish(self, timeout: float) -> None:
         """Wait for what is being worked on, at most ``timeout`` seconds."""
         self._work.join(timeout)
 
-    def _reception(self, item: Request | Refused, heard: Heard, now: float) -> Reception:
+    def _deadlines_of(self, request: Request | RejectedRequest, source: Source, now: float) -> RequestDeadlines:
         """How a request came to us that came now: until when it counts as just received, and may be begun at all."""
-        if isinstance(item, StatusRequest):
-            return Reception(heard.replay, now + STATUS_FRESHNESS, now + STATUS_FRESHNESS)
-        if heard in LAPSED:
-            return Reception(heard.replay, now + FRESHNESS, now + KNOWN)
+        if isinstance(request, StatusRequest):
+            return RequestDeadlines(source.replay_interval, now + STATUS_FRESHNESS, now + STATUS_FRESHNESS)
+        if source in EXPIRED_CLAIM_SOURCES:
+            return RequestDeadlines(source.replay_interval, now + FRESHNESS, now + CLAIM_VALIDITY)
         # What a cloud hears before it is sure again may have waited for it while it was frozen.
-        fresh_until = now + FRESHNESS if self._view.sure(now) else now
-        return Reception(heard.replay, fresh_until, self._view.news_since() + KNOWN)
+        fresh_until = now + FRESHNESS if self._membership.confirmed(now) else now
+        return RequestDeadlines(
+            source.replay_interval, fresh_until, self._membership.stream_started_at() + CLAIM_VALIDITY
+        )
 
-    def _settle(self, arrival: Arrival, plan: Plan) -> None:
+    def _act_or_defer(self, received: ReceivedRequest, decision: Decision) -> None:
         """Act at once where we come first, and are sure of what we know; otherwise later, or never."""
-        now, heard = monotonic(), arrival.heard
-        if plan.early or (now < self._forgetful_until and _needs_memory(arrival)):
-            self._keep(arrival, plan.place, patient=True)
-        elif heard in OURS or (plan.place == 0 and self._view.sure(now)):
-            self.spawn(plan.act)
-        elif heard is not Heard.LAPSED:
-            self._keep(arrival, plan.place)
+        now, source = monotonic(), received.source
+        if decision.too_early or (now < self._resync_until and _unsafe_before_resync(received)):
+            self._defer(received, decision.position, delay_longest=True)
+        elif source in ACT_NOW_SOURCES or (decision.position == 0 and self._membership.confirmed(now)):
+            self.spawn(decision.action)
+        elif source is not Source.EXPIRED_CLAIM:
+            self._defer(received, decision.position)
 
-    def _keep(self, arrival: Arrival, place: int | None, *, patient: bool = False) -> None:
-        came, repeat = arrival.came, arrival.heard in REPEATS
-        self._standby.keep(place, arrival.item, arrival.payload, came, arrival.round, repeat=repeat, patient=patient)
+    def _defer(self, received: ReceivedRequest, position: int | None, *, delay_longest: bool = False) -> None:
+        deadlines, repeat = received.deadlines, received.source in REPEAT_SOURCES
+        self._deferred_requests.add(
+            position,
+            received.request,
+            received.payload,
+            deadlines,
+            received.deferrals,
+            repeat=repeat,
+            delay_longest=delay_longest,
+        )
 
-    def _plan(self, arrival: Arrival, now: float) -> Plan:
-        item, payload, came = arrival.item, arrival.payload, arrival.came
-        if isinstance(item, Refused):
-            act = partial(self._cloud.claiming.refuse_undecoded, item, payload, came)
-            return Plan(self._view.speaker(now), act)
-        if isinstance(item, CreateRequest):
-            return self._plan_create(item, arrival, now)
-        assert isinstance(item, OF_SESSION)
-        owner, own = owner_of(item.session), self._view.own
-        if owner is not None and owner != own and self._view.lives(owner, now):
-            return Plan(None, _nothing)
-        place = 0 if owner == own else self._view.speaker(now)
-        early = owner not in (None, own) and self._view.too_early_to_miss(str(owner), now)
-        return Plan(place, partial(self._absent.answer, item, payload, came), early)
+    def _decide(self, received: ReceivedRequest, now: float) -> Decision:
+        request, payload, deadlines = received.request, received.payload, received.deadlines
+        if isinstance(request, RejectedRequest):
+            action = partial(self._manager.claimer.reject_malformed, request, payload, deadlines)
+            return Decision(self._membership.responder_position(now), action)
+        if isinstance(request, CreateRequest):
+            return self._decide_create(request, received, now)
+        assert isinstance(request, SESSION_REQUESTS)
+        owner, own = owner_of(request.session), self._membership.own_id
+        if owner is not None and owner != own and self._membership.is_alive(owner, now):
+            return Decision(None, _ignore)
+        position = 0 if owner == own else self._membership.responder_position(now)
+        too_early = owner not in (None, own) and self._membership.in_grace_period(str(owner), now)
+        return Decision(position, partial(self._failover.answer, request, payload, deadlines), too_early)
 
-    def _plan_create(self, request: CreateRequest, arrival: Arrival, now: float) -> Plan:
-        heard = arrival.heard
-        place: int | None
+    def _decide_create(self, request: CreateRequest, received: ReceivedRequest, now: float) -> Decision:
+        source = received.source
+        position: int | None
         error: RequestError | None
-        if heard is Heard.DIRECTLY:
-            place, error = 0, self._why_not(request)
+        if source is Source.DIRECT:
+            position, error = 0, self._rejection_for(request)
         else:
             # A repeat makes no session; where it does after all, the next rank says so.
-            place, error = self._view.place(request, now, count=heard is Heard.PUBLISHED)
+            position, error = self._membership.position(request, now, count=source is Source.PUBLISHED)
             if error is not None:
-                early = self._view.too_early_to_refuse(request, now)
-                return Plan(place, partial(self._refuse, request, arrival, error), early)
-            if heard in LEFT and not self._view.fits(request):
-                return Plan(place, partial(self._leave, request, arrival))
-            if heard in OURS and not self._view.fits(request):
-                error = NOBODY_HEARD
+                too_early = self._membership.too_early_to_reject(request, now)
+                return Decision(position, partial(self._reject, request, received, error), too_early)
+            if source in OUR_TURN_SOURCES and not self._membership.self_matches(request):
+                return Decision(position, partial(self._defer_to_responder, request, received))
+            if source in ACT_NOW_SOURCES and not self._membership.self_matches(request):
+                error = NO_MATCHING_NODE
         if error is not None:
-            return Plan(place, partial(self._refuse, request, arrival, error))
-        return Plan(place, partial(self._create, request, arrival))
+            return Decision(position, partial(self._reject, request, received, error))
+        return Decision(position, partial(self._create, request, received))
 
-    def _why_not(self, request: CreateRequest) -> RequestError | None:
+    def _rejection_for(self, request: CreateRequest) -> RequestError | None:
         """Why this cloud does not carry out a create that nobody else was asked for; None: it does."""
-        if not self._view.fits(request):
+        if not self._membership.self_matches(request):
             return NoMatch("this cloud is not what the request asks for")
-        return self._cloud.why_not(request)
+        return self._manager.rejection_for(request)
 
-    def _refuse(self, request: CreateRequest, arrival: Arrival, error: RequestError) -> None:
-        self._cloud.claiming.refuse(request, arrival.payload, error, arrival.came)
+    def _reject(self, request: CreateRequest, received: ReceivedRequest, error: RequestError) -> None:
+        self._manager.claimer.reject(request, received.payload, error, received.deadlines)
 
-    def _create(self, request: CreateRequest, arrival: Arrival) -> None:
-        if arrival.heard in LAPSED:
+    def _create(self, request: CreateRequest, received: ReceivedRequest) -> None:
+        if received.source in EXPIRED_CLAIM_SOURCES:
             log.warning("taking over create %.80r: the cloud that claimed it fell silent", request.id)
-        error = self._cloud.create(request, arrival.payload, arrival.came)
+        error = self._manager.create(request, received.payload, received.deadlines)
         if error is not None:
             # The others may have seen it claimed, and forgotten it.
-            self._pass_on(request, arrival, error)
+            self._forward(request, received, error)
 
-    def _leave(self, request: CreateRequest, arrival: Arrival) -> None:
+    def _defer_to_responder(self, request: CreateRequest, received: ReceivedRequest) -> None:
         """Nobody that fits has heard it, though there is one by now: one of us, who all do not, sees to it."""
-        if self._view.speaker(monotonic()) == 0:
-            self._pass_on(request, arrival, NOBODY_HEARD)
+        if self._membership.responder_position(monotonic()) == 0:
+            self._forward(request, received, NO_MATCHING_NODE)
         else:
-            self._keep(arrival, 0, patient=True)
+            self._defer(received, 0, delay_longest=True)
 
-    def _pass_on(self, request: CreateRequest, arrival: Arrival, error: RequestError) -> None:
+    def _forward(self, request: CreateRequest, received: ReceivedRequest, error: RequestError) -> None:
         """Ask the next best cloud to take it, and see that it does; where there is none, answer ``error``."""
-        other = self._view.next_best(request, monotonic())
-        if other is None or arrival.heard is Heard.DIRECTLY or arrival.round >= ROUNDS:
-            self._refuse(request, arrival, error)
+        other = self._membership.next_candidate(request, monotonic())
+        if other is None or received.source is Source.DIRECT or received.deferrals >= MAX_DEFERRALS:
+            self._reject(request, received, error)
         else:
-            self._cloud.registry.hand_over(request.op, arrival.payload, other)
-            self._keep(arrival, 0, patient=True)
+            self._manager.session_store.forward(request.op, received.payload, other)
+            self._defer(received, 0, delay_longest=True)
 
-    def _answer_as_owner(self, request: StatusRequest | RemoveRequest, arrival: Arrival) -> None:
-        session, now = self._cloud.sessions[request.session], monotonic()
+    def _answer_as_owner(self, request: StatusRequest | RemoveRequest, received: ReceivedRequest) -> None:
+        session, now = self._manager.sessions[request.session], monotonic()
         if isinstance(request, RemoveRequest):
-            self.spawn(self._cloud.remove, session, request, arrival.payload, arrival.came)
-        elif self._view.sure(now) and arrival.heard not in LAPSED:  # what was claimed is done when its claim is
-            self._cloud.status(session, request, valid=self._view.sure_until() - now)
+            self.spawn(self._manager.remove, session, request, received.payload, received.deadlines)
+        elif (
+            self._membership.confirmed(now) and received.source not in EXPIRED_CLAIM_SOURCES
+        ):  # what was claimed is done when its claim is
+            self._manager.status(session, request, valid=self._membership.confirmed_until() - now)
         else:
-            self.spawn(self._cloud.status_with_claim, session, request, arrival.payload, arrival.came)
+            self.spawn(self._manager.status_with_claim, session, request, received.payload, received.deadlines)
 
     def spawn(self, work: Callable[..., Any], *args: Any) -> None:
         """Carry something out in a greenlet of its own, which a stop waits for."""
@@ -246,13 +290,13 @@ def _guarded(work: Callable[..., Any], *args: Any) -> None:
         log.exception("a request could not be carried out")
 
 
-def _needs_memory(arrival: Arrival) -> bool:
+def _unsafe_before_resync(received: ReceivedRequest) -> bool:
     """Whether a Redis that has not been told yet what runs could make twins of it: by its id, or by its name."""
-    item, heard = arrival.item, arrival.heard
-    if not isinstance(item, CreateRequest) or heard in LAPSED:
+    request, source = received.request, received.source
+    if not isinstance(request, CreateRequest) or source in EXPIRED_CLAIM_SOURCES:
         return False
-    return heard in OLD or item.name is not None
+    return source in POSSIBLY_ANSWERED_SOURCES or request.name is not None
 
 
-def _nothing() -> None:
+def _ignore() -> None:
     """What there is to do about a request that is another cloud's."""

@@ -20,20 +20,20 @@ from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
 
-from pycloud.keeper.event_loop import SIGNALS, Loop, Wake
+from pycloud.keeper.event_loop import SIGNALS, EventLoop, SelfPipe
 from pycloud.keeper.ipc import protocol
 from pycloud.keeper.ipc.server import MAX_CONNECTIONS, Server
-from pycloud.keeper.lifecycle.process_tree import Family
-from pycloud.keeper.lifecycle.starter import Paths, Starter, limit_descriptors
-from pycloud.keeper.lifecycle.terminator import Endings
+from pycloud.keeper.lifecycle.process_tree import ProcessTree
+from pycloud.keeper.lifecycle.starter import Paths, ProcessStarter, limit_descriptors
+from pycloud.keeper.lifecycle.terminator import Terminator
 from pycloud.keeper.operations import Operations
-from pycloud.keeper.recovery import Settling
-from pycloud.keeper.storage.dir_remover import Remover
-from pycloud.keeper.storage.journal_store import Book
-from pycloud.keeper.storage.log_limiter import Sweeper
+from pycloud.keeper.recovery import StartupRecovery
+from pycloud.keeper.storage.dir_remover import DirRemover
+from pycloud.keeper.storage.journal_store import JournalStore
+from pycloud.keeper.storage.log_limiter import LogLimiter
 from pycloud.keeper.system import file_lock, ports
 from pycloud.keeper.system.file_lock import LockedError
-from pycloud.keeper.system.inotify import Watches
+from pycloud.keeper.system.inotify import InotifyWatcher
 
 log = logging.getLogger("pycloud.keeper")
 
@@ -48,12 +48,12 @@ def main(argv: list[str] | None = None) -> int:
     data = options.data_dir.absolute()
     socket = options.socket.absolute() if options.socket else data / protocol.SOCKET
     try:
-        held = file_lock.acquire(data)
+        lock_fd = file_lock.acquire(data)
         try:
             _prepare_process(options.nofile)
-            _keep(data, socket, options, held)
+            _run_keeper(data, socket, options, lock_fd)
         finally:
-            file_lock.withdraw(held)
+            file_lock.release(lock_fd)
     except (LockedError, OSError) as error:
         log.error("%s", error)
         return 1
@@ -86,39 +86,52 @@ def _prepare_process(nofile: int) -> None:
         raise OSError(number, f"cannot become the parent of orphans: {os.strerror(number)}")
 
 
-def _keep(data: Path, socket: Path, options: argparse.Namespace, held: int) -> None:
+def _run_keeper(data: Path, socket: Path, options: argparse.Namespace, lock_fd: int) -> None:
     """Build all parts, settle what was left, listen, run. Raises OSError when it cannot begin."""
-    room = max(0, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_DESCRIPTORS)
-    paths, selector, wake = Paths(data), selectors.DefaultSelector(), Wake()
+    max_pidfds = max(0, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_DESCRIPTORS)
+    paths, selector, self_pipe = Paths(data), selectors.DefaultSelector(), SelfPipe()
     paths.prepare()
-    book, family, remover = Book(paths.state), Family(selector, room), Remover(wake)
-    watches = Watches()
-    sweeper = Sweeper(paths.log, options.log_bytes, watches)
-    if watches.descriptor is not None:
-        selector.register(watches.descriptor, selectors.EVENT_READ, sweeper.woken)
-    endings = Endings(family, on_over=sweeper.discard)
-    starter = Starter(paths, book, family, options.ports_dir or ports.default_directory())
+    journal_store, process_tree, remover = (
+        JournalStore(paths.state),
+        ProcessTree(selector, max_pidfds),
+        DirRemover(self_pipe),
+    )
+    inotify_watcher = InotifyWatcher()
+    log_limiter = LogLimiter(paths.log, options.log_bytes, inotify_watcher)
+    if inotify_watcher.descriptor is not None:
+        selector.register(inotify_watcher.descriptor, selectors.EVENT_READ, log_limiter.on_inotify_events)
+    terminator = Terminator(process_tree, on_finished=log_limiter.discard)
+    starter = ProcessStarter(paths, journal_store, process_tree, options.ports_dir or ports.default_directory())
     server: Server
     operations = Operations(
-        paths, book, family, starter, endings, sweeper, remover, emit=lambda event: server.emit(event)
+        paths,
+        journal_store,
+        process_tree,
+        starter,
+        terminator,
+        log_limiter,
+        remover,
+        emit=lambda event: server.emit(event),
     )
     server = Server(selector, operations.handle)
-    loop = Loop(selector, wake, server, operations, book, family, endings, sweeper, remover)
-    Settling(paths, book, family, endings, operations, sweeper, remover).run()
+    loop = EventLoop(
+        selector, self_pipe, server, operations, journal_store, process_tree, terminator, log_limiter, remover
+    )
+    StartupRecovery(paths, journal_store, process_tree, terminator, operations, log_limiter, remover).run()
     server.listen(socket)
-    file_lock.announce(held, socket, protocol.VERSION)
+    file_lock.announce(lock_fd, socket, protocol.VERSION)
     gc.freeze()  # all that is here stays: there is nothing to find in it
-    log.info("keeping %d sessions, listening at %s", len(family.leaders), socket)
+    log.info("keeping %d sessions, listening at %s", len(process_tree.leaders), socket)
     try:
-        log.info("ends: %s", _run(loop, wake))
+        log.info("ends: %s", _run_loop(loop, self_pipe))
     finally:
         server.close()
-        watches.close()
-        wake.close()
+        inotify_watcher.close()
+        self_pipe.close()
         selector.close()
 
 
-def _run(loop: Loop, wake: Wake) -> str:
+def _run_loop(loop: EventLoop, self_pipe: SelfPipe) -> str:
     """Run the loop in a thread of its own; why it ended.
 
     Whoever is orphaned becomes a child of the main thread, whoever is started one of the thread that starts it. So the
@@ -127,7 +140,7 @@ def _run(loop: Loop, wake: Wake) -> str:
     """
     for number in SIGNALS:
         signal.signal(number, _ignore)
-    wake.on_signals()
+    self_pipe.wake_on_signals()
     outcome: SimpleQueue[str | BaseException] = SimpleQueue()
 
     def run() -> None:

@@ -11,21 +11,21 @@ import signal
 import time
 
 from pycloud.keeper.ipc.server import Server
-from pycloud.keeper.lifecycle.process_tree import Family
+from pycloud.keeper.lifecycle.process_tree import ProcessTree
 from pycloud.keeper.lifecycle.reaper import Reaper
-from pycloud.keeper.lifecycle.terminator import Endings
+from pycloud.keeper.lifecycle.terminator import Terminator
 from pycloud.keeper.operations import Operations
-from pycloud.keeper.recovery import ADOPTED_END
-from pycloud.keeper.storage.dir_remover import Remover
-from pycloud.keeper.storage.journal_store import Book
-from pycloud.keeper.storage.log_limiter import Sweeper
+from pycloud.keeper.recovery import ADOPTED_EXIT_REASON
+from pycloud.keeper.storage.dir_remover import DirRemover
+from pycloud.keeper.storage.journal_store import JournalStore
+from pycloud.keeper.storage.log_limiter import LogLimiter
 from pycloud.keeper.system import procfs
 
 SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-IDLE = 5.0  # seconds without a connection and without a session after which a keeper is of no use
+IDLE_TIMEOUT = 5.0  # seconds without a connection and without a session after which a keeper is of no use
 
 
-class Wake:
+class SelfPipe:
     """A pipe that ends the wait of a selector; written to by signals and threads."""
 
     def __init__(self) -> None:
@@ -40,19 +40,19 @@ class Wake:
         except BlockingIOError:
             return  # the pipe is full: the loop is about to wake anyway
 
-    def on_signals(self) -> None:
+    def wake_on_signals(self) -> None:
         """Let signals wake the loop too: each puts its number into the pipe. Main thread only."""
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
 
     def drain(self) -> set[int]:
         """Take out what has been written: the numbers of signals, and 0 for others who woke us."""
-        found = set[int]()
+        drained = set[int]()
         try:
             while data := os.read(self.reader, 4096):
-                found.update(data)
+                drained.update(data)
         except BlockingIOError:
             pass
-        return found
+        return drained
 
     def close(self) -> None:
         """Close both ends."""
@@ -62,54 +62,54 @@ class Wake:
         os.close(self.reader)
 
 
-class Loop:
+class EventLoop:
     """Runs until SIGTERM, or until nobody needs a keeper; in a thread that is not the main one (see ``__main__``)."""
 
     def __init__(
         self,
         selector: selectors.BaseSelector,
-        wake: Wake,
+        self_pipe: SelfPipe,
         server: Server,
         operations: Operations,
-        book: Book,
-        family: Family,
-        endings: Endings,
-        sweeper: Sweeper,
-        remover: Remover,
+        journal_store: JournalStore,
+        process_tree: ProcessTree,
+        terminator: Terminator,
+        log_limiter: LogLimiter,
+        remover: DirRemover,
     ) -> None:
         self._selector = selector
-        self._wake = wake
+        self._self_pipe = self_pipe
         self._server = server
         self._operations = operations
-        self._book = book
-        self._family = family
-        self._endings = endings
-        self._sweeper = sweeper
+        self._journal_store = journal_store
+        self._process_tree = process_tree
+        self._terminator = terminator
+        self._log_limiter = log_limiter
         self._remover = remover
-        self._reaper = Reaper(family, endings.awaited, operations.leader_ended)
+        self._reaper = Reaper(process_tree, terminator.terminating_pids, operations.leader_ended)
         self._idle_since: float | None = None
         self._terminated = False
 
     def run(self) -> str:
         """Work; why it ended."""
-        self._selector.register(self._wake.reader, selectors.EVENT_READ, self._woken)
+        self._selector.register(self._self_pipe.reader, selectors.EVENT_READ, self._on_wakeup)
         self._reap()  # who died before the handlers were in place
         while not self._terminated:
             now = time.monotonic()
-            if self._idle_for(now) >= IDLE:
-                self._kill_the_nameless()
+            if self._idle_for(now) >= IDLE_TIMEOUT:
+                self._kill_unattributed_children()
                 return "there is nothing left to do"
             for key, mask in self._selector.select(self._timeout(now)):
                 if isinstance(key.data, str):
-                    self._adopted_ended([key.data])
+                    self._on_adopted_ended([key.data])
                 else:
                     key.data(mask)
             self._tick()
             self._server.flush()
         return "it was told to; sessions go on"
 
-    def _woken(self, mask: int) -> None:
-        signals = self._wake.drain()
+    def _on_wakeup(self, mask: int) -> None:
+        signals = self._self_pipe.drain()
         if signal.SIGTERM in signals:
             self._terminated = True
         if signal.SIGHUP in signals:
@@ -118,33 +118,33 @@ class Loop:
         self._remover.collect()
 
     def _reap(self) -> None:
-        self._endings.check(self._reaper.reap())
+        self._terminator.check(self._reaper.reap())
 
-    def _adopted_ended(self, sessions: list[str]) -> None:
-        ended = [session for session in sessions if session in self._family.leaders]
+    def _on_adopted_ended(self, sessions: list[str]) -> None:
+        ended = [session for session in sessions if session in self._process_tree.leaders]
         for session in ended:
-            self._operations.leader_ended(session, None, ADOPTED_END)
-        self._endings.check(set(ended))
+            self._operations.leader_ended(session, None, ADOPTED_EXIT_REASON)
+        self._terminator.check(set(ended))
 
     def _timeout(self, now: float) -> float | None:
-        parts = (self._book, self._family, self._reaper, self._endings, self._sweeper)
+        parts = (self._journal_store, self._process_tree, self._reaper, self._terminator, self._log_limiter)
         times = [due for part in parts if (due := part.due()) is not None]
         if self._idle_since is not None:
-            times.append(self._idle_since + IDLE)
+            times.append(self._idle_since + IDLE_TIMEOUT)
         return max(0.0, min(times) - now) if times else None
 
     def _tick(self) -> None:
         now = time.monotonic()
-        if _is_due(self._book.due(), now):
-            self._book.tick(now)
-        if _is_due(self._family.due(), now):
-            self._adopted_ended(self._family.dead_adopted(now))
+        if _is_due(self._journal_store.due(), now):
+            self._journal_store.tick(now)
+        if _is_due(self._process_tree.due(), now):
+            self._on_adopted_ended(self._process_tree.dead_adopted(now))
         if _is_due(self._reaper.due(), now):
             self._reap()
-        if _is_due(self._endings.due(), now):
-            self._endings.tick()
-        if _is_due(self._sweeper.due(), now):
-            self._sweeper.tick(now)
+        if _is_due(self._terminator.due(), now):
+            self._terminator.tick()
+        if _is_due(self._log_limiter.due(), now):
+            self._log_limiter.tick(now)
 
     def _idle_for(self, now: float) -> float:
         if len(self._server) or self._operations.busy():
@@ -154,7 +154,7 @@ class Loop:
             self._idle_since = now
         return now - self._idle_since
 
-    def _kill_the_nameless(self) -> None:
+    def _kill_unattributed_children(self) -> None:
         """No session lives, so a child that is still there is what one of them hid: it belongs to nobody."""
         for _ in range(100):
             orphans = procfs.orphans()

@@ -14,14 +14,14 @@ from typing import Any
 
 from pycloud import fault_points
 from pycloud.keeper.ipc import protocol, request_fields
-from pycloud.keeper.ipc.request_fields import RefusedError
-from pycloud.keeper.lifecycle.process_tree import Family
-from pycloud.keeper.lifecycle.starter import Paths, Starter, limit_descriptors
-from pycloud.keeper.lifecycle.terminator import Endings
+from pycloud.keeper.ipc.request_fields import OperationRejected
+from pycloud.keeper.lifecycle.process_tree import ProcessTree
+from pycloud.keeper.lifecycle.starter import Paths, ProcessStarter, limit_descriptors
+from pycloud.keeper.lifecycle.terminator import Terminator
 from pycloud.keeper.storage import journal
-from pycloud.keeper.storage.dir_remover import Remover
-from pycloud.keeper.storage.journal_store import Book
-from pycloud.keeper.storage.log_limiter import Sweeper
+from pycloud.keeper.storage.dir_remover import DirRemover
+from pycloud.keeper.storage.journal_store import JournalStore
+from pycloud.keeper.storage.log_limiter import LogLimiter
 from pycloud.keeper.system import usage
 from pycloud.keeper.system.exec_command import StartError
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 GRACE = 10.0  # seconds that what a session leaves behind has between SIGTERM and SIGKILL
 
 Message = dict[str, Any]
-Reply = Callable[[Message], None]
+ReplyCallback = Callable[[Message], None]
 
 
 class Operations:
@@ -39,27 +39,27 @@ class Operations:
     def __init__(
         self,
         paths: Paths,
-        book: Book,
-        family: Family,
-        starter: Starter,
-        endings: Endings,
-        sweeper: Sweeper,
-        remover: Remover,
+        journal_store: JournalStore,
+        process_tree: ProcessTree,
+        starter: ProcessStarter,
+        terminator: Terminator,
+        log_limiter: LogLimiter,
+        remover: DirRemover,
         emit: Callable[[Message], None],
     ) -> None:
         self._paths = paths
-        self._book = book
-        self._family = family
+        self._journal_store = journal_store
+        self._process_tree = process_tree
         self._starter = starter
-        self._endings = endings
-        self._sweeper = sweeper
+        self._terminator = terminator
+        self._log_limiter = log_limiter
         self._remover = remover
         self._emit = emit
-        self._since = time.time()
+        self._started_at = time.time()
         #: Who waits for a session to be gone: for its stop, its forget, or the undoing of its failed start.
-        self._waiting: dict[str, list[Reply]] = {}
-        self._failed: dict[str, Message] = {}
-        self._handlers: dict[str, Callable[[Message, Reply], None]] = {
+        self._pending_replies: dict[str, list[ReplyCallback]] = {}
+        self._failed_starts: dict[str, Message] = {}
+        self._handlers: dict[str, Callable[[Message, ReplyCallback], None]] = {
             protocol.HELLO: self._hello,
             protocol.START: self._start,
             protocol.NOTE: self._note,
@@ -69,192 +69,201 @@ class Operations:
             protocol.INSPECT: self._inspect,
         }
 
-    def handle(self, message: Message, reply: Reply) -> None:
+    def handle(self, message: Message, reply: ReplyCallback) -> None:
         """Carry out one request; ``reply`` is called exactly once, now or later."""
         try:
             handler = self._handlers.get(request_fields.field(message, "op", str))
             if handler is None:
-                known = ", ".join(self._handlers)
-                raise RefusedError(protocol.BAD_REQUEST, f"unknown operation {message['op']!r}; there are {known}")
+                operations = ", ".join(self._handlers)
+                raise OperationRejected(
+                    protocol.BAD_REQUEST, f"unknown operation {message['op']!r}; there are {operations}"
+                )
             handler(message, reply)
-        except RefusedError as error:
-            reply(error.answer())
+        except OperationRejected as error:
+            reply(error.to_response())
 
     def busy(self) -> bool:
         """Whether there is anything that needs a keeper."""
-        return bool(self._family.leaders or len(self._endings) or self._waiting or self._book.unwritten)
+        return bool(
+            self._process_tree.leaders
+            or len(self._terminator)
+            or self._pending_replies
+            or self._journal_store.has_unwritten
+        )
 
     def leader_ended(self, session: str, exit_code: int | None, reason: str | None) -> None:
         """A session's first process is dead: write it down, tell, and end what it left."""
         now = time.monotonic()
-        fault_points.point("keeper.before_ended")
-        state = self._book.entries[session].state
+        fault_points.fault_point("keeper.before_ended")
+        state = self._journal_store.entries[session].state
         if state != journal.STARTING:
             ended = {"ended": time.time(), "exit_code": exit_code, "reason": reason}
             if state == journal.REMOVING:
-                self._book.remember(session, ended)
+                self._journal_store.apply_in_memory(session, ended)
             else:
-                self._book.record(session, ended, now)
+                self._journal_store.append_with_retry(session, ended, now)
             self._emit({"event": protocol.ENDED, "session": session, **ended})
-        fault_points.point("keeper.after_ended")
-        self._endings.leader_died(session, GRACE)
+        fault_points.fault_point("keeper.after_ended")
+        self._terminator.leader_died(session, GRACE)
 
-    def carry_on(self, session: str, grace: float) -> None:
+    def terminate_and_remove(self, session: str, grace: float) -> None:
         """End and remove a session whose removal is on record; also one that was being removed by another keeper."""
-        self._waiting.setdefault(session, [])
-        self._when_dead(session, grace, lambda: self._clear(session, self._removed))
+        self._pending_replies.setdefault(session, [])
+        self._terminate_then(session, grace, lambda: self._remove_files(session, self._record_removed))
 
     def erase(self, session: str) -> None:
         """Remove all traces of a session that never came to run."""
-        self._waiting.setdefault(session, [])
-        self._when_dead(session, 0.0, lambda: self._clear(session, self._forgotten))
+        self._pending_replies.setdefault(session, [])
+        self._terminate_then(session, 0.0, lambda: self._remove_files(session, self._erase_journal))
 
-    def _hello(self, message: Message, reply: Reply) -> None:
+    def _hello(self, message: Message, reply: ReplyCallback) -> None:
         request_fields.field(message, "version", int)
         limits = request_fields.limits(message)
         if "log_bytes" in limits:
-            self._sweeper.keep = limits["log_bytes"]
+            self._log_limiter.max_bytes = limits["log_bytes"]
         if "nofile" in limits:
             limit_descriptors(limits["nofile"])
         data = protocol.file_id(self._paths.data)
         reply({"version": protocol.VERSION, "pid": os.getpid(), "data": data})
 
-    def _list(self, message: Message, reply: Reply) -> None:
-        entries = self._book.entries.values()
+    def _list(self, message: Message, reply: ReplyCallback) -> None:
+        entries = self._journal_store.entries.values()
         reply({"sessions": [journal.describe(entry) for entry in entries if entry.state != journal.STARTING]})
 
-    def _inspect(self, message: Message, reply: Reply) -> None:
-        session = self._known(message)
-        about: Message = {
-            "state": self._book.entries[session].state,
+    def _inspect(self, message: Message, reply: ReplyCallback) -> None:
+        session = self._require_session(message)
+        response: Message = {
+            "state": self._journal_store.entries[session].state,
             "directory": self._paths.work(session),
             "keeper": os.getpid(),
-            "kept_since": self._since,
+            "kept_since": self._started_at,
         }
-        if leader := self._family.leaders.get(session):
-            about |= {
+        if leader := self._process_tree.leaders.get(session):
+            response |= {
                 "pid": leader.pid,
-                "adopted": not leader.ours,
+                "adopted": not leader.is_child,
                 "user": usage.user_of(leader.pid),
                 "command": usage.command_of(leader.pid),
-                **asdict(usage.measure(self._family.tops(session))),
+                **asdict(usage.measure(self._process_tree.roots(session))),
             }
-        reply(about)
+        reply(response)
 
-    def _start(self, message: Message, reply: Reply) -> None:
+    def _start(self, message: Message, reply: ReplyCallback) -> None:
         request = request_fields.start_request(message)
         session = request.session
-        if session in self._failed:
-            self._waiting[session].append(reply)  # asked again while the first attempt is being undone
+        if session in self._failed_starts:
+            self._pending_replies[session].append(reply)  # asked again while the first attempt is being undone
             return
-        entry = self._book.entries.get(session)
+        entry = self._journal_store.entries.get(session)
         if entry is None:
             try:
                 self._starter.start(request, time.monotonic())
             except StartError as error:
                 self._undo_start(session, error, reply)
                 return
-            self._sweeper.add(session, time.monotonic())
+            self._log_limiter.add(session, time.monotonic())
         elif entry.state == journal.STARTING:
             self._undo_start(session, StartError("what an earlier attempt left cannot be removed"), reply)
             return
-        entry = self._book.entries[session]
+        entry = self._journal_store.entries[session]
         reply({"pid": entry.pid, "port": entry.port, "started": entry.running})
 
-    def _undo_start(self, session: str, error: StartError, reply: Reply) -> None:
+    def _undo_start(self, session: str, error: StartError, reply: ReplyCallback) -> None:
         log.debug("session %s was not started: %s", session, error)  # the daemon answers it: anybody can cause this
-        refusal = RefusedError(protocol.START_FAILED, str(error), passing=error.passing)
-        self._failed[session] = refusal.answer()
-        self._waiting[session] = [reply]
+        rejection = OperationRejected(protocol.START_FAILED, str(error), retryable=error.retryable)
+        self._failed_starts[session] = rejection.to_response()
+        self._pending_replies[session] = [reply]
         self.erase(session)
 
-    def _note(self, message: Message, reply: Reply) -> None:
-        session = self._known(message)
-        self._book.record(session, {"note": request_fields.field(message, "note", dict)}, time.monotonic())
+    def _note(self, message: Message, reply: ReplyCallback) -> None:
+        session = self._require_session(message)
+        self._journal_store.append_with_retry(
+            session, {"note": request_fields.field(message, "note", dict)}, time.monotonic()
+        )
         reply({})
 
-    def _stop(self, message: Message, reply: Reply) -> None:
+    def _stop(self, message: Message, reply: ReplyCallback) -> None:
         session, grace = request_fields.session_of(message), request_fields.grace_of(message)
-        note = request_fields.optional(message, "note", dict)
-        entry = self._book.entries.get(session)
+        note = request_fields.optional_field(message, "note", dict)
+        entry = self._journal_store.entries.get(session)
         if entry is None or entry.state in (journal.STARTING, journal.REMOVED):
             reply({"found": entry is not None and entry.state == journal.REMOVED})
             return
         if entry.state != journal.REMOVING:
             line = {"removing": time.time(), "note": note, "grace": grace}
-            self._book.record(session, line, time.monotonic())
-            fault_points.point("keeper.after_removing")
-        if session in self._waiting:
-            self._waiting[session].append(_found(reply))
-            if session in self._endings:
-                self._endings.begin(session, grace)
+            self._journal_store.append_with_retry(session, line, time.monotonic())
+            fault_points.fault_point("keeper.after_removing")
+        if session in self._pending_replies:
+            self._pending_replies[session].append(_stop_reply(reply))
+            if session in self._terminator:
+                self._terminator.begin(session, grace)
             return
-        self._waiting[session] = [_found(reply)]
-        self.carry_on(session, grace)
+        self._pending_replies[session] = [_stop_reply(reply)]
+        self.terminate_and_remove(session, grace)
 
-    def _forget(self, message: Message, reply: Reply) -> None:
+    def _forget(self, message: Message, reply: ReplyCallback) -> None:
         session = request_fields.session_of(message)
-        entry = self._book.entries.get(session)
+        entry = self._journal_store.entries.get(session)
         if entry is None:
             reply({})
         elif entry.state not in (journal.ENDED, journal.REMOVED):
-            raise RefusedError(protocol.ALIVE, f"session {session} is {entry.state}; stop it first")
-        elif session in self._waiting:
-            self._waiting[session].append(reply)
+            raise OperationRejected(protocol.ALIVE, f"session {session} is {entry.state}; stop it first")
+        elif session in self._pending_replies:
+            self._pending_replies[session].append(reply)
         elif entry.state == journal.REMOVED:  # only its journal is left
-            self._waiting[session] = [reply]
-            self._conclude(session, self._forgotten, None)
+            self._pending_replies[session] = [reply]
+            self._reply_all(session, self._erase_journal, None)
         else:
-            self._waiting[session] = [reply]
-            self._when_dead(session, GRACE, lambda: self._clear(session, self._forgotten))
+            self._pending_replies[session] = [reply]
+            self._terminate_then(session, GRACE, lambda: self._remove_files(session, self._erase_journal))
 
-    def _known(self, message: Message) -> str:
+    def _require_session(self, message: Message) -> str:
         session = request_fields.session_of(message)
-        if session not in self._book.entries:
-            raise RefusedError(protocol.NOT_FOUND, f"there is no session {session}")
+        if session not in self._journal_store.entries:
+            raise OperationRejected(protocol.NOT_FOUND, f"there is no session {session}")
         return session
 
-    def _when_dead(self, session: str, grace: float, then: Callable[[], None]) -> None:
+    def _terminate_then(self, session: str, grace: float, then: Callable[[], None]) -> None:
         """Call ``then`` when nothing of the session lives, after ending what does."""
-        if session in self._family.leaders or session in self._endings:
-            self._endings.begin(session, grace, then)
+        if session in self._process_tree.leaders or session in self._terminator:
+            self._terminator.begin(session, grace, then)
         else:
             then()
 
-    def _clear(self, session: str, then: Callable[[str], Message]) -> None:
+    def _remove_files(self, session: str, then: Callable[[str], Message]) -> None:
         """Remove directory and log, then call ``then`` and give its answer to all who wait."""
-        fault_points.point("keeper.before_clearing")
+        fault_points.fault_point("keeper.before_clearing")
         paths = [self._paths.work(session), self._paths.log(session)]
 
         def cleared(error: OSError | None) -> None:
-            fault_points.point("keeper.after_clearing")
-            self._conclude(session, then, error)
+            fault_points.fault_point("keeper.after_clearing")
+            self._reply_all(session, then, error)
 
         self._remover.remove(paths, cleared)
 
-    def _conclude(self, session: str, then: Callable[[str], Message], error: OSError | None) -> None:
+    def _reply_all(self, session: str, then: Callable[[str], Message], error: OSError | None) -> None:
         """Call ``then``, unless something could not be removed (``error``), and answer all who wait."""
         try:
             if error is not None:
                 raise error
-            answer = then(session)
+            response = then(session)
         except OSError as problem:
             log.warning("cannot remove all of session %s: %s", session, problem)
             text = f"cannot remove all of session {session}: {problem}"
-            refusal = RefusedError(protocol.NOT_REMOVED, text).answer()
-            answer = self._failed.pop(session, refusal)
-        for reply in self._waiting.pop(session):
-            reply(answer)
+            rejection = OperationRejected(protocol.NOT_REMOVED, text).to_response()
+            response = self._failed_starts.pop(session, rejection)
+        for reply in self._pending_replies.pop(session):
+            reply(response)
 
-    def _removed(self, session: str) -> Message:
-        self._book.record(session, {"removed": time.time()}, time.monotonic())
+    def _record_removed(self, session: str) -> Message:
+        self._journal_store.append_with_retry(session, {"removed": time.time()}, time.monotonic())
         return {}
 
-    def _forgotten(self, session: str) -> Message:
-        self._book.erase(session)
-        return self._failed.pop(session, {})
+    def _erase_journal(self, session: str) -> Message:
+        self._journal_store.erase(session)
+        return self._failed_starts.pop(session, {})
 
 
-def _found(reply: Reply) -> Reply:
+def _stop_reply(reply: ReplyCallback) -> ReplyCallback:
     """An answer to ``stop``, whoever else waited for the same end."""
     return lambda answer: reply(answer if "error" in answer else {"found": True})

@@ -13,118 +13,126 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pycloud.keeper.ipc import request_fields
-from pycloud.keeper.lifecycle.process_scan import Survey
-from pycloud.keeper.lifecycle.process_tree import Family, Leader
-from pycloud.keeper.lifecycle.starter import Paths, running
-from pycloud.keeper.lifecycle.terminator import Endings
+from pycloud.keeper.lifecycle.process_scan import ProcessSnapshot
+from pycloud.keeper.lifecycle.process_tree import ProcessTree, SessionLeader
+from pycloud.keeper.lifecycle.starter import Paths, running_line
+from pycloud.keeper.lifecycle.terminator import Terminator
 from pycloud.keeper.operations import GRACE, Operations
 from pycloud.keeper.storage import journal
-from pycloud.keeper.storage.dir_remover import Remover
-from pycloud.keeper.storage.journal import Entry
-from pycloud.keeper.storage.journal_store import Book
-from pycloud.keeper.storage.log_limiter import Sweeper
+from pycloud.keeper.storage.dir_remover import DirRemover
+from pycloud.keeper.storage.journal import SessionEntry
+from pycloud.keeper.storage.journal_store import JournalStore
+from pycloud.keeper.storage.log_limiter import LogLimiter
 from pycloud.keeper.system import procfs
 
 log = logging.getLogger(__name__)
 
-REBOOTED = "the host was rebooted; nobody knows the exit code"
-UNSEEN = "ended while no keeper was running; nobody knows the exit code"
-ADOPTED_END = "its keeper was gone; nobody knows the exit code"
+REBOOTED_EXIT_REASON = "the host was rebooted; nobody knows the exit code"
+UNOBSERVED_EXIT_REASON = "ended while no keeper was running; nobody knows the exit code"
+ADOPTED_EXIT_REASON = "its keeper was gone; nobody knows the exit code"
 
 
-def remaining_grace(entry: Entry, now: float) -> float:
+def remaining_grace(entry: SessionEntry, now: float) -> float:
     """Seconds that are left of the grace of a removal which another keeper began. ``now`` is Unix seconds."""
     begun = entry.removing if entry.removing is not None else now
     return max(0.0, min(entry.grace, begun + entry.grace - now))
 
 
 @dataclass
-class Settling:
+class StartupRecovery:
     """All that takes part."""
 
     paths: Paths
-    book: Book
-    family: Family
-    endings: Endings
+    journal_store: JournalStore
+    process_tree: ProcessTree
+    terminator: Terminator
     operations: Operations
-    sweeper: Sweeper
-    remover: Remover
+    log_limiter: LogLimiter
+    remover: DirRemover
 
     def run(self) -> None:
         """Read all journals and bring each session into a state that this keeper can go on from. Raises OSError."""
-        self.book.load()
-        entries = [entry for entry in self.book.entries.values() if entry.state != journal.REMOVED]
+        self.journal_store.load()
+        entries = [entry for entry in self.journal_store.entries.values() if entry.state != journal.REMOVED]
         if entries:
-            seen, boot = Survey(procfs.scan()), procfs.boot_id()
-            counts = Counter(self._settle(entry, seen, boot) for entry in entries)
+            snapshot, boot = ProcessSnapshot(procfs.scan()), procfs.boot_id()
+            counts = Counter(self._recover(entry, snapshot, boot) for entry in entries)
             log.info("found sessions: %s", ", ".join(f"{count} {what}" for what, count in sorted(counts.items())))
-        self._remove_orphans()
+        self._remove_orphaned_files()
 
-    def _settle(self, entry: Entry, seen: Survey, boot: str) -> str:
+    def _recover(self, entry: SessionEntry, snapshot: ProcessSnapshot, boot: str) -> str:
         if entry.state == journal.STARTING:
-            return self._settle_starting(entry, seen)
-        if entry.boot_id == boot and entry.ended is None and _lives(entry):
+            return self._recover_starting(entry, snapshot)
+        if entry.boot_id == boot and entry.ended is None and _is_alive(entry):
             self._adopt(entry)
         else:
-            self._bury(entry, seen, boot)
+            self._recover_dead(entry, snapshot, boot)
         if entry.state == journal.REMOVING:
-            self.operations.carry_on(entry.session, remaining_grace(entry, time.time()))
+            self.operations.terminate_and_remove(entry.session, remaining_grace(entry, time.time()))
             return "being removed"
-        return "running" if entry.session in self.family.leaders else "ended"
+        return "running" if entry.session in self.process_tree.leaders else "ended"
 
-    def _settle_starting(self, entry: Entry, seen: Survey) -> str:
+    def _recover_starting(self, entry: SessionEntry, snapshot: ProcessSnapshot) -> str:
         """The last keeper died before it could write what it had started."""
-        found = seen.by_session.get(entry.session, [])
+        found = snapshot.by_session.get(entry.session, [])
         leader = min((p for p in found if p.pid == p.sid), key=lambda p: p.start_time, default=None)
         if leader is not None:
-            line = running(leader.pid, leader.start_time, entry.port)
-            self.book.record(entry.session, line, time.monotonic())
-            self._adopt(self.book.entries[entry.session])
+            line = running_line(leader.pid, leader.start_time, entry.port)
+            self.journal_store.append_with_retry(entry.session, line, time.monotonic())
+            self._adopt(self.journal_store.entries[entry.session])
             return "running"
         if found:
-            self.endings.leftovers(entry.session, Leader(-1, -1, ours=False, port=entry.port), 0.0)
+            self.terminator.terminate_leftovers(
+                entry.session, SessionLeader(-1, -1, is_child=False, port=entry.port), 0.0
+            )
         self.operations.erase(entry.session)
         return "never started"
 
-    def _adopt(self, entry: Entry) -> None:
+    def _adopt(self, entry: SessionEntry) -> None:
         assert entry.pid is not None
         assert entry.start_time is not None
         now = time.monotonic()
-        self.family.add(entry.session, Leader(entry.pid, entry.start_time, ours=False, port=entry.port), now)
-        self.sweeper.add(entry.session, now)
+        self.process_tree.add(
+            entry.session, SessionLeader(entry.pid, entry.start_time, is_child=False, port=entry.port), now
+        )
+        self.log_limiter.add(entry.session, now)
 
-    def _bury(self, entry: Entry, seen: Survey, boot: str) -> None:
+    def _recover_dead(self, entry: SessionEntry, snapshot: ProcessSnapshot, boot: str) -> None:
         """The leader is dead: say so if nobody has, and end what it left."""
         same_boot = entry.boot_id == boot
         if entry.ended is None:
-            line = {"ended": time.time(), "exit_code": None, "reason": UNSEEN if same_boot else REBOOTED}
-            self.book.record(entry.session, line, time.monotonic())
+            line = {
+                "ended": time.time(),
+                "exit_code": None,
+                "reason": UNOBSERVED_EXIT_REASON if same_boot else REBOOTED_EXIT_REASON,
+            }
+            self.journal_store.append_with_retry(entry.session, line, time.monotonic())
         if same_boot and entry.pid is not None and entry.start_time is not None:
-            leader = Leader(entry.pid, entry.start_time, ours=False, port=entry.port)
-            if seen.of(entry.session, leader.pid, leader.start_time):
-                self.endings.leftovers(entry.session, leader, GRACE)
+            leader = SessionLeader(entry.pid, entry.start_time, is_child=False, port=entry.port)
+            if snapshot.members(entry.session, leader.pid, leader.start_time):
+                self.terminator.terminate_leftovers(entry.session, leader, GRACE)
 
-    def _remove_orphans(self) -> None:
+    def _remove_orphaned_files(self) -> None:
         """Directories and logs of sessions that have no journal: nothing can be told about them any more."""
-        for path in self._orphans():
+        for path in self._orphaned_files():
             log.warning("removing %s: it has no journal", path)
-            self.remover.remove([str(path)], lambda error, path=path: _report(path, error))  # type: ignore[misc]
+            self.remover.remove([str(path)], lambda error, path=path: _log_removal_error(path, error))  # type: ignore[misc]
 
-    def _orphans(self) -> Iterator[Path]:
+    def _orphaned_files(self) -> Iterator[Path]:
         for directory in (self.paths.data / "work", self.paths.data / "logs"):
             for path in list(directory.iterdir()):
                 session = path.stem
-                known = session in self.book.entries or self.book.set_aside(session)
-                if request_fields.is_session(session) and not known:
+                known = session in self.journal_store.entries or self.journal_store.is_corrupt(session)
+                if request_fields.is_session_id(session) and not known:
                     yield path
 
 
-def _lives(entry: Entry) -> bool:
+def _is_alive(entry: SessionEntry) -> bool:
     if entry.pid is None or entry.start_time is None:
         return False
-    return procfs.alive(entry.pid, entry.start_time)
+    return procfs.is_alive(entry.pid, entry.start_time)
 
 
-def _report(path: Path, error: OSError | None) -> None:
+def _log_removal_error(path: Path, error: OSError | None) -> None:
     if error is not None:
         log.warning("cannot remove %s: %s", path, error)

@@ -15,36 +15,36 @@ from typing import TypeVar
 import msgspec
 
 from pycloud.errors import BadRequest, RequestError, ScriptTooLarge
-from pycloud.protocol.container_spec import KINDS, kinds_of
-from pycloud.protocol.log_stream import FollowRequest, check_follow
+from pycloud.protocol.container_spec import RUNTIME_NAMES, possible_runtimes
+from pycloud.protocol.log_stream import FollowRequest, validate_follow
 from pycloud.protocol.messages import (
     MAX_TAIL,
     REQUESTS,
     CreateRequest,
     DrainRequest,
+    Heartbeat,
     LogsRequest,
-    Rank,
     Request,
     StatusRequest,
 )
-from pycloud.protocol.validation import check_labels, check_name
+from pycloud.protocol.validation import validate_labels, validate_name
 
 MAX_ID_LENGTH = 256
 #: JSON may spell each byte of a script as six (``\u000a``); the rest is room for the other keys.
-ESCAPED_BYTE = 6
-ROOM_BESIDE_SCRIPT = 1 << 20
+MAX_BYTES_PER_ESCAPE = 6
+MAX_BYTES_BESIDE_SCRIPT = 1 << 20
 #: How much of a payload that cannot be used is looked at for its digest.
 DIGEST_WINDOW = 1 << 16
 #: Up to so many bytes, the values of an object are built to find out whether another spelling is the same object.
-SPELLING_WINDOW = 1 << 16
+CANONICAL_FORM_LIMIT = 1 << 16
 #: The longest that a usable id may be spelled: each code point as two escapes, and the quotes.
-LONGEST_RAW_ID = MAX_ID_LENGTH * 12 + 2
+MAX_RAW_ID_LENGTH = MAX_ID_LENGTH * 12 + 2
 #: Stands for a value that cannot be decoded: unlike None it is no id, and not the absence of one.
-BROKEN = object()
+INVALID = object()
 #: These say who a session is; a request cannot set them.
 RESERVED_ENV = frozenset({"PYCLOUD_SESSION", "PYCLOUD_CLOUD", "PYCLOUD_HOSTNAME", "PYCLOUD_PORT"})
 #: Requests that name no session.
-NAMELESS = (CreateRequest, DrainRequest)
+WITHOUT_SESSION = (CreateRequest, DrainRequest)
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class DecodeError(ValueError):
         self.kind = kind
 
 
-class Refused(Exception):
+class RejectedRequest(Exception):
     """A request with a usable id that is answered with ``error``.
 
     ``request`` is its type, ``session`` what it named (may be empty), ``digest`` that of its payload.
@@ -66,13 +66,21 @@ class Refused(Exception):
     #: Whatever it asked for: what is wrong with it is answered like any other request.
     direct_only = False
 
-    def __init__(self, request: type[Request], request_id: str, session: str, digest: str, error: RequestError) -> None:
+    def __init__(
+        self, request_type: type[Request], request_id: str, session: str, digest: str, error: RequestError
+    ) -> None:
         super().__init__(error.message)
-        self.request, self.id, self.session, self.digest, self.error = request, request_id, session, digest, error
-        self.op = request.op
+        self.request_type, self.id, self.session, self.digest, self.error = (
+            request_type,
+            request_id,
+            session,
+            digest,
+            error,
+        )
+        self.op = request_type.op
 
 
-Raw = dict[str, msgspec.Raw]
+RawFields = dict[str, msgspec.Raw]
 
 
 class _Envelope(msgspec.Struct):
@@ -82,43 +90,45 @@ class _Envelope(msgspec.Struct):
 
 
 _decode_any = msgspec.json.Decoder().decode
-_decode_keys = msgspec.json.Decoder(Raw).decode
+_decode_fields = msgspec.json.Decoder(RawFields).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_rank = msgspec.json.Decoder(Rank).decode
+_decode_heartbeat = msgspec.json.Decoder(Heartbeat).decode
 _decoders: dict[type[Request], Callable[[bytes], Request]] = {
     kind: msgspec.json.Decoder(kind).decode for kind in REQUESTS.values()
 }
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
-def decode_rank(payload: bytes) -> Rank:
+def decode_heartbeat(payload: bytes) -> Heartbeat:
     """The rank in ``payload``, or DecodeError."""
-    return _guarded(_decode_rank, payload)
+    return _decode_or_raise(_decode_heartbeat, payload)
 
 
 def decode_request(op: str, payload: bytes, max_script_bytes: int) -> Request:
     """The request that was published on the channel of ``op``, with its digest. Raises DecodeError or Refused."""
-    request = read_request(op, payload, max_script_bytes)
+    request = decode_broadcast(op, payload, max_script_bytes)
     return msgspec.structs.replace(request, digest=digest_for(request, payload))
 
 
-def read_request(op: str, payload: bytes, max_script_bytes: int) -> Request:
+def decode_broadcast(op: str, payload: bytes, max_script_bytes: int) -> Request:
     """The same without its digest, which costs as much as all the rest, and which only those need who claim it."""
-    kind = REQUESTS[op]
+    request_type = REQUESTS[op]
     if len(payload) > payload_limit(max_script_bytes):
-        raise _oversized(kind, payload, max_script_bytes)
-    return _plain(kind, payload, max_script_bytes) or _decode(kind, payload, _keys(payload), max_script_bytes)
+        raise _oversized_error(request_type, payload, max_script_bytes)
+    return _decode_fast(request_type, payload, max_script_bytes) or _decode(
+        request_type, payload, _raw_fields(payload), max_script_bytes
+    )
 
 
 def decode_direct(payload: bytes, max_script_bytes: int) -> Request:
     """The request that was published on a cloud's direct channel. Raises DecodeError or Refused."""
     if len(payload) > payload_limit(max_script_bytes):
         raise DecodeError("too_large", f"a direct request of {len(payload)} bytes is over the limit")
-    keys = _keys(payload)
-    op = _small(keys.get("op"))
+    fields = _raw_fields(payload)
+    op = _decode_small(fields.get("op"))
     if not isinstance(op, str) or op not in REQUESTS:
         raise DecodeError("unknown_op", f"the op of a direct request is one of {', '.join(REQUESTS)}")
-    request = _decode(REQUESTS[op], payload, keys, max_script_bytes)
+    request = _decode(REQUESTS[op], payload, fields, max_script_bytes)
     return msgspec.structs.replace(request, digest=digest_for(request, payload))
 
 
@@ -126,36 +136,36 @@ def digest_for(request: Request, payload: bytes) -> str:
     """The digest of a request: its own where it has one already, else that of the ``payload`` that it was read from."""
     if request.digest:
         return request.digest
-    return _status_digest(request.session) if isinstance(request, StatusRequest) else digest_of(_keys(payload))
+    return _status_digest(request.session) if isinstance(request, StatusRequest) else digest_of(_raw_fields(payload))
 
 
 def payload_limit(max_script_bytes: int) -> int:
     """The size in bytes above which no payload can hold a script within the limit."""
-    return ESCAPED_BYTE * max_script_bytes + ROOM_BESIDE_SCRIPT
+    return MAX_BYTES_PER_ESCAPE * max_script_bytes + MAX_BYTES_BESIDE_SCRIPT
 
 
-def usable_id(value: object) -> bool:
+def is_valid_id(value: object) -> bool:
     """True for a string of 1 to 256 code points without control characters and surrogates."""
     if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_LENGTH:
         return False
     return value.isprintable() or not any(unicodedata.category(char) in ("Cc", "Cs") for char in value)
 
 
-def digest_of(keys: Raw) -> str:
+def digest_of(fields: RawFields) -> str:
     """What tells a repeat from another request: the same for the same JSON object, in whatever order its keys are.
 
     ``op`` does not count: a request sent directly and by broadcast is one request. Of a small object it does not count
     either how its values are spelled; a large one is not built to find out.
     """
-    counted = {key: bytes(value) for key, value in keys.items() if key != "op"}
+    hashed = {key: bytes(value) for key, value in fields.items() if key != "op"}
     try:
-        small = sum(map(len, counted.values())) <= SPELLING_WINDOW
-        built = {key: _decode_any(value) for key, value in counted.items()} if small else None
+        small = sum(map(len, hashed.values())) <= CANONICAL_FORM_LIMIT
+        built = {key: _decode_any(value) for key, value in hashed.items()} if small else None
     except (msgspec.DecodeError, RecursionError):  # a number that is out of range, say, in a key that is ignored
         built = None
     if built is not None:
         return blake2b(_encode_sorted(built), digest_size=16).hexdigest()
-    spelled = b"".join(b"%r:%d:" % (key.encode(), len(value)) + value for key, value in sorted(counted.items()))
+    spelled = b"".join(b"%r:%d:" % (key.encode(), len(value)) + value for key, value in sorted(hashed.items()))
     return blake2b(spelled, digest_size=16).hexdigest()
 
 
@@ -164,21 +174,21 @@ def _status_digest(session: str) -> str:
     return blake2b(session.encode(), digest_size=16).hexdigest()
 
 
-def _digest(kind: type[Request], session: str, keys: Raw) -> str:
-    return _status_digest(session) if kind is StatusRequest else digest_of(keys)
+def _digest(request_type: type[Request], session: str, fields: RawFields) -> str:
+    return _status_digest(session) if request_type is StatusRequest else digest_of(fields)
 
 
-def _plain(kind: type[Request], payload: bytes, max_script_bytes: int) -> Request | None:
+def _decode_fast(request_type: type[Request], payload: bytes, max_script_bytes: int) -> Request | None:
     """The fast path of nearly all: None where anything at all is unusual about it."""
     try:
         payload.decode()
-        request = _decoders[kind](payload)
-        return _checked(request, max_script_bytes) if usable_id(request.id) else None
+        request = _decoders[request_type](payload)
+        return _validated(request, max_script_bytes) if is_valid_id(request.id) else None
     except (ValueError, RecursionError, RequestError):
         return None
 
 
-def _guarded(decode: Callable[[bytes], T], payload: bytes) -> T:
+def _decode_or_raise(decode: Callable[[bytes], T], payload: bytes) -> T:
     try:
         payload.decode()
         return decode(payload)
@@ -192,59 +202,61 @@ def _guarded(decode: Callable[[bytes], T], payload: bytes) -> T:
         raise DecodeError("not_json", f"the payload is no JSON: {error}") from error
 
 
-def _keys(payload: bytes) -> Raw:
+def _raw_fields(payload: bytes) -> RawFields:
     """The keys of a payload; what they hold is looked over, not built."""
-    return _guarded(_decode_keys, payload)
+    return _decode_or_raise(_decode_fields, payload)
 
 
-def _small(raw: msgspec.Raw | None) -> object:
+def _decode_small(raw: msgspec.Raw | None) -> object:
     """A value that is only of use while it is small; None for what is not there, is large, or is no good."""
-    if raw is None or len(bytes(raw)) > LONGEST_RAW_ID:
+    if raw is None or len(bytes(raw)) > MAX_RAW_ID_LENGTH:
         return None
     try:
         return _decode_any(raw)
     except (msgspec.DecodeError, RecursionError):
-        return BROKEN
+        return INVALID
 
 
-def _checked_id(raw: msgspec.Raw | None) -> str:
-    value = _small(raw)
+def _decode_id(raw: msgspec.Raw | None) -> str:
+    value = _decode_small(raw)
     if value is None and (raw is None or bytes(raw) == b"null"):
         raise DecodeError("no_id", "the request has no id, so nobody can be answered")
-    if not usable_id(value):
+    if not is_valid_id(value):
         raise DecodeError("bad_id", "the id is not a string of 1 to 256 characters without control characters")
     return str(value)
 
 
-def _decode(kind: type[Request], payload: bytes, keys: Raw, max_script_bytes: int) -> Request:
-    request_id = _checked_id(keys.get("id"))
-    named = _small(keys.get("session"))
+def _decode(request_type: type[Request], payload: bytes, fields: RawFields, max_script_bytes: int) -> Request:
+    request_id = _decode_id(fields.get("id"))
+    named = _decode_small(fields.get("session"))
     session = named if isinstance(named, str) else ""
     try:
-        return _checked(_decoders[kind](payload), max_script_bytes)
+        return _validated(_decoders[request_type](payload), max_script_bytes)
     except RequestError as error:
-        raise Refused(kind, request_id, session, _digest(kind, session, keys), error) from error
+        raise RejectedRequest(
+            request_type, request_id, session, _digest(request_type, session, fields), error
+        ) from error
     except (msgspec.DecodeError, RecursionError) as error:
-        bad = BadRequest(f"{kind.op}: {_said_plainly(error)}")
-        raise Refused(kind, request_id, session, _digest(kind, session, keys), bad) from error
+        bad = BadRequest(f"{request_type.op}: {_describe(error)}")
+        raise RejectedRequest(request_type, request_id, session, _digest(request_type, session, fields), bad) from error
 
 
-def _checked(request: Request, max_script_bytes: int) -> Request:
+def _validated(request: Request, max_script_bytes: int) -> Request:
     """A request whose values are usable, with what is computed from them, but for the digest."""
     if isinstance(request, CreateRequest):
-        _check_create(request, max_script_bytes)
-        return msgspec.structs.replace(request, digest="", kinds=_kinds(request))
-    _check_values(request)
+        _validate_create(request, max_script_bytes)
+        return msgspec.structs.replace(request, digest="", runtimes=_runtimes_of(request))
+    _validate_session_request(request)
     return msgspec.structs.replace(request, digest="") if request.digest else request
 
 
-def _said_plainly(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     """What msgspec found, in the words of docs/protocol.md."""
     text = str(error).replace("Object missing required field", "there is no")
-    return re.sub(r"Expected `(\w+)(?: \| null)?`, got `(\w+)` - at `\$\.(\w+)[^`]*`", _type_complaint, text)
+    return re.sub(r"Expected `(\w+)(?: \| null)?`, got `(\w+)` - at `\$\.(\w+)[^`]*`", _describe_type_mismatch, text)
 
 
-def _type_complaint(found: re.Match[str]) -> str:
+def _describe_type_mismatch(found: re.Match[str]) -> str:
     types = {"str": "a string", "int": "a whole number", "object": "an object", "array": "a list", "bool": "a boolean"}
     expected, got, field = found.groups()
     return f"`{field}` is or holds {types.get(got, got)}, and not {types.get(expected, expected)}"
@@ -254,18 +266,18 @@ def _raw_digest(payload: bytes) -> str:
     return blake2b(b"%d:" % len(payload) + payload[:DIGEST_WINDOW], digest_size=16).hexdigest()
 
 
-def _check_values(request: Request) -> None:
-    if isinstance(request, NAMELESS):
+def _validate_session_request(request: Request) -> None:
+    if isinstance(request, WITHOUT_SESSION):
         return
     if not request.session:
         raise BadRequest(f"{request.op}: `session` is empty; it names the session, 20 hex digits")
     if isinstance(request, FollowRequest):
-        check_follow(request)
+        validate_follow(request)
     elif isinstance(request, LogsRequest) and not 0 < request.bytes <= MAX_TAIL:
         raise BadRequest(f"logs: `bytes` is {request.bytes}; it goes from 1 to {MAX_TAIL}")
 
 
-def _check_create(request: CreateRequest, max_script_bytes: int) -> None:
+def _validate_create(request: CreateRequest, max_script_bytes: int) -> None:
     if not request.script:
         raise BadRequest("create: `script` is empty")
     size = len(request.script.encode())
@@ -277,26 +289,26 @@ def _check_create(request: CreateRequest, max_script_bytes: int) -> None:
         if name in RESERVED_ENV:
             raise BadRequest(f"create: `env` cannot set {name}: PyCloud sets it")
     if request.name is not None:
-        check_name(request.name)
-    check_labels(request.labels)
+        validate_name(request.name)
+    validate_labels(request.labels)
 
 
-def _kinds(request: CreateRequest) -> tuple[str, ...]:
+def _runtimes_of(request: CreateRequest) -> tuple[str, ...]:
     """What its session may be, the best first."""
     if request.runtime is None:
-        return kinds_of(request.script)
-    if request.runtime not in KINDS:
-        raise BadRequest(f"create: `runtime` is {request.runtime[:64]!r}; it is one of {', '.join(KINDS)}")
+        return possible_runtimes(request.script)
+    if request.runtime not in RUNTIME_NAMES:
+        raise BadRequest(f"create: `runtime` is {request.runtime[:64]!r}; it is one of {', '.join(RUNTIME_NAMES)}")
     return (request.runtime,)
 
 
-def _oversized(kind: type[Request], payload: bytes, max_script_bytes: int) -> Exception:
+def _oversized_error(request_type: type[Request], payload: bytes, max_script_bytes: int) -> Exception:
     """What to raise for a payload over the limit: it is only skimmed, for its id."""
     try:
-        request_id = _checked_id(_guarded(_decode_envelope, payload).id)
+        request_id = _decode_id(_decode_or_raise(_decode_envelope, payload).id)
     except DecodeError as error:
         return error
-    error_type = ScriptTooLarge if kind is CreateRequest else BadRequest
+    error_type = ScriptTooLarge if request_type is CreateRequest else BadRequest
     limit = payload_limit(max_script_bytes)
     reason = f"the request has {len(payload)} bytes, over {limit}: no script within max_script_bytes needs that"
-    return Refused(kind, request_id, "", _raw_digest(payload), error_type(reason))
+    return RejectedRequest(request_type, request_id, "", _raw_digest(payload), error_type(reason))

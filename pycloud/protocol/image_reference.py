@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-HUB, HUB_ALIAS, OFFICIAL = "docker.io", "index.docker.io", "library"
-LONGEST_NAME = 255
+DOCKER_HUB, DOCKER_HUB_ALIAS, OFFICIAL_NAMESPACE = "docker.io", "index.docker.io", "library"
+MAX_NAME_LENGTH = 255
 #: No reference is longer: name, tag (128) and digest, with what stands between them.
-LONGEST = 600
+MAX_REFERENCE_LENGTH = 600
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(?::[0-9]{{1,5}})?"
@@ -25,7 +25,7 @@ _ONLY_HEX = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Reference:
+class ImageReference:
     """An image by its full name. A digest says which one it is, whatever the tag beside it says."""
 
     host: str
@@ -43,12 +43,12 @@ class Reference:
         return f"{self.host}/{self.path}"
 
 
-def read_reference(text: str) -> Reference:
+def parse_reference(text: str) -> ImageReference:
     """The image that ``text`` names. Raises ValueError with a reason that completes "the image ...".
 
     Ids of images are none: they would name an image past every pattern.
     """
-    found = _REFERENCE.fullmatch(text) if len(text) <= LONGEST else None
+    found = _REFERENCE.fullmatch(text) if len(text) <= MAX_REFERENCE_LENGTH else None
     if found is None or _ONLY_HEX.fullmatch(text):
         raise ValueError("is no reference to one, as in year4000/pycloud:1.2")
     name, tag, digest = found.groups()
@@ -56,29 +56,29 @@ def read_reference(text: str) -> Reference:
     if not re.fullmatch(_HOST, host) or not re.fullmatch(_PATH, path):
         lower = " (names of images are lower case)" if path != path.lower() else ""
         raise ValueError(f"is no reference to one, as in year4000/pycloud:1.2{lower}")
-    if len(host) + 1 + len(path) > LONGEST_NAME:
-        raise ValueError(f"has a name of more than {LONGEST_NAME} characters")
-    return Reference(host, path, tag or (None if digest else "latest"), digest)
+    if len(host) + 1 + len(path) > MAX_NAME_LENGTH:
+        raise ValueError(f"has a name of more than {MAX_NAME_LENGTH} characters")
+    return ImageReference(host, path, tag or (None if digest else "latest"), digest)
 
 
 def is_reference(text: str) -> bool:
     """Whether ``text`` names an image."""
     try:
-        read_reference(text)
+        parse_reference(text)
     except ValueError:
         return False
     return True
 
 
 @dataclass(frozen=True)
-class Pattern:
+class ImagePattern:
     """Some images. ``tag`` and ``digest`` are None where the pattern has none."""
 
     name: re.Pattern[str]
     tag: re.Pattern[str] | None
     digest: re.Pattern[str] | None
 
-    def matches(self, image: Reference) -> bool:
+    def matches(self, image: ImageReference) -> bool:
         """Whether ``image`` is one of them. Without tag and digest the pattern is true of every one.
 
         An image with a digest is what the digest says: no pattern of tags is true of it.
@@ -92,7 +92,7 @@ class Pattern:
         return True
 
 
-def read_pattern(text: str) -> Pattern:
+def parse_pattern(text: str) -> ImagePattern:
     """``year4000/*``, ``registry.example/team/**``, ``year4000/pycloud:1.*``. Raises ValueError with a reason.
 
     ``*`` stands for anything but a slash, ``**`` for anything, slashes included; not in the host. ``**`` alone is all
@@ -108,18 +108,18 @@ def read_pattern(text: str) -> Pattern:
         raise ValueError(f"{text!r} is no pattern of images, as in year4000/* or registry.example/team/**")
     if "@" in text and not re.fullmatch(r"sha(256|384|512):[0-9a-f*]+", digest):
         raise ValueError(f"{text!r} has no digest after its @, as in @sha256:0123...")
-    return Pattern(_glob(f"{host}/{path}"), _glob(tag) if tag else None, _glob(digest) if digest else None)
+    return ImagePattern(_glob(f"{host}/{path}"), _glob(tag) if tag else None, _glob(digest) if digest else None)
 
 
 def _host_and_path(name: str) -> tuple[str, str]:
     """The same for references and patterns, so that a pattern means what a reference of its spelling would."""
     first, slash, rest = name.partition("/")
     if not slash or not (any(char in first for char in ".:") or first == "localhost"):
-        first, rest = HUB, name
-    if first == HUB_ALIAS:
-        first = HUB
-    if first == HUB and "/" not in rest and rest != "**":
-        rest = f"{OFFICIAL}/{rest}"
+        first, rest = DOCKER_HUB, name
+    if first == DOCKER_HUB_ALIAS:
+        first = DOCKER_HUB
+    if first == DOCKER_HUB and "/" not in rest and rest != "**":
+        rest = f"{OFFICIAL_NAMESPACE}/{rest}"
     return first, rest
 
 

@@ -10,13 +10,13 @@ from functools import cached_property
 
 DEFAULT_NAMESPACE = "year4000.pycloud"
 
-CLOUD_ID_LENGTH = 10
+NODE_ID_LENGTH = 10
 SESSION_ID_LENGTH = 20
 _HEX = frozenset("0123456789abcdef")
 
 
 @dataclass(frozen=True)
-class Names:
+class Keys:
     """The channels and keys below one namespace. All keys share one hash slot, so that scripts run on a cluster."""
 
     namespace: str = DEFAULT_NAMESPACE
@@ -30,7 +30,7 @@ class Names:
         return f"{self.namespace}.{op}.{request_id}"
 
     @cached_property
-    def rank_channel(self) -> str:
+    def heartbeat_channel(self) -> str:
         """Where every cloud says, each heartbeat, how loaded it is."""
         return f"{self.namespace}.rank"
 
@@ -43,7 +43,7 @@ class Names:
         """Where the cloud that carries out a create says how far it has come, while that takes long."""
         return f"{self.namespace}.progress.{request_id}"
 
-    def cloud_channel(self, cloud: str) -> str:
+    def node_channel(self, cloud: str) -> str:
         """The direct channel of one cloud: any request, with its ``op``."""
         return f"{self.namespace}.cloud.{cloud}"
 
@@ -73,28 +73,28 @@ class Names:
         """Sorted set: ids of all sessions known, by the Unix second of their creation."""
         return self.key("sessions")
 
-    def cloud_sessions_key(self, cloud: str) -> str:
+    def node_sessions_key(self, cloud: str) -> str:
         """Set: ids of the sessions of one cloud."""
         return self.key("sessions", cloud)
 
     def session_keys(self, session: str, cloud: str) -> list[str]:
         """All that knows of a session of ``cloud``: its record, and the two indexes."""
-        return [self.session_key(session), self.sessions_key, self.cloud_sessions_key(cloud)]
+        return [self.session_key(session), self.sessions_key, self.node_sessions_key(cloud)]
 
     def name_key(self, name: str) -> str:
         """Hash: the session that has a name, or had it last, and whether another may have it."""
         return self.key("name", name)
 
-    def wishes_key(self, cloud: str) -> str:
+    def pending_removals_key(self, cloud: str) -> str:
         """Set: removes, as JSON, that were asked for while the cloud that is to carry them out was away."""
         return self.key("wishes", cloud)
 
-    def cloud_key(self, cloud: str) -> str:
+    def node_key(self, cloud: str) -> str:
         """String: the cloud's last rank, as published; expires with its heartbeat."""
         return self.key("cloud", cloud)
 
     @cached_property
-    def clouds_key(self) -> str:
+    def nodes_key(self) -> str:
         """Sorted set: ids of all clouds known, by the Unix second of their last heartbeat."""
         return self.key("clouds")
 
@@ -108,4 +108,4 @@ def owner_of(session: str) -> str | None:
     """The cloud that owns a session, read off the session's id; None where that is no session id at all."""
     if len(session) != SESSION_ID_LENGTH or not _HEX.issuperset(session):
         return None
-    return session[-CLOUD_ID_LENGTH:]
+    return session[-NODE_ID_LENGTH:]

@@ -16,21 +16,21 @@ from pycloud.errors import BadRequest
 from pycloud.protocol.message_parts import COMPUTED, ErrorBody
 
 #: Bytes: output that may be on its way to a viewer that has not acknowledged it.
-DEFAULT_WINDOW, LEAST_WINDOW, MOST_WINDOW = 256 * 1024, 64 * 1024, 1 << 20
+DEFAULT_WINDOW, MIN_WINDOW, MAX_WINDOW = 256 * 1024, 64 * 1024, 1 << 20
 #: Seconds that a stream lives without a word of its viewer.
-DEFAULT_LEASE, SHORTEST_LEASE, LONGEST_LEASE = 15.0, 0.5, 60.0
+DEFAULT_LEASE, MIN_LEASE, MAX_LEASE = 15.0, 0.5, 60.0
 #: So often in a lease viewers say that they are there, and owners that they live.
-BEATS = 3
+KEEPALIVES_PER_LEASE = 3
 #: Bytes of output that a stream begins with where the request does not say.
-DEFAULT_START = 64 * 1024
-MOST_LINES = 1_000_000
-MOST_OFFSET = 1 << 62
+DEFAULT_FOLLOW_TAIL = 64 * 1024
+MAX_LINES = 1_000_000
+MAX_OFFSET = 1 << 62
 
 #: What travels in a stream. Reserved for streams to come that take input: ``input``, ``resize``, ``signal``.
 OUTPUT, ACK, CLOSE = "output", "ack", "close"
 
 #: Control characters that JSON spells with six bytes each.
-_PLAIN = bytes(range(0x20, 0x100)) + b"\b\t\n\f\r"
+_UNESCAPED_BYTES = bytes(range(0x20, 0x100)) + b"\b\t\n\f\r"
 
 
 class FollowRequest(msgspec.Struct, frozen=True):
@@ -104,7 +104,7 @@ class StreamSkipped(msgspec.Struct, frozen=True, tag_field="kind", tag="skipped"
     bytes: int | None
 
 
-class StreamAlive(msgspec.Struct, frozen=True, tag_field="kind", tag="alive"):
+class StreamKeepalive(msgspec.Struct, frozen=True, tag_field="kind", tag="alive"):
     """Nothing new: all before ``offset`` was sent."""
 
     offset: int
@@ -125,36 +125,36 @@ class StreamClosed(msgspec.Struct, frozen=True, tag_field="kind", tag="closed"):
     reason: str
 
 
-StreamMessage = StreamOutput | StreamSkipped | StreamAlive | StreamEnd | StreamClosed
+StreamMessage = StreamOutput | StreamSkipped | StreamKeepalive | StreamEnd | StreamClosed
 
 
-def check_follow(request: FollowRequest) -> None:
+def validate_follow(request: FollowRequest) -> None:
     """Raises BadRequest for what no cloud could do."""
-    given = [name for name in ("offset", "tail", "lines", "since") if getattr(request, name) is not None]
+    start_fields = [name for name in ("offset", "tail", "lines", "since") if getattr(request, name) is not None]
     if request.kind != OUTPUT:
         raise BadRequest(f"follow: `kind` is {request.kind[:64]!r}; there is only {OUTPUT}")
-    if len(given) > 1 and given != ["lines", "since"]:
-        raise BadRequest(f"follow: {' and '.join(f'`{name}`' for name in given)} cannot both say where to begin")
-    limits = {"offset": MOST_OFFSET, "tail": MOST_OFFSET, "lines": MOST_LINES}
-    for name, most in limits.items():
-        if not 0 <= (getattr(request, name) or 0) <= most:
-            raise BadRequest(f"follow: `{name}` is {getattr(request, name)}; it goes from 0 to {most}")
+    if len(start_fields) > 1 and start_fields != ["lines", "since"]:
+        raise BadRequest(f"follow: {' and '.join(f'`{name}`' for name in start_fields)} cannot both say where to begin")
+    limits = {"offset": MAX_OFFSET, "tail": MAX_OFFSET, "lines": MAX_LINES}
+    for name, maximum in limits.items():
+        if not 0 <= (getattr(request, name) or 0) <= maximum:
+            raise BadRequest(f"follow: `{name}` is {getattr(request, name)}; it goes from 0 to {maximum}")
 
 
 def window_of(request: FollowRequest) -> int:
     """The bytes that may be on their way: what was asked for, within the bounds."""
-    return max(LEAST_WINDOW, min(MOST_WINDOW, request.window))
+    return max(MIN_WINDOW, min(MAX_WINDOW, request.window))
 
 
 def lease_of(request: FollowRequest) -> float:
     """The seconds that the stream lives without a word: what was asked for, within the bounds."""
-    return max(SHORTEST_LEASE, min(LONGEST_LEASE, request.lease))
+    return max(MIN_LEASE, min(MAX_LEASE, request.lease))
 
 
-def output(offset: int, data: bytes, place: str | None = None) -> StreamOutput:
+def encode_output(offset: int, data: bytes, place: str | None = None) -> StreamOutput:
     """A piece of output: as text where it is text, and that is shorter than base64."""
     where = UNSET if place is None else place
-    if len(data.translate(None, _PLAIN)) * 15 <= len(data):
+    if len(data.translate(None, _UNESCAPED_BYTES)) * 15 <= len(data):
         try:
             return StreamOutput(offset, data.decode(), "utf-8", where)
         except UnicodeDecodeError:
@@ -162,12 +162,12 @@ def output(offset: int, data: bytes, place: str | None = None) -> StreamOutput:
     return StreamOutput(offset, base64.b64encode(data).decode(), "base64", where)
 
 
-def data_of(message: StreamOutput) -> bytes:
+def decode_output(message: StreamOutput) -> bytes:
     """The bytes in a piece of output. Raises ValueError."""
     return base64.b64decode(message.data) if message.encoding == "base64" else message.data.encode()
 
 
-def whole_characters(data: bytes) -> bytes:
+def trim_partial_character(data: bytes) -> bytes:
     """The same without a UTF-8 character at its end that is not all there; as it is where nothing else is in it."""
     for back in range(1, min(4, len(data))):
         byte = data[-back]

@@ -17,10 +17,10 @@ from pycloud.protocol.message_parts import COMPUTED
 from pycloud.protocol.message_parts import ErrorBody as ErrorBody
 from pycloud.protocol.operator_messages import DrainRequest as DrainRequest
 from pycloud.protocol.operator_messages import DrainResponse as DrainResponse
-from pycloud.protocol.operator_messages import Figures as Figures
 from pycloud.protocol.operator_messages import InspectRequest as InspectRequest
+from pycloud.protocol.operator_messages import ResourceUsage as ResourceUsage
 
-COMPUTED_KINDS: tuple[str, ...] = msgspec.field(name="(computed kinds)", default=("script",))
+COMPUTED_RUNTIMES: tuple[str, ...] = msgspec.field(name="(computed kinds)", default=("script",))
 DEFAULT_TAIL = 64 * 1024
 MAX_TAIL = 1 << 20
 #: A cloud counts as away when it was not heard for so many of its heartbeats.
@@ -50,7 +50,7 @@ class CreateRequest(msgspec.Struct, frozen=True):
     name: str | None = None
     labels: dict[str, str] = {}
     digest: str = COMPUTED
-    kinds: tuple[str, ...] = COMPUTED_KINDS
+    runtimes: tuple[str, ...] = COMPUTED_RUNTIMES
 
 
 class StatusRequest(msgspec.Struct, frozen=True):
@@ -185,7 +185,7 @@ class InspectResponse(StatusResponse, frozen=True, kw_only=True):
     request: str | UnsetType = UNSET
     runtime: str | UnsetType = UNSET
     time: float | UnsetType = UNSET
-    figures: Figures | UnsetType = UNSET
+    figures: ResourceUsage | UnsetType = UNSET
     trouble: str | UnsetType = UNSET
     details: dict[str, Any] | UnsetType = UNSET
 
@@ -205,7 +205,7 @@ RESPONSES: dict[str, type[Response]] = {
 }
 
 
-class Rank(msgspec.Struct, frozen=True):
+class Heartbeat(msgspec.Struct, frozen=True):
     """What a cloud tells the others each heartbeat.
 
     ``runtimes``: what sessions may be there; empty: just ``runtime``, which is the first of them. ``unavailable``:
@@ -271,8 +271,8 @@ def encode(message: msgspec.Struct) -> bytes:
     return _encoder.encode(message)
 
 
-def refusal(request: type[Request], cloud: str, session: str, error: ErrorBody) -> Response:
+def error_response(request_type: type[Request], cloud: str, session: str, error: ErrorBody) -> Response:
     """The answer to a request that is refused or failed. ``session`` is what it named (create: ignored)."""
-    if request is CreateRequest:
+    if request_type is CreateRequest:
         return CreateResponse(cloud=cloud, id=None, error=error)
-    return RESPONSES[request.op](cloud=cloud, id=session, status=False, error=error)  # type: ignore[call-arg]
+    return RESPONSES[request_type.op](cloud=cloud, id=session, status=False, error=error)  # type: ignore[call-arg]

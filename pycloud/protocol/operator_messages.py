@@ -51,7 +51,7 @@ class DrainResponse(msgspec.Struct, frozen=True):
     error: ErrorBody | UnsetType = UNSET
 
 
-class Figures(msgspec.Struct, frozen=True):
+class ResourceUsage(msgspec.Struct, frozen=True):
     """What a session uses. ``memory``: bytes. ``uptime``: seconds since it runs.
 
     ``cpu_percent``: of one processor, over a moment (200: two of them busy); ``cpu_seconds``: since its start.

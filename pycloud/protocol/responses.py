@@ -13,7 +13,7 @@ from pycloud.protocol.session import Session, State
 def create_response(session: Session) -> CreateResponse:
     """The answer to the create that made ``session``: the same whenever it is asked for."""
     return CreateResponse(
-        session.cloud,
+        session.node,
         session.id,
         host=session.host,
         port=session.port,
@@ -26,7 +26,7 @@ def status_response(session: Session) -> StatusResponse:
     """What has become of ``session``; how it ended is told only once it has."""
     over = session.state in (State.EXITED, State.FAILED)
     return StatusResponse(
-        session.cloud,
+        session.node,
         session.id,
         status=session.alive,
         state=session.state.value,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pycloud.protocol.keys import CLOUD_ID_LENGTH, SESSION_ID_LENGTH
+from pycloud.protocol.keys import NODE_ID_LENGTH, SESSION_ID_LENGTH
 
 
 class State(StrEnum):
@@ -71,40 +71,40 @@ class Session:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def cloud(self) -> str:
+    def node(self) -> str:
         """The id of the cloud that owns it."""
-        return self.id[-CLOUD_ID_LENGTH:]
+        return self.id[-NODE_ID_LENGTH:]
 
     @property
     def alive(self) -> bool:
         """True while it starts or runs: the ``status`` of the wire."""
         return self.state in LIVE
 
-    def move(self, to: State) -> None:
+    def transition(self, to: State) -> None:
         """Change the state; raises IllegalTransition where the table does not allow it."""
         if to not in TRANSITIONS[self.state]:
             raise IllegalTransition(f"session {self.id} cannot go from {self.state} to {to}")
         self.state = to
 
-    def run(self, port: int | None, started: float, ports: Mapping[str, int] | None = None) -> None:
+    def mark_running(self, port: int | None, started: float, ports: Mapping[str, int] | None = None) -> None:
         """It runs now."""
-        self.move(State.RUNNING)
+        self.transition(State.RUNNING)
         self.port, self.started, self.ports = port, started, ports or {}
 
-    def exit(self, exit_code: int | None, reason: str | None, ended: float) -> None:
+    def mark_exited(self, exit_code: int | None, reason: str | None, ended: float) -> None:
         """Its first process ended."""
-        self.move(State.EXITED)
+        self.transition(State.EXITED)
         self.exit_code, self.reason, self.ended = exit_code, reason, ended
 
 
 def new_id() -> str:
     """A random id of 10 hex digits: a cloud's, or the first half of a session's."""
-    return secrets.token_hex(CLOUD_ID_LENGTH // 2)
+    return secrets.token_hex(NODE_ID_LENGTH // 2)
 
 
 def new_session_id(cloud: str, make: Callable[[], str] = new_id) -> str:
     """A fresh session id for ``cloud``: 20 hex digits, the last 10 naming its owner."""
     session = make() + cloud
     if len(session) != SESSION_ID_LENGTH:
-        raise ValueError(f"cloud ids have {CLOUD_ID_LENGTH} hex digits, this one is {cloud!r}")
+        raise ValueError(f"cloud ids have {NODE_ID_LENGTH} hex digits, this one is {cloud!r}")
     return session

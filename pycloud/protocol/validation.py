@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pycloud.errors import BadRequest
 
-MOST_LABELS, LONGEST = 16, 63
+MAX_LABELS, MAX_LENGTH = 16, 63
 #: No letter outside ASCII: what looks alike is alike, and can be typed anywhere. A name is also part of a Redis key.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}", re.ASCII)
@@ -22,7 +22,7 @@ def is_name(text: str) -> bool:
     return bool(_NAME.fullmatch(text)) and not _HEX.issuperset(text)
 
 
-def check_name(name: str) -> None:
+def validate_name(name: str) -> None:
     """Raises BadRequest where no session may be called so."""
     if is_name(name):
         return
@@ -32,23 +32,23 @@ def check_name(name: str) -> None:
             "it needs a character other than 0-9 and a-f"
         )
     raise BadRequest(
-        f"create: `name` is {name[:80]!r}; it has 1 to {LONGEST} characters, letters, digits, '-', '_' and '.', "
+        f"create: `name` is {name[:80]!r}; it has 1 to {MAX_LENGTH} characters, letters, digits, '-', '_' and '.', "
         "and begins with a letter or digit"
     )
 
 
-def check_labels(labels: Mapping[str, str]) -> None:
+def validate_labels(labels: Mapping[str, str]) -> None:
     """Raises BadRequest where no session may carry these."""
-    if len(labels) > MOST_LABELS:
-        raise BadRequest(f"create: `labels` has {len(labels)} entries; {MOST_LABELS} are the most")
+    if len(labels) > MAX_LABELS:
+        raise BadRequest(f"create: `labels` has {len(labels)} entries; {MAX_LABELS} are the most")
     for key, value in labels.items():
         if not _LABEL.fullmatch(key):
             raise BadRequest(
-                f"create: `labels` has the key {key[:80]!r}; one has 1 to {LONGEST} characters, letters, digits, "
+                f"create: `labels` has the key {key[:80]!r}; one has 1 to {MAX_LENGTH} characters, letters, digits, "
                 "'-', '_', '.' and '/', and begins with a letter or digit"
             )
-        if len(value) > LONGEST or not value.isprintable():
+        if len(value) > MAX_LENGTH or not value.isprintable():
             raise BadRequest(
                 f"create: `labels` has the value {value[:80]!r} for {key}; "
-                f"one has at most {LONGEST} characters, all of them printable"
+                f"one has at most {MAX_LENGTH} characters, all of them printable"
             )

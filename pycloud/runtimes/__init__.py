@@ -3,18 +3,30 @@
 Nothing here knows Redis or requests. Start with ``base.py``.
 """
 
-from pycloud.runtimes.base import Exit, Found, Order, Phase, Piece, Progress, Reader, Runtime, Start, Started, Usage
+from pycloud.runtimes.base import (
+    Exit,
+    OutputChunk,
+    OutputReader,
+    Phase,
+    PullProgress,
+    ReadFrom,
+    RecoveredSession,
+    Runtime,
+    SessionSpec,
+    Started,
+    Usage,
+)
 
 __all__ = [
     "Exit",
-    "Found",
-    "Order",
+    "OutputChunk",
+    "OutputReader",
     "Phase",
-    "Piece",
-    "Progress",
-    "Reader",
+    "PullProgress",
+    "ReadFrom",
+    "RecoveredSession",
     "Runtime",
-    "Start",
+    "SessionSpec",
     "Started",
     "Usage",
 ]

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
-class Progress:
+class PullProgress:
     """How far the image of a session that is being started has been pulled; ``done``: from 0 to 1, None: unknown."""
 
     image: str
@@ -23,7 +23,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Order:
+class SessionSpec:
     """What is to be started. ``record`` is kept with the session and handed back by ``recover``.
 
     ``kind`` is that of the runtime. ``progress`` is to be called about once a second while an image is pulled; what it
@@ -33,10 +33,10 @@ class Order:
     session: str
     script: str
     env: Mapping[str, str]
-    sessions: int
+    session_count: int
     record: Mapping[str, Any]
-    kind: str = "script"
-    progress: Callable[[Progress], None] = lambda _progress: None
+    runtime: str = "script"
+    on_progress: Callable[[PullProgress], None] = lambda _progress: None
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True)
-class Found:
+class RecoveredSession:
     """A session that this host still knows. ``started`` and ``exit`` are valid as far as it came.
 
     ``removal`` is the note that was handed to ``stop``, where there was one.
@@ -99,7 +99,7 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Start:
+class ReadFrom:
     """Where the reading of output begins: one of these, or ``lines`` of what was written ``since``; see FollowRequest.
 
     ``place`` goes with ``offset``.
@@ -109,11 +109,11 @@ class Start:
     tail: int | None = None
     lines: int | None = None
     since: float | None = None
-    place: str | None = None
+    position: str | None = None
 
 
 @dataclass(frozen=True)
-class Piece:
+class OutputChunk:
     """Output from byte ``offset`` on. What lies between it and the last piece is not to be had any more.
 
     ``place``: what finds the place behind it again, beside the offset. ``lost``: something is missing before it, and
@@ -122,11 +122,11 @@ class Piece:
 
     offset: int
     data: bytes
-    place: str | None = None
+    position: str | None = None
     lost: bool = False
 
 
-class Reader(Protocol):
+class OutputReader(Protocol):
     """The output of one session in order. ``begin``: the offset of the first byte that is asked for.
 
     ``place``: what finds that one again, where the offset does not.
@@ -134,17 +134,17 @@ class Reader(Protocol):
     ``patience``: seconds after which it is worth a look whether there is more even if nothing was said.
     """
 
-    begin: int
-    place: str | None
-    patience: float
+    start_offset: int
+    start_position: str | None
+    poll_interval: float
 
-    def read(self, most: int) -> Piece | None:
+    def read(self, max_bytes: int) -> OutputChunk | None:
         """The next output, at most ``most`` bytes; None: there is none now, and there will be a word when there is.
 
         Never waits. Raises FileNotFoundError where there is none any more.
         """
 
-    def complete(self, over: bool) -> bool:
+    def is_complete(self, session_ended: bool) -> bool:
         """Where ``read`` has just returned None: whether that was all. ``over``: the session had ended before that."""
 
     def close(self) -> None:
@@ -156,36 +156,36 @@ class Runtime(Protocol):
 
     kind: str
     #: Called with sessions that were found only after ``recover``: what they live in could not be asked before.
-    on_found: Callable[[list[Found]], None]
+    on_recovered: Callable[[list[RecoveredSession]], None]
 
-    def trouble(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why no session can be started at present, in words for a requester; None: they can. Never waits."""
 
     def host_name(self) -> str | None:
         """What the engine that runs the sessions calls its host; None where there is none, or it was not asked yet."""
 
-    def open(self) -> None:
+    def connect(self) -> None:
         """Get ready. Raises PyCloudError where that cannot be."""
 
-    def close(self) -> None:
+    def disconnect(self) -> None:
         """Let go; sessions go on."""
 
-    def recover(self) -> list[Found]:
+    def recover(self) -> list[RecoveredSession]:
         """Every session that is still there, or is remembered. Changes nothing that another daemon might see."""
 
-    def begin(self) -> None:
+    def start_watching(self) -> None:
         """No other daemon uses this cloud's id: from now on watch what was recovered, and clear away what has to go."""
 
-    def start(self, order: Order) -> Started:
+    def start(self, spec: SessionSpec) -> Started:
         """Start a session. Raises RequestError, and then nothing of it is left, or will be."""
 
-    def note(self, session: str, note: Mapping[str, Any]) -> None:
+    def annotate(self, session: str, annotations: Mapping[str, Any]) -> None:
         """Merge ``note`` into the session's record."""
 
     def wait(self, session: str) -> Exit:
         """How the session ended, once it has."""
 
-    def stop(self, session: str, grace: float, note: Mapping[str, Any], at_most: float = inf) -> bool:
+    def stop(self, session: str, grace: float, removal: Mapping[str, Any], max_grace: float = inf) -> bool:
         """End it, giving it ``grace`` seconds, and delete what it left; True when it was there.
 
         A grace of the session's own counts instead, up to ``at_most`` seconds.
@@ -210,7 +210,7 @@ class Runtime(Protocol):
         Raises RequestError where that cannot be told at present.
         """
 
-    def follow(self, session: str, start: Start, once: bool, more: Callable[[], None]) -> Reader:
+    def follow(self, session: str, read_from: ReadFrom, once: bool, on_output: Callable[[], None]) -> OutputReader:
         """Its output from ``start`` on as it grows, or (``once``) as far as it has come; ``more``: there is some.
 
         Raises FileNotFoundError where there is none, BadRequest where it cannot begin there, and EngineUnavailable.

@@ -6,28 +6,28 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
 
-from pycloud.runtimes.base import Exit, Found, Order, Reader, Runtime, Start, Started, Usage
+from pycloud.runtimes.base import Exit, OutputReader, ReadFrom, RecoveredSession, Runtime, SessionSpec, Started, Usage
 
 
-class Runtimes:
+class CompositeRuntime:
     """``parts``: one runtime of each kind, the preferred one first."""
 
     def __init__(self, parts: Sequence[Runtime]) -> None:
         self._parts = {part.kind: part for part in parts}
-        self._home: dict[str, Runtime] = {}
+        self._by_session: dict[str, Runtime] = {}
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """What sessions may be here."""
         return tuple(self._parts)
 
-    def unavailable(self) -> tuple[str, ...]:
+    def unavailable_kinds(self) -> tuple[str, ...]:
         """The kinds of which none can be started at present."""
-        return tuple(kind for kind, part in self._parts.items() if part.trouble() is not None)
+        return tuple(kind for kind, part in self._parts.items() if part.unavailable_reason() is not None)
 
-    def trouble(self, kind: str) -> str | None:
+    def unavailable_reason(self, kind: str) -> str | None:
         """Why no session of a kind can be started at present; None: they can."""
-        return self._parts[kind].trouble()
+        return self._parts[kind].unavailable_reason()
 
     def host_name(self) -> str | None:
         """What an engine calls the host that its containers are on; None while nobody knows."""
@@ -37,77 +37,77 @@ class Runtimes:
         """The first of the kinds ``wanted`` that there is here."""
         return next((kind for kind in wanted if kind in self._parts), None)
 
-    def on_found(self, report: Callable[[list[Found]], None]) -> None:
+    def on_recovered(self, callback: Callable[[list[RecoveredSession]], None]) -> None:
         """Have ``report`` called with sessions that are found after ``recover``."""
         for part in self._parts.values():
-            part.on_found = lambda found, part=part: report(self._place(part, found))  # type: ignore[misc]
+            part.on_recovered = lambda found, part=part: callback(self._register(part, found))  # type: ignore[misc]
 
-    def open(self) -> None:
+    def connect(self) -> None:
         """Get ready. Raises PyCloudError where that cannot be."""
         for part in self._parts.values():
-            part.open()
+            part.connect()
 
-    def close(self) -> None:
+    def disconnect(self) -> None:
         """Let go; sessions go on."""
         for part in self._parts.values():
-            part.close()
+            part.disconnect()
 
-    def recover(self) -> list[Found]:
+    def recover(self) -> list[RecoveredSession]:
         """Every session that is still there, or is remembered."""
-        return [each for part in self._parts.values() for each in self._place(part, part.recover())]
+        return [each for part in self._parts.values() for each in self._register(part, part.recover())]
 
-    def begin(self) -> None:
+    def start_watching(self) -> None:
         """No other daemon uses this cloud's id."""
         for part in self._parts.values():
-            part.begin()
+            part.start_watching()
 
-    def start(self, order: Order) -> Started:
+    def start(self, spec: SessionSpec) -> Started:
         """Start a session of kind ``order.kind``. Raises RequestError, and then nothing of it is left, or will be."""
-        part = self._home[order.session] = self._parts[order.kind]
+        part = self._by_session[spec.session] = self._parts[spec.runtime]
         try:
-            return part.start(order)
+            return part.start(spec)
         except BaseException:
-            del self._home[order.session]
+            del self._by_session[spec.session]
             raise
 
-    def note(self, session: str, note: Mapping[str, Any]) -> None:
+    def annotate(self, session: str, annotations: Mapping[str, Any]) -> None:
         """Merge ``note`` into the session's record."""
-        self._at(session).note(session, note)
+        self._runtime_of(session).annotate(session, annotations)
 
     def wait(self, session: str) -> Exit:
         """How the session ended, once it has."""
-        return self._at(session).wait(session)
+        return self._runtime_of(session).wait(session)
 
-    def stop(self, session: str, grace: float, note: Mapping[str, Any], at_most: float = inf) -> bool:
+    def stop(self, session: str, grace: float, removal: Mapping[str, Any], max_grace: float = inf) -> bool:
         """End it and delete what it left; True when it was there. Raises RequestError where that cannot be done."""
-        return self._at(session).stop(session, grace, note, at_most)
+        return self._runtime_of(session).stop(session, grace, removal, max_grace)
 
     def forget(self, session: str) -> None:
         """Delete all that is left of a session that has ended or was stopped."""
-        self._at(session).forget(session)
-        self._home.pop(session, None)
+        self._runtime_of(session).forget(session)
+        self._by_session.pop(session, None)
 
     def tail(self, session: str, count: int) -> tuple[int, bytes]:
         """The newest output. Raises FileNotFoundError where there is none."""
-        return self._at(session).tail(session, count)
+        return self._runtime_of(session).tail(session, count)
 
-    def follow(self, session: str, start: Start, once: bool, more: Callable[[], None]) -> Reader:
+    def follow(self, session: str, read_from: ReadFrom, once: bool, on_output: Callable[[], None]) -> OutputReader:
         """Its output as it grows. Raises FileNotFoundError where there is none, BadRequest, EngineUnavailable."""
-        return self._at(session).follow(session, start, once, more)
+        return self._runtime_of(session).follow(session, read_from, once, on_output)
 
     def usage(self, session: str) -> Usage | None:
         """What it uses just now; None: it does not run. Raises RequestError where that cannot be told at present."""
-        return self._at(session).usage(session)
+        return self._runtime_of(session).usage(session)
 
     def details(self, session: str) -> Mapping[str, Any]:
         """What else this host knows of it, for people. Raises RequestError where that cannot be told at present."""
-        return self._at(session).details(session)
+        return self._runtime_of(session).details(session)
 
-    def _place(self, part: Runtime, found: list[Found]) -> list[Found]:
+    def _register(self, part: Runtime, found: list[RecoveredSession]) -> list[RecoveredSession]:
         for each in found:
-            self._home[each.session] = part
+            self._by_session[each.session] = part
         return found
 
-    def _at(self, session: str) -> Runtime:
+    def _runtime_of(self, session: str) -> Runtime:
         """The runtime of a session; of one that nobody has, any will say so."""
-        return self._home.get(session) or next(iter(self._parts.values()))
+        return self._by_session.get(session) or next(iter(self._parts.values()))

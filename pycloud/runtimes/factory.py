@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pycloud.config import Config
 from pycloud.runtimes.base import Runtime
-from pycloud.runtimes.composite import Runtimes
+from pycloud.runtimes.composite import CompositeRuntime
 
 
-def chosen_runtimes(config: Config, cloud: str, nofile: int) -> Runtimes:
+def create_runtimes(config: Config, cloud: str, nofile: int) -> CompositeRuntime:
     """One of each kind in ``config.runtime`` (settled: no ``auto``). What a kind needs is loaded only where it is used.
 
     ``nofile``: the soft limit on descriptors that script sessions get.
@@ -22,4 +22,4 @@ def chosen_runtimes(config: Config, cloud: str, nofile: int) -> Runtimes:
             from pycloud.runtimes.docker import DockerRuntime
 
             parts.append(DockerRuntime(config, cloud))
-    return Runtimes(parts)
+    return CompositeRuntime(parts)

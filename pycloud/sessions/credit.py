@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from pycloud.protocol.log_stream import BEATS
+from pycloud.protocol.log_stream import KEEPALIVES_PER_LEASE
 
 
-class Credit:
+class FlowControl:
     """A viewer that acknowledges what it has dealt with gets more: at most ``window`` bytes are on their way to it.
 
     ``lease``: seconds that the stream lives without a word of its viewer. ``offset``: all before it was sent.
@@ -15,22 +15,22 @@ class Credit:
 
     def __init__(self, offset: int, window: int, lease: float, now: float) -> None:
         self.offset, self._window, self._lease = offset, window, lease
-        self._until, self._beat_at = now + lease, now + lease / BEATS
+        self._expires_at, self._keepalive_at = now + lease, now + lease / KEEPALIVES_PER_LEASE
         #: What is on its way: the offset behind each piece, and its bytes.
-        self._pieces: deque[tuple[int, int]] = deque()
-        self._on_its_way = 0
+        self._in_flight: deque[tuple[int, int]] = deque()
+        self._in_flight_bytes = 0
 
-    def room(self) -> int:
+    def available(self) -> int:
         """How many bytes may be sent now; 0 also where there is so little room that it is not worth a message."""
-        room = self._window - self._on_its_way
-        return room if room >= self._window // 4 else 0
+        available = self._window - self._in_flight_bytes
+        return available if available >= self._window // 4 else 0
 
     def sent(self, size: int, now: float) -> None:
         """A piece of ``size`` bytes went out."""
         self.offset += size
-        self._pieces.append((self.offset, size))
-        self._on_its_way += size
-        self._beat_at = now + self._lease / BEATS
+        self._in_flight.append((self.offset, size))
+        self._in_flight_bytes += size
+        self._keepalive_at = now + self._lease / KEEPALIVES_PER_LEASE
 
     def skip(self, size: int) -> None:
         """So many bytes will never be sent."""
@@ -38,24 +38,24 @@ class Credit:
 
     def acknowledged(self, offset: int) -> None:
         """The viewer has dealt with what came before ``offset``."""
-        while self._pieces and self._pieces[0][0] <= offset:
-            self._on_its_way -= self._pieces.popleft()[1]
+        while self._in_flight and self._in_flight[0][0] <= offset:
+            self._in_flight_bytes -= self._in_flight.popleft()[1]
 
-    def renewed(self, now: float) -> None:
+    def touch(self, now: float) -> None:
         """The viewer said something."""
-        self._until = now + self._lease
+        self._expires_at = now + self._lease
 
-    def lapsed(self, now: float) -> bool:
+    def expired(self, now: float) -> bool:
         """Whether the viewer has been silent for too long."""
-        return now >= self._until
+        return now >= self._expires_at
 
-    def beat(self, now: float) -> bool:
+    def keepalive_due(self, now: float) -> bool:
         """Whether it is time to say that the owner lives; then that is taken as said."""
-        if now < self._beat_at:
+        if now < self._keepalive_at:
             return False
-        self._beat_at = now + self._lease / BEATS
+        self._keepalive_at = now + self._lease / KEEPALIVES_PER_LEASE
         return True
 
-    def pause(self, now: float) -> float:
+    def wait_timeout(self, now: float) -> float:
         """Seconds until there is something to be done even if nothing happens."""
-        return max(0.0, min(self._until, self._beat_at) - now)
+        return max(0.0, min(self._expires_at, self._keepalive_at) - now)

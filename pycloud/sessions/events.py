@@ -9,25 +9,25 @@ from msgspec import UNSET
 
 from pycloud.protocol.messages import Event
 from pycloud.protocol.session import LIVE, Session, State
-from pycloud.runtimes import Progress
-from pycloud.store.sessions import Registry
+from pycloud.runtimes import PullProgress
+from pycloud.store.sessions import SessionStore
 
 
-def news(before: str, after: State, *, back: bool) -> str | None:
+def missed_event(before: str, after: State, *, report_adopted: bool) -> str | None:
     """The event that nobody was told of, where a session was on record as ``before`` and is ``after``; None: none.
 
     ``back``: it is this daemon's for longer, so that it is news if others had given it up.
     """
     if after is State.EXITED and (before in LIVE or before == State.LOST):
         return "session.exited"
-    return "session.adopted" if back and after in LIVE and before == State.LOST else None
+    return "session.adopted" if report_adopted and after in LIVE and before == State.LOST else None
 
 
-class Teller:
+class EventPublisher:
     """Speaks for cloud ``cloud``; ``now`` gives Unix seconds."""
 
-    def __init__(self, cloud: str, registry: Registry, now: Callable[[], float]) -> None:
-        self._cloud, self._registry, self._now = cloud, registry, now
+    def __init__(self, cloud: str, session_store: SessionStore, now: Callable[[], float]) -> None:
+        self._cloud, self._session_store, self._now = cloud, session_store, now
 
     def event(self, name: str, session: Session) -> Event:
         """What there is to say of a session; of one that is over also how it ended."""
@@ -37,21 +37,23 @@ class Teller:
             return msgspec.structs.replace(event, exit_code=session.exit_code, reason=session.reason)
         return event
 
-    def tell(self, name: str, session: Session) -> None:
+    def publish(self, name: str, session: Session) -> None:
         """Say it."""
-        self._registry.tell(self.event(name, session))
+        self._session_store.publish_event(self.event(name, session))
 
-    def tell_event(self, event: Event | None) -> None:
+    def publish_event(self, event: Event | None) -> None:
         """Say what somebody has put in words already, if so."""
         if event is not None:
-            self._registry.tell(event)
+            self._session_store.publish_event(event)
 
-    def tell_news(self, session: Session, before: str | None, after: State, *, back: bool = True) -> None:
+    def publish_missed(
+        self, session: Session, before: str | None, after: State, *, report_adopted: bool = True
+    ) -> None:
         """Say of a session what nobody was told of (see ``news``), unless it has gone on from there."""
-        if before and session.state is after and (event := news(before, after, back=back)):
-            self.tell(event, session)
+        if before and session.state is after and (event := missed_event(before, after, report_adopted=report_adopted)):
+            self.publish(event, session)
 
-    def tell_pulling(self, session: Session, progress: Progress) -> None:
+    def publish_pull_progress(self, session: Session, progress: PullProgress) -> None:
         """Say how far the image of a session that is being started has been pulled."""
         event = msgspec.structs.replace(
             self.event("session.pulling", session),
@@ -60,4 +62,4 @@ class Teller:
             progress=progress.text,
             done=progress.done,
         )
-        self._registry.tell_progress(event, session.request)
+        self._session_store.publish_progress(event, session.request)

@@ -22,72 +22,72 @@ from pycloud.errors import BadRequest, RequestError, TooManyStreams
 from pycloud.protocol.log_stream import (
     ACK,
     CLOSE,
-    DEFAULT_START,
+    DEFAULT_FOLLOW_TAIL,
     FollowRequest,
     FollowResponse,
-    StreamAlive,
     StreamClosed,
     StreamEnd,
+    StreamKeepalive,
     StreamMessage,
     StreamRequest,
     StreamSkipped,
+    encode_output,
     lease_of,
-    output,
     window_of,
 )
 from pycloud.protocol.message_parts import ErrorBody
 from pycloud.protocol.session import Session, State
-from pycloud.runtimes import Piece, Reader, Start
-from pycloud.runtimes.composite import Runtimes
-from pycloud.sessions.credit import Credit
-from pycloud.store.requests import Ledger
+from pycloud.runtimes import OutputChunk, OutputReader, ReadFrom
+from pycloud.runtimes.composite import CompositeRuntime
+from pycloud.sessions.credit import FlowControl
+from pycloud.store.requests import RequestStore
 
 log = logging.getLogger(__name__)
 
 #: The most streams of one cloud at a time.
-MOST_STREAMS = 64
+MAX_STREAMS = 64
 #: Bytes of output in one message, at most.
-CHUNK = 64 * 1024
+CHUNK_SIZE = 64 * 1024
 #: Seconds in which output gathers after a short piece: many small ones make few messages.
-GATHER = 0.02
+COALESCE_DELAY = 0.02
 #: How long the daemon does other things after each piece, as a multiple of the time that the piece took.
-REST = 1.0
+YIELD_RATIO = 1.0
 
 Send = Callable[[StreamMessage], None]
 
 
-class Stream:
+class LogStream:
     """One session's output on its way to one viewer. ``send`` publishes a message to it, and never waits."""
 
-    def __init__(self, request: FollowRequest, session: Session, send: Send, turn: BoundedSemaphore) -> None:
+    def __init__(self, request: FollowRequest, session: Session, send: Send, read_lock: BoundedSemaphore) -> None:
         self.id, self.session = request.id, session
-        self._send, self._turn = send, turn
+        self._send, self._read_lock = send, read_lock
         self._wake = Event()
         self._closed = False
         self._request = request
-        self._reader: Reader | None = None
-        self._credit: Credit | None = None
+        self._reader: OutputReader | None = None
+        self._flow_control: FlowControl | None = None
 
-    def open(self, runtime: Runtimes) -> FollowResponse:
+    def open(self, runtime: CompositeRuntime) -> FollowResponse:
         """Find the beginning; what the viewer is told. Raises FileNotFoundError and RequestError."""
         request = self._request
-        start = Start(request.offset, request.tail, request.lines, request.since, request.place)
-        if start == Start():
-            start = Start(tail=DEFAULT_START)
-        self._reader = runtime.follow(request.session, start, request.once, self._wake.set)
-        self._credit = Credit(self._reader.begin, window_of(request), lease_of(request), monotonic())
-        return self.answer()
+        read_from = ReadFrom(request.offset, request.tail, request.lines, request.since, request.place)
+        if read_from == ReadFrom():
+            read_from = ReadFrom(tail=DEFAULT_FOLLOW_TAIL)
+        self._reader = runtime.follow(request.session, read_from, request.once, self._wake.set)
+        self._flow_control = FlowControl(self._reader.start_offset, window_of(request), lease_of(request), monotonic())
+        return self.response()
 
-    def answer(self) -> FollowResponse:
+    def response(self) -> FollowResponse:
         """What the viewer is told of it."""
         assert self._reader is not None
-        request, begin = self._request, self._reader.begin
+        request, begin = self._request, self._reader.start_offset
         return FollowResponse(
-            self.session.cloud,
+            self.session.node,
             self.session.id,
             status=True,
             offset=begin,
-            place=UNSET if self._reader.place is None else self._reader.place,
+            place=UNSET if self._reader.start_position is None else self._reader.start_position,
             window=window_of(request),
             lease=lease_of(request),
         )
@@ -95,26 +95,26 @@ class Stream:
     @property
     def is_open(self) -> bool:
         """Whether it has found its beginning."""
-        return self._credit is not None
+        return self._flow_control is not None
 
     def wake(self) -> None:
         """Something has changed: have a look."""
         self._wake.set()
 
-    def hear(self, message: StreamRequest) -> None:
+    def on_viewer_message(self, message: StreamRequest) -> None:
         """What its viewer says."""
-        if self._credit is None:
+        if self._flow_control is None:
             return
-        self._credit.renewed(monotonic())
+        self._flow_control.touch(monotonic())
         if message.kind == ACK:
-            self._credit.acknowledged(message.offset)
+            self._flow_control.acknowledged(message.offset)
         self._closed = self._closed or message.kind == CLOSE
         self._wake.set()
 
     def run(self) -> None:
         """Send what there is, as it comes, until the end, or until nobody wants it any more."""
         assert self._reader is not None
-        while self._go_on(self._reader):
+        while self._step(self._reader):
             pass
 
     def close(self) -> None:
@@ -122,81 +122,87 @@ class Stream:
         if self._reader is not None:
             self._reader.close()
 
-    def _go_on(self, reader: Reader) -> bool:
+    def _step(self, reader: OutputReader) -> bool:
         """One step; False where that was the last one."""
-        credit, now = self._credit, monotonic()
-        assert credit is not None
+        flow_control, now = self._flow_control, monotonic()
+        assert flow_control is not None
         if self._closed:
             return False
-        if credit.lapsed(now):
+        if flow_control.expired(now):
             log.info("session %s: nobody was heard of a viewer of its output any more", self.session.id)
             self._send(StreamClosed("nothing was heard of the viewer for too long"))
             return False
         self._wake.clear()
-        over = not self.session.alive  # looked at first: what it wrote before its end is then there to be read
-        room = credit.room()
+        ended = not self.session.alive  # looked at first: what it wrote before its end is then there to be read
+        available = flow_control.available()
         try:
-            piece = self._one_turn(reader, credit, room) if room else None
+            chunk = self._read_and_send(reader, flow_control, available) if available else None
         except FileNotFoundError:
-            self._end(credit)
+            self._send_end(flow_control)
             return False
-        if piece is not None:
-            if len(piece.data) < min(room, CHUNK):
-                gevent.sleep(GATHER)
+        if chunk is not None:
+            if len(chunk.data) < min(available, CHUNK_SIZE):
+                gevent.sleep(COALESCE_DELAY)
             return True
-        if room and reader.complete(over):
-            self._end(credit)
+        if available and reader.is_complete(ended):
+            self._send_end(flow_control)
             return False
-        if credit.beat(now):
-            self._send(StreamAlive(credit.offset))
-        self._wake.wait(min(credit.pause(monotonic()), reader.patience))
+        if flow_control.keepalive_due(now):
+            self._send(StreamKeepalive(flow_control.offset))
+        self._wake.wait(min(flow_control.wait_timeout(monotonic()), reader.poll_interval))
         return True
 
-    def _one_turn(self, reader: Reader, credit: Credit, room: int) -> Piece | None:
-        with self._turn:
+    def _read_and_send(self, reader: OutputReader, flow_control: FlowControl, available: int) -> OutputChunk | None:
+        with self._read_lock:
             began = monotonic()
-            piece = reader.read(min(room, CHUNK))
-            if piece is not None:
-                self._pass_on(piece, credit)
-                gevent.sleep((monotonic() - began) * REST)
-        return piece
+            chunk = reader.read(min(available, CHUNK_SIZE))
+            if chunk is not None:
+                self._send_chunk(chunk, flow_control)
+                gevent.sleep((monotonic() - began) * YIELD_RATIO)
+        return chunk
 
-    def _pass_on(self, piece: Piece, credit: Credit) -> None:
-        if piece.lost or piece.offset > credit.offset:
-            missing = piece.offset - credit.offset
-            self._send(StreamSkipped(credit.offset, None if piece.lost else missing))
-            credit.skip(missing)
-        self._send(output(piece.offset, piece.data, piece.place))
-        credit.sent(len(piece.data), monotonic())
+    def _send_chunk(self, chunk: OutputChunk, flow_control: FlowControl) -> None:
+        if chunk.lost or chunk.offset > flow_control.offset:
+            missing = chunk.offset - flow_control.offset
+            self._send(StreamSkipped(flow_control.offset, None if chunk.lost else missing))
+            flow_control.skip(missing)
+        self._send(encode_output(chunk.offset, chunk.data, chunk.position))
+        flow_control.sent(len(chunk.data), monotonic())
 
-    def _end(self, credit: Credit) -> None:
+    def _send_end(self, flow_control: FlowControl) -> None:
         session = self.session
-        over = session.state in (State.EXITED, State.FAILED)
-        more: dict[str, Any] = {"exit_code": session.exit_code} if over else {}
-        if over and session.reason:
+        ended = session.state in (State.EXITED, State.FAILED)
+        more: dict[str, Any] = {"exit_code": session.exit_code} if ended else {}
+        if ended and session.reason:
             more["reason"] = session.reason
-        self._send(StreamEnd(credit.offset, session.state.value, **more))
+        self._send(StreamEnd(flow_control.offset, session.state.value, **more))
 
 
-class Following:
+class LogStreams:
     """All streams of cloud ``cloud``: opened for ``sessions`` (by id) that live in ``runtime``, at most ``most``."""
 
     def __init__(
         self,
         cloud: str,
         sessions: Mapping[str, Session],
-        runtime: Runtimes,
-        ledger: Ledger,
-        most: int = MOST_STREAMS,
+        runtime: CompositeRuntime,
+        request_store: RequestStore,
+        max_streams: int = MAX_STREAMS,
     ) -> None:
-        self._cloud, self._sessions, self._runtime, self._ledger, self._most = cloud, sessions, runtime, ledger, most
-        self._streams: dict[str, Stream] = {}
-        self._work = Group()
+        self._cloud, self._sessions, self._runtime, self._request_store, self._max_streams = (
+            cloud,
+            sessions,
+            runtime,
+            request_store,
+            max_streams,
+        )
+        self._streams: dict[str, LogStream] = {}
+        self._greenlets = Group()
         self._stopped = False
-        self._turn = BoundedSemaphore(1)
+        self._read_lock = BoundedSemaphore(1)
         self.handlers: dict[str, Callable[[Any], None]] = {
             FollowRequest.op: self.open,
-            StreamRequest.op: self.hear,
+            StreamRequest.op: self.on_viewer_message,
         }
 
     def open(self, request: FollowRequest) -> None:
@@ -209,17 +215,17 @@ class Following:
             body = ErrorBody(error.code, error.message)
             response = FollowResponse(self._cloud, request.session, status=False, error=body)
         if response is not None:
-            self._ledger.answer(FollowRequest.op, request.id, response)
+            self._request_store.publish_response(FollowRequest.op, request.id, response)
 
-    def hear(self, message: StreamRequest) -> None:
+    def on_viewer_message(self, message: StreamRequest) -> None:
         """What the viewer of a stream says."""
         stream = self._streams.get(message.id)
         if stream is not None:
-            stream.hear(message)
+            stream.on_viewer_message(message)
         elif message.kind != CLOSE:
             self._send(message.id, StreamClosed("this cloud has no such stream (any more)"))
 
-    def changed(self, session: str) -> None:
+    def on_session_changed(self, session: str) -> None:
         """A session has ended, or is gone."""
         for stream in self._streams.values():
             if stream.session.id == session:
@@ -231,35 +237,35 @@ class Following:
         streams = list(self._streams.values())
         for stream in streams:
             self._send(stream.id, StreamClosed("the cloud is stopping"))
-        self._work.kill()
+        self._greenlets.kill()
         for stream in streams:
             stream.close()  # also of those that had not begun
 
     def _open(self, request: FollowRequest) -> FollowResponse | None:
-        known = self._streams.get(request.id)
-        if known is not None:
-            return known.answer() if known.is_open else None
+        existing = self._streams.get(request.id)
+        if existing is not None:
+            return existing.response() if existing.is_open else None
         session = self._sessions.get(request.session)
         if session is None:
             raise FileNotFoundError(request.session)
         if session.state is State.STARTING:
             raise BadRequest("follow: this session is still being started; it has no output yet")
-        if len(self._streams) >= self._most:
-            raise TooManyStreams(f"this cloud serves {self._most} viewers of output already; ask again later")
-        stream = Stream(request, session, lambda message: self._send(request.id, message), self._turn)
+        if len(self._streams) >= self._max_streams:
+            raise TooManyStreams(f"this cloud serves {self._max_streams} viewers of output already; ask again later")
+        stream = LogStream(request, session, lambda message: self._send(request.id, message), self._read_lock)
         self._streams[request.id] = stream
         try:
-            answer = stream.open(self._runtime)
+            response = stream.open(self._runtime)
         except BaseException:
             del self._streams[request.id]
             raise
         if self._stopped:
             stream.close()
             return None
-        self._work.spawn(self._run, stream)
-        return answer
+        self._greenlets.spawn(self._run, stream)
+        return response
 
-    def _run(self, stream: Stream) -> None:
+    def _run(self, stream: LogStream) -> None:
         try:
             stream.run()
         except Exception:
@@ -271,4 +277,4 @@ class Following:
             self._streams.pop(stream.id, None)
 
     def _send(self, stream: str, message: msgspec.Struct) -> None:
-        self._ledger.answer(StreamRequest.op, stream, message)
+        self._request_store.publish_response(StreamRequest.op, stream, message)

@@ -15,37 +15,37 @@ from gevent.lock import BoundedSemaphore
 from pycloud import fault_points
 from pycloud.errors import RequestError
 from pycloud.protocol.messages import RemoveResponse
-from pycloud.sessions.manager import Cloud
-from pycloud.store.requests import Claim, Given
-from pycloud.store.sessions import Wish
+from pycloud.sessions.manager import SessionManager
+from pycloud.store.requests import Claim, StoredResponse
+from pycloud.store.sessions import PendingRemoval
 
 log = logging.getLogger(__name__)
 
 
-class Wishes:
+class PendingRemovals:
     """The wishes for ``cloud``."""
 
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+    def __init__(self, manager: SessionManager) -> None:
+        self._manager = manager
         self._lock = BoundedSemaphore()
         self._failed: set[str] = set()
 
-    def fulfil(self) -> None:
+    def process(self) -> None:
         """Carry out what is wished for, side by side; what cannot be done now is tried again the next time."""
         with self._lock:
-            wishes: dict[str, list[Wish]] = {}
-            for wish in self._cloud.registry.wishes():
-                wishes.setdefault(wish.session, []).append(wish)
-            gevent.joinall([gevent.spawn(self._fulfil, *each) for each in wishes.items()])
+            removals: dict[str, list[PendingRemoval]] = {}
+            for removal in self._manager.session_store.list_pending_removals():
+                removals.setdefault(removal.session, []).append(removal)
+            gevent.joinall([gevent.spawn(self._process_session, *each) for each in removals.items()])
 
-    def _fulfil(self, session_id: str, wishes: list[Wish]) -> None:
-        session = self._cloud.sessions.get(session_id)
+    def _process_session(self, session_id: str, removals: list[PendingRemoval]) -> None:
+        session = self._manager.sessions.get(session_id)
         try:
             if session is None:
                 # It was there when the wish was kept. Whoever has removed it since has not answered this one.
-                self._answer(wishes)
+                self._answer(removals)
             else:
-                self._cloud.remover.remove_unasked(session, gone=lambda: self._answer(wishes))
+                self._manager.remover.remove(session, on_stopped=lambda: self._answer(removals))
                 log.info("session %s: removed, as was wished while this cloud was away", session_id)
         except (RequestError, redis.RedisError) as error:
             if session_id not in self._failed:
@@ -54,12 +54,12 @@ class Wishes:
         else:
             self._failed.discard(session_id)
 
-    def _answer(self, wishes: list[Wish]) -> None:
-        cloud = self._cloud
-        fault_points.point("wish.carried_out")
-        for wish in wishes:
-            claim = Claim("remove", wish.id, wish.digest)
-            response = RemoveResponse(cloud.identity.id, wish.session, status=True)
-            cloud.ledger.grant(claim, response)
-            cloud.remover.removals.append(Given(claim, response, cloud.now()))
-            cloud.registry.fulfilled(wish)
+    def _answer(self, removals: list[PendingRemoval]) -> None:
+        manager = self._manager
+        fault_points.fault_point("wish.carried_out")
+        for removal in removals:
+            claim = Claim("remove", removal.id, removal.digest)
+            response = RemoveResponse(manager.identity.id, removal.session, status=True)
+            manager.request_store.store_deferred_response(claim, response)
+            manager.remover.recent_responses.append(StoredResponse(claim, response, manager.now()))
+            manager.session_store.delete_pending_removal(removal)

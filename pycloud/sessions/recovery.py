@@ -10,22 +10,22 @@ from gevent.lock import BoundedSemaphore
 
 from pycloud.errors import RequestError
 from pycloud.protocol.session import Session, State
-from pycloud.runtimes import Found, Phase
-from pycloud.sessions.manager import Cloud
-from pycloud.store.records import RECORD_LIFE
-from pycloud.store.requests import ANSWER_LIFE, Claim
+from pycloud.runtimes import Phase, RecoveredSession
+from pycloud.sessions.manager import SessionManager
+from pycloud.store.records import RECORD_TTL
+from pycloud.store.requests import RESPONSE_TTL, Claim
 
 log = logging.getLogger(__name__)
 
 #: Seconds for which a cloud that takes creates may not have said that it lives.
-SILENCE = 15.0
+MAX_HEARTBEAT_GAP = 15.0
 
 
-def session_of(found: Found) -> Session:
+def session_of(recovered: RecoveredSession) -> Session:
     """The session that a runtime found, in the state that it is in."""
-    record = found.record
+    record = recovered.record
     session = Session(
-        id=found.session,
+        id=recovered.session,
         request=record["request"],
         digest=record["digest"],
         token=record["token"],
@@ -36,123 +36,131 @@ def session_of(found: Found) -> Session:
         name=record.get("name"),
         labels=record.get("labels", {}),
     )
-    if found.started:
-        session.run(found.started.port, found.started.started, found.started.ports)
-        if found.exit:
-            session.exit(found.exit.exit_code, found.exit.reason, found.exit.ended)
-    if found.phase is Phase.REMOVED:
-        session.move(State.REMOVED)
+    if recovered.started:
+        session.mark_running(recovered.started.port, recovered.started.started, recovered.started.ports)
+        if recovered.exit:
+            session.mark_exited(recovered.exit.exit_code, recovered.exit.reason, recovered.exit.ended)
+    if recovered.phase is Phase.REMOVED:
+        session.transition(State.REMOVED)
     return session
 
 
-class Adoption:
+class SessionRecovery:
     """Takes charge of what a runtime finds. ``spawn`` carries something out that a stop waits for; ``know`` is told of
     sessions that were asked for before.
     """
 
-    def __init__(self, cloud: Cloud, spawn: Callable[..., None], know: Callable[[Session], None]) -> None:
-        self._cloud, self._spawn, self._know = cloud, spawn, know
-        self._unfinished: list[Found] = []
+    def __init__(
+        self, manager: SessionManager, spawn: Callable[..., None], mark_seen: Callable[[Session], None]
+    ) -> None:
+        self._manager, self._spawn, self._mark_seen = manager, spawn, mark_seen
+        self._unfinished: list[RecoveredSession] = []
         self._lock = BoundedSemaphore()
 
-    def adopt(self, found: Iterable[Found]) -> None:
+    def adopt(self, recovered: Iterable[RecoveredSession]) -> None:
         """Take charge of what was found: status knows it from here on. Needs no Redis."""
-        for each in found:
-            self._cloud.adopt(session_of(each))
+        for each in recovered:
+            self._manager.adopt(session_of(each))
             self._unfinished.append(each)
 
-    def finish(self) -> list[Session]:
+    def resume(self) -> list[Session]:
         """Finish what the last daemon had begun: answers not given, removals not carried out.
 
         The sessions with which that is done; what cannot be done now is done the next time.
         """
         with self._lock:
-            found, done = list(self._unfinished), list[Session]()
-            for each in found:
-                session = self._cloud.sessions.get(each.session)
-                if session is None or self._finish(session, each):
+            recovered, done = list(self._unfinished), list[Session]()
+            for each in recovered:
+                session = self._manager.sessions.get(each.session)
+                if session is None or self._resume_session(session, each):
                     self._unfinished.remove(each)
                     done += [session] if session else []
             if done:
-                log.info("adopted %d sessions, %d of them alive", len(done), self._cloud.alive)
+                log.info("adopted %d sessions, %d of them alive", len(done), self._manager.alive)
             return done
 
-    def finish_late(self) -> None:
+    def resume_deferred(self) -> None:
         """The same for what was found, or could be done, only after the start; and tell everybody of it."""
-        sessions = self.finish() if self._unfinished else []
-        announce(self._cloud, [session for session in sessions if session.answered], back=True)
+        sessions = self.resume() if self._unfinished else []
+        write_sessions(self._manager, [session for session in sessions if session.answered], report_adopted=True)
         for session in sessions:
             if session.alive and session.answered:
-                self._cloud.teller.tell("session.adopted", session)
+                self._manager.event_publisher.publish("session.adopted", session)
 
-    def _finish(self, session: Session, found: Found) -> bool:
+    def _resume_session(self, session: Session, recovered: RecoveredSession) -> bool:
         """Whether it could be done."""
-        self._know(session)
+        self._mark_seen(session)
         try:
-            if found.removal is not None:
-                self._spawn(_finish_removal, self._cloud, session, found.removal)
+            if recovered.removal is not None:
+                self._spawn(_resume_removal, self._manager, session, recovered.removal)
             elif not session.answered:
-                _finish_create(self._cloud, session)
-                if found.exit and session.state is State.EXITED:  # nobody watched it: that began with its answer
-                    self._cloud.teller.tell("session.exited", session)
+                _resume_create(self._manager, session)
+                if recovered.exit and session.state is State.EXITED:  # nobody watched it: that began with its answer
+                    self._manager.event_publisher.publish("session.exited", session)
         except (RequestError, redis.RedisError) as error:
             log.error("what was left to do for session %s cannot be done yet: %s", session.id, error)
             return False
         return True
 
 
-def announce(cloud: Cloud, sessions: Iterable[Session], *, back: bool) -> None:
+def write_sessions(manager: SessionManager, sessions: Iterable[Session], *, report_adopted: bool) -> None:
     """Write sessions to Redis. Tell which of them ended unheard and, where we are ``back``, which were given up."""
-    for session, before, after in cloud.registry.announce(sessions):
-        cloud.teller.tell_news(session, before, after, back=back)
+    for session, before, after in manager.session_store.write_records(sessions):
+        manager.event_publisher.publish_missed(session, before, after, report_adopted=report_adopted)
 
 
-def tell_adopted(cloud: Cloud) -> None:
+def publish_adopted(manager: SessionManager) -> None:
     """Say which sessions were there before this daemon. Others may have given them up before they heard of it."""
-    living = [session for session in cloud.sessions.values() if session.alive and session.answered]
-    lost = cloud.registry.counted_lost(session.id for session in living)
-    cloud.registry.announce(session for session in living if session.id in lost and session.alive)
-    for session in living:
+    alive = [session for session in manager.sessions.values() if session.alive and session.answered]
+    lost = manager.session_store.filter_lost(session.id for session in alive)
+    manager.session_store.write_records(session for session in alive if session.id in lost and session.alive)
+    for session in alive:
         if session.alive:
-            cloud.teller.tell("session.adopted", session)
+            manager.event_publisher.publish("session.adopted", session)
 
 
-def _finish_removal(cloud: Cloud, session: Session, removal: Mapping[str, str]) -> None:
+def _resume_removal(manager: SessionManager, session: Session, removal: Mapping[str, str]) -> None:
     """``removal``: the note of whoever began it; empty where nobody was to be answered."""
     if not removal:
-        cloud.remover.remove_in_time(session)
+        manager.remover.remove_or_defer(session)
         return
     claim = Claim("remove", removal["request"], removal["digest"], removal["token"])
-    cloud.remover.carry_out(session, claim)
+    manager.remover.remove_claimed(session, claim)
 
 
-def _finish_create(cloud: Cloud, session: Session) -> None:
+def _resume_create(manager: SessionManager, session: Session) -> None:
     """Its requester may not have heard of it yet."""
-    if cloud.registry.session(session.id):
+    if manager.session_store.get_record(session.id):
         # Written with the answer, in one call: it was given.
-        cloud.note_answered(session)
-        cloud.registry.announce([session])
-    elif _was_never_answered(cloud, session):
+        manager.mark_answered(session)
+        manager.session_store.write_records([session])
+    elif _was_never_answered(manager, session):
         log.warning("session %s was never answered for, and is too old to be; it is removed", session.id)
-        cloud.remover.remove_in_time(session)
+        manager.remover.remove_or_defer(session)
     else:
-        cloud.answer_create(session)
+        manager.answer_create(session)
 
 
-def _was_never_answered(cloud: Cloud, session: Session) -> bool:
+def _was_never_answered(manager: SessionManager, session: Session) -> bool:
     """Whether a session without a record was surely not answered for, and is too old to be.
 
     Others may have answered its request by then, and Redis does not know that any more.
     """
-    now = cloud.now()
-    if now - session.created <= ANSWER_LIFE / 1000:
+    now = manager.now()
+    if now - session.created <= RESPONSE_TTL / 1000:
         return False
-    return would_be_on_record(session, now, cloud.registry.last_beat()) or cloud.registry.holds_request(session.request)
+    return record_should_exist(
+        session, now, manager.session_store.last_heartbeat_at()
+    ) or manager.session_store.has_request(session.request)
 
 
-def would_be_on_record(session: Session, now: float, beat: float | None) -> bool:
+def record_should_exist(session: Session, now: float, last_heartbeat: float | None) -> bool:
     """Whether Redis still knew of a session that was answered for: it has not lost its data, nor let it expire.
 
     ``beat``: when this cloud was last heard of before ``now``, as far as Redis knows (Unix seconds).
     """
-    return beat is not None and beat > session.created - SILENCE and now - session.created < RECORD_LIFE / 1000
+    return (
+        last_heartbeat is not None
+        and last_heartbeat > session.created - MAX_HEARTBEAT_GAP
+        and now - session.created < RECORD_TTL / 1000
+    )

@@ -14,105 +14,105 @@ from pycloud import fault_points
 from pycloud.errors import EngineUnavailable, RequestError
 from pycloud.protocol.messages import Event, RemoveRequest, RemoveResponse
 from pycloud.protocol.session import Session, State
-from pycloud.runtimes.composite import Runtimes
-from pycloud.sessions.events import Teller
-from pycloud.sessions.starter import Starter
-from pycloud.store.request_claimer import Claiming
-from pycloud.store.requests import MOST_REMEMBERED, Claim, Given, Ledger, Outcome
-from pycloud.store.sessions import Registry
+from pycloud.runtimes.composite import CompositeRuntime
+from pycloud.sessions.events import EventPublisher
+from pycloud.sessions.starter import SessionStarter
+from pycloud.store.request_claimer import RequestClaimer
+from pycloud.store.requests import MAX_REMEMBERED_RESPONSES, Claim, CommitResult, RequestStore, StoredResponse
+from pycloud.store.sessions import SessionStore
 
 log = logging.getLogger(__name__)
 
-FOREVER = float("inf")
+UNLIMITED = float("inf")
 
 
-class Remover:
+class SessionRemover:
     """Removes ``sessions`` (by id). ``stays`` is told of each that ended and cannot be removed, ``drop`` of each that
     is gone, and forgets it. ``stop_grace``: seconds; ``clock`` gives Unix seconds.
     """
 
     def __init__(
         self,
-        runtime: Runtimes,
-        ledger: Ledger,
-        registry: Registry,
-        claiming: Claiming,
-        teller: Teller,
-        starter: Starter,
+        runtime: CompositeRuntime,
+        request_store: RequestStore,
+        session_store: SessionStore,
+        claimer: RequestClaimer,
+        event_publisher: EventPublisher,
+        starter: SessionStarter,
         sessions: Mapping[str, Session],
-        stays: Callable[[Session], None],
-        drop: Callable[[Session], None],
+        on_removal_failed: Callable[[Session], None],
+        on_removed: Callable[[Session], None],
         *,
         stop_grace: float,
         clock: Callable[[], float],
     ) -> None:
-        self._runtime, self._ledger, self._registry = runtime, ledger, registry
-        self._claiming, self._teller, self._starter = claiming, teller, starter
-        self._sessions, self._stays, self._drop = sessions, stays, drop
-        self._ending: Counter[str] = Counter()
+        self._runtime, self._request_store, self._session_store = runtime, request_store, session_store
+        self._claimer, self._event_publisher, self._starter = claimer, event_publisher, starter
+        self._sessions, self._on_removal_failed, self._on_removed = sessions, on_removal_failed, on_removed
+        self._removing: Counter[str] = Counter()
         self._stop_grace, self._now = stop_grace, clock
         #: Found removed: whether that was told is not known.
-        self._found_removed: set[str] = set()
+        self._already_removed: set[str] = set()
         #: To be removed though nobody waits for it, and could not be yet.
-        self._put_off: set[str] = set()
+        self._deferred: set[str] = set()
         #: The newest removes that were answered: for a Redis that forgets them before their requesters have heard.
-        self.removals: deque[Given] = deque(maxlen=MOST_REMEMBERED)
+        self.recent_responses: deque[StoredResponse] = deque(maxlen=MAX_REMEMBERED_RESPONSES)
 
-    def carry_out(self, session: Session, claim: Claim) -> None:
+    def remove_claimed(self, session: Session, claim: Claim) -> None:
         """A claimed removal: journaled before the first signal, so that a daemon that dies here goes on with it."""
         note = {"request": claim.id, "digest": claim.digest, "token": claim.token}
-        with self._claiming.claims.working(claim):
-            fault_points.point("remove.claimed")
+        with self._claimer.renewer.hold(claim):
+            fault_points.fault_point("remove.claimed")
             try:
-                there = self._end(session, self._stop_grace, note)
+                existed = self._terminate(session, self._stop_grace, note)
             except RequestError as error:
-                self._claiming.answer_refusal(claim, RemoveRequest(claim.id, session.id), error)
+                self._claimer.reject_claimed(claim, RemoveRequest(claim.id, session.id), error)
                 return
-            fault_points.point("remove.stopped")
-            self._answer(session, claim, there)
+            fault_points.fault_point("remove.stopped")
+            self._answer(session, claim, existed)
 
-    def discard(self, session: Session) -> None:
+    def remove_unanswered(self, session: Session) -> None:
         """Remove a session that nobody was told of, without grace, now or as soon as that can be done.
 
         Raises RemoveFailed.
         """
         try:
-            self._end(session, 0, {})
+            self._terminate(session, 0, {})
         except EngineUnavailable:
             if session.answered:
                 raise
             # Nobody knows of it, so nobody waits either: what forgets it sees to it.
-        self._bury(session)
+        self._finalize(session)
 
-    def remove_unasked(
-        self, session: Session, gone: Callable[[], None] = lambda: None, at_most: float = FOREVER
+    def remove(
+        self, session: Session, on_stopped: Callable[[], None] = lambda: None, max_grace: float = UNLIMITED
     ) -> None:
         """Remove a session in order, though nobody waits for an answer. Raises RequestError.
 
         ``gone`` is called when nothing of it runs any more, and before anybody forgets it. ``at_most``: seconds that a
         grace of the session's own may take.
         """
-        self._end(session, self._stop_grace, {}, at_most)
-        gone()
-        self._bury(session)
+        self._terminate(session, self._stop_grace, {}, max_grace)
+        on_stopped()
+        self._finalize(session)
 
-    def remove_in_time(self, session: Session) -> None:
+    def remove_or_defer(self, session: Session) -> None:
         """The same, now, or as soon as it can be done."""
         try:
             if session.answered:
-                self.remove_unasked(session)
+                self.remove(session)
             else:
-                self.discard(session)
+                self.remove_unanswered(session)
         except (RequestError, redis.RedisError) as error:
-            if session.id not in self._put_off:
+            if session.id not in self._deferred:
                 log.warning("session %s cannot be removed yet: %s", session.id, error)
-            self._put_off.add(session.id)
+            self._deferred.add(session.id)
 
-    def try_again(self) -> None:
+    def retry_deferred(self) -> None:
         """Remove what could not be removed yet, side by side."""
-        sessions = [session for each in self._put_off if (session := self._sessions.get(each))]
-        self._put_off.intersection_update(session.id for session in sessions)
-        gevent.joinall([gevent.spawn(self.remove_in_time, session) for session in sessions])
+        sessions = [session for each in self._deferred if (session := self._sessions.get(each))]
+        self._deferred.intersection_update(session.id for session in sessions)
+        gevent.joinall([gevent.spawn(self.remove_or_defer, session) for session in sessions])
 
     def remove_all(self, timeout: float) -> None:
         """End every session (setting ``on_stop``), side by side; waits at most ``timeout`` seconds."""
@@ -122,69 +122,69 @@ class Remover:
             log.warning("%d sessions are not gone yet: the next start of this cloud goes on with that", len(left))
             gevent.killall(left)
 
-    def is_ending(self, session: str) -> bool:
+    def is_removing(self, session: str) -> bool:
         """Whether a session that runs is being removed: what becomes of it is recorded at the end of that."""
-        return session in self._ending
+        return session in self._removing
 
-    def found_removed(self, session: Session) -> None:
+    def mark_already_removed(self, session: Session) -> None:
         """It was removed before this daemon."""
-        self._found_removed.add(session.id)
+        self._already_removed.add(session.id)
 
     def _try_to_remove(self, session: Session) -> None:
         try:
-            self.remove_unasked(session, at_most=self._stop_grace)
+            self.remove(session, max_grace=self._stop_grace)
         except RequestError as error:
             log.error("session %s could not be removed: %s", session.id, error)
 
-    def _end(self, session: Session, grace: float, note: Mapping[str, Any], at_most: float = FOREVER) -> bool:
+    def _terminate(self, session: Session, grace: float, note: Mapping[str, Any], max_grace: float = UNLIMITED) -> bool:
         """Have nothing of it left, whether it starts, runs or has ended; False: it had not come to run.
 
         Raises RequestError.
         """
-        if self._starter.give_up(session.id):
+        if self._starter.cancel(session.id):
             return True
-        there = self._stop(session, grace, note, at_most)
-        return there or session.state is not State.FAILED
+        existed = self._stop(session, grace, note, max_grace)
+        return existed or session.state is not State.FAILED
 
-    def _stop(self, session: Session, grace: float, note: Mapping[str, Any], at_most: float) -> bool:
-        self._ending[session.id] += 1
+    def _stop(self, session: Session, grace: float, note: Mapping[str, Any], max_grace: float) -> bool:
+        self._removing[session.id] += 1
         try:
-            return self._runtime.stop(session.id, grace, note, at_most)
+            return self._runtime.stop(session.id, grace, note, max_grace)
         except RequestError:
-            if session.state is State.EXITED and self._ending[session.id] == 1:
-                self._stays(session)
+            if session.state is State.EXITED and self._removing[session.id] == 1:
+                self._on_removal_failed(session)
             raise
         finally:
-            self._ending[session.id] -= 1
-            if not self._ending[session.id]:
-                del self._ending[session.id]
+            self._removing[session.id] -= 1
+            if not self._removing[session.id]:
+                del self._removing[session.id]
 
-    def _answer(self, session: Session, claim: Claim, there: bool) -> None:
+    def _answer(self, session: Session, claim: Claim, existed: bool) -> None:
         """Say that a session is gone, and forget it."""
-        response, event = RemoveResponse(session.cloud, session.id, status=there), self._gone(session)
-        outcome = self._ledger.commit(claim, response, erase=session, event=event)
-        fault_points.point("remove.committed")
-        if outcome is not Outcome.COMMITTED:
-            self._registry.erase(session)
-        if outcome is Outcome.LOST:
-            self._teller.tell_event(event)
+        response, event = RemoveResponse(session.node, session.id, status=existed), self._removed_event(session)
+        outcome = self._request_store.commit(claim, response, erase=session, event=event)
+        fault_points.fault_point("remove.committed")
+        if outcome is not CommitResult.COMMITTED:
+            self._session_store.erase(session)
+        if outcome is CommitResult.CLAIM_LOST:
+            self._event_publisher.publish_event(event)
         else:
-            self.removals.append(Given(claim, response, self._now()))
-        self._drop(session)
+            self.recent_responses.append(StoredResponse(claim, response, self._now()))
+        self._on_removed(session)
 
-    def _bury(self, session: Session) -> None:
+    def _finalize(self, session: Session) -> None:
         """Forget a session that is gone, and say so."""
-        event = self._gone(session)
-        self._registry.erase(session)
-        self._teller.tell_event(event)
-        self._drop(session)
+        event = self._removed_event(session)
+        self._session_store.erase(session)
+        self._event_publisher.publish_event(event)
+        self._on_removed(session)
 
-    def _gone(self, session: Session) -> Event | None:
+    def _removed_event(self, session: Session) -> Event | None:
         """Its removal, to be told by the first of those who had it removed; None: by another."""
-        self._put_off.discard(session.id)
+        self._deferred.discard(session.id)
         if session.state is not State.REMOVED:
-            session.move(State.REMOVED)
-        elif session.id not in self._found_removed:
+            session.transition(State.REMOVED)
+        elif session.id not in self._already_removed:
             return None
-        self._found_removed.discard(session.id)
-        return self._teller.event("session.removed", session)
+        self._already_removed.discard(session.id)
+        return self._event_publisher.event("session.removed", session)

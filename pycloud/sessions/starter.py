@@ -13,104 +13,104 @@ from pycloud.config.identity import Identity
 from pycloud.errors import EngineUnavailable, NameTaken, RequestError, StartFailed, WrongRuntime
 from pycloud.protocol.messages import CreateRequest
 from pycloud.protocol.session import Session, State, new_session_id
-from pycloud.runtimes import Order, Progress, Started
-from pycloud.runtimes.composite import Runtimes
-from pycloud.sessions.events import Teller
+from pycloud.runtimes import PullProgress, SessionSpec, Started
+from pycloud.runtimes.composite import CompositeRuntime
+from pycloud.sessions.events import EventPublisher
 from pycloud.store.requests import Claim
-from pycloud.store.session_names import SessionNames
+from pycloud.store.session_names import NameReservations
 
 log = logging.getLogger(__name__)
 
 #: What of a session is kept with it on its host, to be found again by the next daemon.
-KEPT = ("request", "digest", "token", "host", "created", "runtime")
+PERSISTED_FIELDS = ("request", "digest", "token", "host", "created", "runtime")
 #: The same of those that have any.
-KEPT_WHERE_ANY = ("name", "labels")
+OPTIONAL_PERSISTED_FIELDS = ("name", "labels")
 
 
-GIVEN_UP = "it was removed while it was started"
+CANCELLED = "it was removed while it was started"
 
 
-def kept_of(session: Session) -> dict[str, Any]:
+def persisted_fields(session: Session) -> dict[str, Any]:
     """What is kept with a session on its host."""
-    found = {name: getattr(session, name) for name in (*KEPT, *KEPT_WHERE_ANY)}
-    return {name: value for name, value in found.items() if value or name in KEPT}
+    found = {name: getattr(session, name) for name in (*PERSISTED_FIELDS, *OPTIONAL_PERSISTED_FIELDS)}
+    return {name: value for name, value in found.items() if value or name in PERSISTED_FIELDS}
 
 
-class _Start:
+class _PendingStart:
     """A start under way. ``error``: why nobody knows yet whether something is left of one that was given up."""
 
     def __init__(self) -> None:
-        self.over = Event()
-        self.given_up = False
+        self.done = Event()
+        self.cancelled = False
         self.error: RequestError | None = None
 
 
-class Starter:
+class SessionStarter:
     """Adds to ``sessions`` (by id) what it starts; ``now`` gives Unix seconds."""
 
     def __init__(
         self,
         identity: Identity,
-        runtime: Runtimes,
-        teller: Teller,
+        runtime: CompositeRuntime,
+        event_publisher: EventPublisher,
         sessions: dict[str, Session],
-        names: SessionNames,
+        name_reservations: NameReservations,
         now: Callable[[], float],
     ) -> None:
-        self._identity, self._runtime, self._teller = identity, runtime, teller
-        self._sessions, self._names, self._now = sessions, names, now
-        self._underway: dict[str, _Start] = {}
+        self._identity, self._runtime, self._event_publisher = identity, runtime, event_publisher
+        self._sessions, self._name_reservations, self._now = sessions, name_reservations, now
+        self._pending: dict[str, _PendingStart] = {}
 
     def start(self, request: CreateRequest, claim: Claim, load: int) -> Session:
         """Start the session of a claimed create, the ``load``-th of this cloud.
 
         Raises RequestError, and then nothing of it is left.
         """
-        session, start = self._session(request, claim), _Start()
-        if holder := self._names.reserve(session):
+        session, pending = self._new_session(request, claim), _PendingStart()
+        if holder := self._name_reservations.reserve(session):
             raise NameTaken(request.name or "", holder)
-        self._sessions[session.id], self._underway[session.id] = session, start
-        self._teller.tell("session.starting", session)
+        self._sessions[session.id], self._pending[session.id] = session, pending
+        self._event_publisher.publish("session.starting", session)
         try:
-            started = self._run(self._order(session, request, load, start), start)
+            started = self._run(self._start_request(session, request, load, pending), pending)
         except Exception as error:
             del self._sessions[session.id]
-            self._names.release(session)
-            session.move(State.FAILED)
+            self._name_reservations.release(session)
+            session.transition(State.FAILED)
             session.reason = str(error)
-            self._teller.tell("session.failed", session)
+            self._event_publisher.publish("session.failed", session)
             if isinstance(error, RequestError):
                 raise
             log.exception("session %s could not be started", session.id)
             raise StartFailed(f"it could not be started: {error}") from error
         finally:
-            del self._underway[session.id]
-            start.over.set()
-        session.run(started.port, started.started, started.ports)
+            del self._pending[session.id]
+            pending.done.set()
+        session.mark_running(started.port, started.started, started.ports)
         return session
 
-    def give_up(self, session: str) -> bool:
+    def cancel(self, session: str) -> bool:
         """Have the start of a session come to nothing, and wait until it has; False: it is not being started.
 
         Raises RequestError where it cannot be known yet that nothing of it is left; it will not be.
         """
-        start = self._underway.get(session)
-        if start is None:
+        pending = self._pending.get(session)
+        if pending is None:
             return False
-        start.given_up = True
-        start.over.wait()
-        if start.error is not None:
-            raise start.error.with_traceback(None)
+        pending.cancelled = True
+        pending.done.wait()
+        if pending.error is not None:
+            raise pending.error.with_traceback(None)
         return True
 
     def wrong_runtime(self, request: CreateRequest) -> WrongRuntime:
         """What to say where this cloud does not run what is wanted."""
-        there = ", ".join(self._runtime.kinds)
-        return WrongRuntime(f"this is for runtime {request.kinds[0]}, and this cloud has {there}")
+        available = ", ".join(self._runtime.kinds)
+        return WrongRuntime(f"this is for runtime {request.runtimes[0]}, and this cloud has {available}")
 
-    def _session(self, request: CreateRequest, claim: Claim) -> Session:
-        kind = self._runtime.choose(request.kinds)
-        if kind is None:
+    def _new_session(self, request: CreateRequest, claim: Claim) -> Session:
+        runtime_name = self._runtime.choose(request.runtimes)
+        if runtime_name is None:
             raise self.wrong_runtime(request)
         return Session(
             id=new_session_id(self._identity.id),
@@ -119,46 +119,48 @@ class Starter:
             token=claim.token,
             host=self._identity.host,
             created=self._now(),
-            runtime=kind,
+            runtime=runtime_name,
             name=request.name,
             labels=request.labels,
         )
 
-    def _run(self, order: Order, start: _Start) -> Started:
+    def _run(self, start_request: SessionSpec, pending: _PendingStart) -> Started:
         """Have it run, unless it is given up meanwhile. Raises RequestError."""
         try:
-            started = self._runtime.start(order)
+            started = self._runtime.start(start_request)
         except EngineUnavailable as error:
-            if not start.given_up:
+            if not pending.cancelled:
                 raise
-            start.error = error
-            raise StartFailed(GIVEN_UP) from error  # no other cloud is to start it either
-        if start.given_up:
-            self._undo(order.session, start)
-            raise StartFailed(GIVEN_UP)
+            pending.error = error
+            raise StartFailed(CANCELLED) from error  # no other cloud is to start it either
+        if pending.cancelled:
+            self._roll_back(start_request.session, pending)
+            raise StartFailed(CANCELLED)
         return started
 
-    def _undo(self, session: str, start: _Start) -> None:
+    def _roll_back(self, session: str, pending: _PendingStart) -> None:
         """Remove a session that runs, and that nobody was told of."""
         try:
             self._runtime.stop(session, 0, {})
         except RequestError as error:
-            start.error = error
+            pending.error = error
         self._runtime.forget(session)
 
-    def _report(self, session: Session, start: _Start, progress: Progress) -> None:
+    def _report_progress(self, session: Session, pending: _PendingStart, progress: PullProgress) -> None:
         """Tell how far its image is. Raises StartFailed where nobody wants it any more: it need not be waited for."""
-        if start.given_up:
-            raise StartFailed(GIVEN_UP)
-        self._teller.tell_pulling(session, progress)
+        if pending.cancelled:
+            raise StartFailed(CANCELLED)
+        self._event_publisher.publish_pull_progress(session, progress)
 
-    def _order(self, session: Session, request: CreateRequest, load: int, start: _Start) -> Order:
-        return Order(
+    def _start_request(
+        self, session: Session, request: CreateRequest, load: int, pending: _PendingStart
+    ) -> SessionSpec:
+        return SessionSpec(
             session.id,
             request.script,
             request.env,
             load,
-            kept_of(session),
+            persisted_fields(session),
             session.runtime,
-            partial(self._report, session, start),
+            partial(self._report_progress, session, pending),
         )

@@ -7,16 +7,16 @@ from collections.abc import Callable
 import gevent
 
 from pycloud.runtimes import Exit
-from pycloud.runtimes.composite import Runtimes
+from pycloud.runtimes.composite import CompositeRuntime
 
-OnEnd = Callable[[str, Exit], None]
+OnExit = Callable[[str, Exit], None]
 
 
-class Watchers:
+class ExitWatcher:
     """The watching greenlets by session. ``on_end`` is called once for each session that ends while watched."""
 
-    def __init__(self, runtime: Runtimes, on_end: OnEnd) -> None:
-        self._runtime, self._on_end = runtime, on_end
+    def __init__(self, runtime: CompositeRuntime, on_exit: OnExit) -> None:
+        self._runtime, self._on_exit = runtime, on_exit
         self._greenlets: dict[str, gevent.Greenlet] = {}
 
     def watch(self, session: str) -> None:
@@ -37,4 +37,4 @@ class Watchers:
     def _watch(self, session: str) -> None:
         exit_ = self._runtime.wait(session)
         self._greenlets.pop(session, None)
-        self._on_end(session, exit_)
+        self._on_exit(session, exit_)

@@ -13,16 +13,16 @@ INTERRUPTED = 130
 
 def start() -> NoReturn:
     """Load ``pycloudctl``, run it, and end with its exit code. Ctrl-C in the middle of loading ends it at once."""
-    usual = signal.getsignal(signal.SIGINT)
-    if usual is signal.default_int_handler:  # otherwise whoever started it wants Ctrl-C to be ignored
-        signal.signal(signal.SIGINT, _leave)
+    previous_handler = signal.getsignal(signal.SIGINT)
+    if previous_handler is signal.default_int_handler:  # otherwise whoever started it wants Ctrl-C to be ignored
+        signal.signal(signal.SIGINT, _exit_interrupted)
     gc.disable()  # what is being loaded is no garbage
     from pycloud.shell.main import main
 
     gc.freeze()
     gc.enable()
     try:
-        signal.signal(signal.SIGINT, usual)
+        signal.signal(signal.SIGINT, previous_handler)
         code = main()
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -31,7 +31,7 @@ def start() -> NoReturn:
     os._exit(code)
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
+def _exit_interrupted(_number: int, _frame: FrameType | None) -> None:
     """Nothing is under way yet, so there is nothing to be put in order; an exception might get lost in an import."""
     os._exit(INTERRUPTED)
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from pycloud.client import Client
-from pycloud.client.ask import LARGEST_SCRIPT
+from pycloud.client.ask import MAX_SCRIPT_BYTES
 from pycloud.config.loader import Host, load_target
 from pycloud.errors import ConfigError
 from pycloud.shell.dispatch.parser import PROGRAM, Grammar
 from pycloud.shell.dispatch.runner import Options, Runner, Terminal, run_lines
-from pycloud.shell.terminal.exit_codes import Exit, UsageProblem
-from pycloud.shell.terminal.output import tell
+from pycloud.shell.terminal.exit_codes import ExitCode, UsageError
+from pycloud.shell.terminal.output import write_message
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,16 +29,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        return Exit.INTERRUPTED
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        _silence(sys.stdout)
-        return Exit.BROKEN_PIPE
+        _redirect_to_devnull(sys.stdout)
+        return ExitCode.BROKEN_PIPE
     except OSError as error:  # a full disk, say: nothing more can be written
-        _silence(sys.stdout)
-        tell(err, f"{PROGRAM}: {error.strerror}")
-        return Exit.FAILED
+        _redirect_to_devnull(sys.stdout)
+        write_message(err, f"{PROGRAM}: {error.strerror}")
+        return ExitCode.FAILED
     finally:
-        _finish(err)
+        _flush_stderr(err)
 
 
 def _dispatch(words: Sequence[str], terminal: Terminal) -> int:
@@ -46,31 +46,33 @@ def _dispatch(words: Sequence[str], terminal: Terminal) -> int:
     try:
         args = grammar.parse(words)
         client = _client(args)
-    except (UsageProblem, ConfigError) as error:
-        tell(terminal.err, f"{PROGRAM}: {error.message}")
-        return Exit.USAGE
+    except (UsageError, ConfigError) as error:
+        write_message(terminal.err, f"{PROGRAM}: {error.message}")
+        return ExitCode.USAGE
     except SystemExit as done:  # --help and --version have said what there was to say
         sys.stdout.flush()
         return int(done.code or 0)
     with client:
-        options = Options().over(args)
+        options = Options().overridden_by(args)
         if args.command:
             return Runner(client, grammar, options, terminal, _read_stdin).run(args)
-        return _converse(client, options, terminal)
+        return _run_interactive(client, options, terminal)
 
 
-def _converse(client: Client, options: Options, terminal: Terminal) -> int:
+def _run_interactive(client: Client, options: Options, terminal: Terminal) -> int:
     grammar = Grammar(interactive=True)
     if sys.stdin is None or not sys.stdin.isatty():
-        return run_lines(Runner(client, grammar, options, terminal, _stdin_is_taken), sys.stdin or ())
+        return run_lines(Runner(client, grammar, options, terminal, _stdin_unavailable), sys.stdin or ())
     if not terminal.out.isatty():
-        tell(terminal.err, f"{PROGRAM}: a prompt needs a terminal; `{PROGRAM} help` shows what to type")
-        return Exit.USAGE
+        write_message(terminal.err, f"{PROGRAM}: a prompt needs a terminal; `{PROGRAM} help` shows what to type")
+        return ExitCode.USAGE
     # prompt_toolkit takes longer to import than a command takes to run.
     from pycloud.shell.prompt.prompt import run_prompt
 
     return run_prompt(
-        Runner(client, grammar, options, replace(terminal, speaker=""), _read_stdin), os.environ, Path("~").expanduser()
+        Runner(client, grammar, options, replace(terminal, error_prefix=""), _read_stdin),
+        os.environ,
+        Path("~").expanduser(),
     )
 
 
@@ -85,14 +87,14 @@ def _client(args: Namespace) -> Client:
 
 def _read_stdin() -> bytes:
     if sys.stdin is None:
-        raise UsageProblem("there is no standard input to read the script from")
+        raise UsageError("there is no standard input to read the script from")
     if sys.stdin.isatty():
-        tell(sys.stderr, "Type the script; Ctrl-D on a line of its own ends it.")
-    return sys.stdin.buffer.read(LARGEST_SCRIPT + 1)  # one more: enough to see that it is too large
+        write_message(sys.stderr, "Type the script; Ctrl-D on a line of its own ends it.")
+    return sys.stdin.buffer.read(MAX_SCRIPT_BYTES + 1)  # one more: enough to see that it is too large
 
 
-def _stdin_is_taken() -> bytes:
-    raise UsageProblem("the commands come from standard input, so the script cannot: name a file")
+def _stdin_unavailable() -> bytes:
+    raise UsageError("the commands come from standard input, so the script cannot: name a file")
 
 
 def _streams() -> tuple[BinaryIO, TextIO]:
@@ -104,16 +106,16 @@ def _streams() -> tuple[BinaryIO, TextIO]:
     return sys.stdout.buffer, sys.stderr
 
 
-def _finish(err: TextIO) -> None:
+def _flush_stderr(err: TextIO) -> None:
     """Errors may go to a full disk, too; that must not change the exit code when Python closes the stream."""
     try:
         err.flush()
     except OSError:
-        _silence(err)
+        _redirect_to_devnull(err)
 
 
-def _silence(stream: TextIO) -> None:
+def _redirect_to_devnull(stream: TextIO) -> None:
     """Let nothing complain at exit about output that nobody can read."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, stream.fileno())
+    os.close(devnull)

@@ -13,19 +13,19 @@ from time import monotonic
 import gevent
 import redis
 
-from pycloud.store.requests import KNOWN, LEASE, Claim, Ledger
+from pycloud.store.requests import CLAIM_VALIDITY, LEASE, Claim, RequestStore
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two renewals: two may fail before a lease runs out.
-RENEWAL = 0.3 * LEASE / 1000
+RENEWAL_INTERVAL = 0.3 * LEASE / 1000
 
 
-class Claims:
+class ClaimRenewer:
     """What is being worked on."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, request_store: RequestStore) -> None:
+        self._request_store = request_store
         self._held: dict[Claim, float] = {}
         self._greenlet: gevent.Greenlet | None = None
 
@@ -39,19 +39,19 @@ class Claims:
             self._greenlet.kill()
 
     @contextmanager
-    def working(self, claim: Claim, known_until: float = float("inf")) -> Iterator[None]:
+    def hold(self, claim: Claim, valid_until: float = float("inf")) -> Iterator[None]:
         """Keep ``claim`` alive within this block. ``known_until``: as of now, see there."""
-        self._held[claim] = known_until
+        self._held[claim] = valid_until
         try:
             yield
         finally:
             self._held.pop(claim, None)
 
-    def known_until(self, claim: Claim) -> float:
+    def valid_until(self, claim: Claim) -> float:
         """Until when (monotonic seconds) Redis surely remembers a claim or who took it over, if it is not renewed."""
         return self._held.get(claim, float("inf"))
 
-    def holds(self, op: str, request_id: str) -> bool:
+    def is_held(self, op: str, request_id: str) -> bool:
         """Whether this cloud is working on a request."""
         return any(claim.op == op and claim.id == request_id for claim in self._held)
 
@@ -59,12 +59,12 @@ class Claims:
         """Renew all that is worked on, now."""
         began = monotonic()
         # Looked at only when their turn comes: what was answered meanwhile needs no renewal.
-        renewed = self._ledger.renew(claim for claim in list(self._held) if claim in self._held)
-        self._held.update((claim, began + KNOWN) for claim in renewed if claim in self._held)
+        renewed = self._request_store.renew(claim for claim in list(self._held) if claim in self._held)
+        self._held.update((claim, began + CLAIM_VALIDITY) for claim in renewed if claim in self._held)
 
     def _renew_for_ever(self) -> None:
         while True:
-            gevent.sleep(RENEWAL)
+            gevent.sleep(RENEWAL_INTERVAL)
             try:
                 self.renew()
             except redis.RedisError as error:

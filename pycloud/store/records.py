@@ -10,18 +10,18 @@ from pycloud.protocol.messages import StatusResponse
 from pycloud.protocol.session import LIVE, Session, State
 
 #: Milliseconds that a session's record lives; its cloud writes it again long before.
-RECORD_LIFE = 86_400_000
+RECORD_TTL = 86_400_000
 
 
-def record_life(session: Session, remember: float) -> int:
+def record_ttl(session: Session, retention: float) -> int:
     """Milliseconds; for one that ended ``remember`` (s), but not zero: Redis deletes what has no time left."""
-    return RECORD_LIFE if session.ended is None else max(1, int(remember * 1000))
+    return RECORD_TTL if session.ended is None else max(1, int(retention * 1000))
 
 
 def record_of(session: Session) -> list[str]:
     """A session as the fields and values of its hash; what is not valid in its state is left out."""
     fields = {
-        "cloud": session.cloud,
+        "cloud": session.node,
         "state": session.state.value,
         "host": session.host,
         "port": session.port,
@@ -44,7 +44,7 @@ def stale_response(cloud: str, session: str, record: Mapping[str, str], *, lost:
     state = record.get("state", State.LOST.value)
     if lost and state in LIVE:
         state = State.LOST.value
-    over = state in (State.EXITED, State.FAILED)
+    ended = state in (State.EXITED, State.FAILED)
     port, ports, code = record.get("port"), record.get("ports"), record.get("exit_code")
     return StatusResponse(
         cloud,
@@ -56,16 +56,16 @@ def stale_response(cloud: str, session: str, record: Mapping[str, str], *, lost:
         ports=json.decode(ports, type=dict[str, int]) if ports else UNSET,
         created=_number(record.get("created")),
         started=_number(record.get("started")),
-        ended=_number(record.get("ended")) if over else UNSET,
-        exit_code=(int(code) if code else None) if over else UNSET,
-        reason=record.get("reason", UNSET) if over else UNSET,
+        ended=_number(record.get("ended")) if ended else UNSET,
+        exit_code=(int(code) if code else None) if ended else UNSET,
+        reason=record.get("reason", UNSET) if ended else UNSET,
         stale=True,
         name=record.get("name", UNSET),
-        labels=labels_in(record) or UNSET,
+        labels=parse_labels(record) or UNSET,
     )
 
 
-def labels_in(record: Mapping[str, str]) -> dict[str, str]:
+def parse_labels(record: Mapping[str, str]) -> dict[str, str]:
     """The labels in the hash of a session."""
     return json.decode(record.get("labels") or "{}", type=dict[str, str])
 

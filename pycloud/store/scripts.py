@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from pycloud.transport.pipeline import Script
+from pycloud.transport.pipeline import LuaScript
 
 
-def load_script(name: str) -> Script:
+def load_script(name: str) -> LuaScript:
     """The script ``lua/NAME.lua``."""
-    return Script(files("pycloud.store").joinpath("lua", f"{name}.lua").read_text())
+    return LuaScript(files("pycloud.store").joinpath("lua", f"{name}.lua").read_text())

@@ -1,4 +1,4 @@
-"""Names of sessions in Redis: of all that live, at most one session has a name. The key is described in lua/name.lua.
+"""Names of sessions in Redis: of all that live, at most one session has a name. lua/update_name.lua has the key.
 
 A name is kept for a session before it is started, made its own with the answer to its create (lua/commit.lua), written
 again with its record, and free for others once it has ended; it stands for the ended one until then. Everything here
@@ -11,82 +11,86 @@ import logging
 from collections.abc import Iterable
 from enum import StrEnum
 
-from pycloud.protocol.keys import Names
+from pycloud.protocol.keys import Keys
 from pycloud.protocol.session import Session, State
-from pycloud.store.records import RECORD_LIFE, record_life
+from pycloud.store.records import RECORD_TTL, record_ttl
 from pycloud.store.requests import NAME_LEASE, Claim
 from pycloud.store.scripts import load_script
-from pycloud.transport.pipeline import Argument, Bus
+from pycloud.transport.pipeline import RedisArgument, RedisPipeline
 
 log = logging.getLogger(__name__)
 
 
-class Wanted(StrEnum):
+class NameUpdate(StrEnum):
     """What is to become of a session's name."""
 
     STARTING = "starting"
     LIVE = "live"
     ENDED = "ended"
-    GONE = "gone"
-    GIVEN_UP = "given_up"
+    RELEASED = "gone"
+    RELEASED_FOR_OFFLINE_OWNER = "given_up"
 
 
-class SessionNames:
+class NameReservations:
     """``remember`` is how long (s) ended sessions are kept."""
 
-    def __init__(self, bus: Bus, names: Names, remember: float) -> None:
-        self._bus, self._names, self._remember = bus, names, remember
-        self._script = load_script("name")
+    def __init__(self, pipeline: RedisPipeline, keys: Keys, retention: float) -> None:
+        self._pipeline, self._keys, self._retention = pipeline, keys, retention
+        self._update_name_script = load_script("update_name")
 
     def reserve(self, session: Session) -> str | None:
         """Keep its name for a session that is about to start; the session that has it where it is taken."""
         if session.name is None:
             return None
-        verdict, holder = self._run(Wanted.STARTING, [session])[0]
-        return holder if verdict == "taken" else None
+        result, holder = self._update(NameUpdate.STARTING, [session])[0]
+        return holder if result == "taken" else None
 
-    def keep(self, sessions: Iterable[Session]) -> bool:
+    def renew(self, sessions: Iterable[Session]) -> bool:
         """Write down again whose their names are; whether there were any.
 
         One that another session has by now, or that was given up meanwhile, is its own no more.
         """
         named = [session for session in sessions if session.name and session.state is not State.REMOVED]
-        for wanted in (Wanted.LIVE, Wanted.ENDED):
+        for update in (NameUpdate.LIVE, NameUpdate.ENDED):
             # Those that ended during the first round are in the second; those that were removed are in none.
-            some = [session for session in named if session.alive is (wanted is Wanted.LIVE)]
+            some = [session for session in named if session.alive is (update is NameUpdate.LIVE)]
             some = [session for session in some if session.state is not State.REMOVED]
-            for session, (verdict, holder) in zip(some, self._run(wanted, some), strict=True):
-                if wanted is Wanted.LIVE and verdict != "done":
-                    _lose(session, holder)
+            for session, (result, holder) in zip(some, self._update(update, some), strict=True):
+                if update is NameUpdate.LIVE and result != "done":
+                    _drop_name(session, holder)
         return bool(named)
 
     def release(self, session: Session) -> None:
         """There is no such session any more; its name is free, where it had it."""
-        self._run(Wanted.GONE, [session] if session.name else [])
+        self._update(NameUpdate.RELEASED, [session] if session.name else [])
 
-    def give_up(self, session: str, name: str) -> None:
+    def release_for_offline_owner(self, session: str, name: str) -> None:
         """Free the name of another cloud's session that is to be removed as soon as its cloud is back."""
-        self._bus.run(self._script, self._keys(name, session), (Wanted.GIVEN_UP, name, session, "", RECORD_LIFE))
+        self._pipeline.eval_script(
+            self._update_name_script,
+            self._script_keys(name, session),
+            (NameUpdate.RELEASED_FOR_OFFLINE_OWNER, name, session, "", RECORD_TTL),
+        )
 
     def holder(self, name: str) -> str | None:
         """The session that has a name, or had it last."""
-        found = self._bus.call("HGET", self._names.name_key(name), "session")
+        found = self._pipeline.execute("HGET", self._keys.name_key(name), "session")
         return None if found is None else str(found.decode())
 
-    def _run(self, wanted: Wanted, sessions: list[Session]) -> list[tuple[str, str]]:
-        runs: list[tuple[list[str], list[Argument]]] = []
+    def _update(self, update: NameUpdate, sessions: list[Session]) -> list[tuple[str, str]]:
+        runs: list[tuple[list[str], list[RedisArgument]]] = []
         for session in sessions:
             name, request = str(session.name), Claim.of(session).member
-            life = NAME_LEASE if wanted is Wanted.STARTING else record_life(session, self._remember)
-            runs.append((self._keys(name, session.id), [wanted, name, session.id, request, life]))
-        replies = self._bus.run_many(self._script, runs) if runs else []
-        return [(verdict.decode(), holder.decode()) for verdict, holder in replies]
+            ttl = NAME_LEASE if update is NameUpdate.STARTING else record_ttl(session, self._retention)
+            runs.append((self._script_keys(name, session.id), [update, name, session.id, request, ttl]))
+        replies = self._pipeline.eval_scripts(self._update_name_script, runs) if runs else []
+        return [(result.decode(), holder.decode()) for result, holder in replies]
 
-    def _keys(self, name: str, session: str) -> list[str]:
-        return [self._names.name_key(name), self._names.session_key(session)]
+    def _script_keys(self, name: str, session: str) -> list[str]:
+        return [self._keys.name_key(name), self._keys.session_key(session)]
 
 
-def _lose(session: Session, holder: str) -> None:
+def _drop_name(session: Session, holder: str) -> None:
     """Said once: it has no name from here on."""
     if session.name is None:
         return  # somebody else has noticed

@@ -11,22 +11,22 @@ from typing import NamedTuple
 
 import msgspec
 
-from pycloud.protocol.decoding import DecodeError, decode_rank
-from pycloud.protocol.keys import Names, owner_of
-from pycloud.protocol.messages import HEARTBEATS_MISSED, Event, Rank, encode
+from pycloud.protocol.decoding import DecodeError, decode_heartbeat
+from pycloud.protocol.keys import Keys, owner_of
+from pycloud.protocol.messages import HEARTBEATS_MISSED, Event, Heartbeat, encode
 from pycloud.protocol.session import LIVE, Session, State
-from pycloud.store.records import RECORD_LIFE, record_life, record_of
-from pycloud.store.requests import MOST_EVENTS
+from pycloud.store.records import RECORD_TTL, record_of, record_ttl
+from pycloud.store.requests import MAX_EVENTS
 from pycloud.store.scripts import load_script
-from pycloud.store.session_names import SessionNames
-from pycloud.transport.paging import START, Place, limits, page_of
-from pycloud.transport.pipeline import Bus, Command, pages
+from pycloud.store.session_names import NameReservations
+from pycloud.transport.paging import START, Cursor, page_limits, parse_page
+from pycloud.transport.pipeline import RedisCommand, RedisPipeline, chunked
 
 #: How many members of an index are read at once, and seconds after which a silent cloud is taken out of its index.
-PAGE, CLOUD_LIFE = 500, 7 * 86_400
+PAGE_SIZE, NODE_RETENTION = 500, 7 * 86_400
 
 
-class Wish(msgspec.Struct, frozen=True):
+class PendingRemoval(msgspec.Struct, frozen=True):
     """A remove that its session's cloud could not be asked for: the request's id and digest, to answer it by."""
 
     session: str
@@ -34,7 +34,7 @@ class Wish(msgspec.Struct, frozen=True):
     digest: str
 
 
-class Lost(NamedTuple):
+class LostSession(NamedTuple):
     """A session that was marked as lost; its name, and its labels as JSON (both may be empty)."""
 
     session: str
@@ -42,7 +42,7 @@ class Lost(NamedTuple):
     labels: bytes
 
 
-class Change(NamedTuple):
+class StateChange(NamedTuple):
     """What writing a session's record changed: the state that stood there (a word of some version), and the new one."""
 
     session: Session
@@ -50,196 +50,202 @@ class Change(NamedTuple):
     after: State
 
 
-class Registry:
+class SessionStore:
     """The shared records, as seen by cloud ``cloud``. ``remember`` is how long (s) ended sessions are kept."""
 
-    def __init__(self, bus: Bus, names: Names, cloud: str, remember: float) -> None:
-        self._bus, self._names, self._cloud, self._remember = bus, names, cloud, remember
-        self.session_names = SessionNames(bus, names, remember)
-        self._lose = load_script("lose")
+    def __init__(self, pipeline: RedisPipeline, keys: Keys, cloud: str, retention: float) -> None:
+        self._pipeline, self._keys, self._cloud, self._retention = pipeline, keys, cloud, retention
+        self.name_reservations = NameReservations(pipeline, keys, retention)
+        self._mark_lost_script = load_script("mark_lost")
 
-    def announce(self, sessions: Iterable[Session]) -> list[Change]:
+    def write_records(self, sessions: Iterable[Session]) -> list[StateChange]:
         """Write what is known of these sessions, whatever Redis knows; where it had known another state."""
-        changes: list[Change] = []
-        for page in pages(sessions):
-            if self.session_names.keep(page):  # what was removed meanwhile must not be written again
+        changes: list[StateChange] = []
+        for page in chunked(sessions):
+            if self.name_reservations.renew(page):  # what was removed meanwhile must not be written again
                 page = [session for session in page if session.state is not State.REMOVED]
             states = [session.state for session in page]
-            commands = [command for session in page for command in self._announcement(session)]
-            replies = self._bus.call_many(commands)[:: len(commands) // max(1, len(page)) or 1]
+            commands = [command for session in page for command in self._record_commands(session)]
+            replies = self._pipeline.execute_many(commands)[:: len(commands) // max(1, len(page)) or 1]
             before = [None if state is None else state.decode() for state in replies]
             found = zip(page, before, states, strict=True)
-            changes += [Change(session, was, now) for session, was, now in found if was not in (None, now)]
+            changes += [StateChange(session, was, now) for session, was, now in found if was not in (None, now)]
         return changes
 
     def erase(self, session: Session) -> str | None:
         """Delete what Redis knows of one of this cloud's sessions; the state that stood there, None where none did."""
-        self.session_names.release(session)
+        self.name_reservations.release(session)
         return self._erase(session.id)
 
     def erase_unknown(self, session: str) -> None:
         """Delete what Redis knows of a session that should be this cloud's, and is not."""
-        if name := self.session(session).get("name"):
-            self.session_names.give_up(session, name)
+        if name := self.get_record(session).get("name"):
+            self.name_reservations.release_for_offline_owner(session, name)
         self._erase(session)
 
     def _erase(self, session: str) -> str | None:
-        record, sessions, own = self._names.session_keys(session, self._cloud)
+        record, sessions, own = self._keys.session_keys(session, self._cloud)
         commands = [("HGET", record, "state"), ("DEL", record), ("ZREM", sessions, session), ("SREM", own, session)]
-        state = self._bus.call_many(commands)[0]
+        state = self._pipeline.execute_many(commands)[0]
         return None if state is None else str(state.decode())
 
-    def counted_lost(self, sessions: Iterable[str]) -> set[str]:
+    def filter_lost(self, sessions: Iterable[str]) -> set[str]:
         """Those of these sessions that are recorded as lost."""
         lost: set[str] = set()
-        for page in pages(sessions):
-            states = self._bus.call_many([("HGET", self._names.session_key(session), "state") for session in page])
+        for page in chunked(sessions):
+            states = self._pipeline.execute_many(
+                [("HGET", self._keys.session_key(session), "state") for session in page]
+            )
             lost |= {session for session, state in zip(page, states, strict=True) if state == State.LOST.encode()}
         return lost
 
-    def recorded(self) -> set[str]:
+    def recorded_session_ids(self) -> set[str]:
         """The sessions that Redis thinks this cloud has."""
-        return {member.decode() for member in self._bus.call("SMEMBERS", self._names.cloud_sessions_key(self._cloud))}
+        return {
+            member.decode() for member in self._pipeline.execute("SMEMBERS", self._keys.node_sessions_key(self._cloud))
+        }
 
-    def forgotten(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether Redis knows of no session of this cloud."""
-        return not self._bus.call("EXISTS", self._names.cloud_sessions_key(self._cloud))
+        return not self._pipeline.execute("EXISTS", self._keys.node_sessions_key(self._cloud))
 
-    def session(self, session: str) -> dict[str, str]:
+    def get_record(self, session: str) -> dict[str, str]:
         """The record of any cloud's session; empty where there is none."""
-        flat = self._bus.call("HGETALL", self._names.session_key(session))
+        flat = self._pipeline.execute("HGETALL", self._keys.session_key(session))
         return {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
-    def holds_request(self, request: str) -> bool:
+    def has_request(self, request: str) -> bool:
         """Whether any session on record was made by this create. Reads all records."""
         for page in self._all_sessions():
-            found = self._bus.call_many([("HGET", self._names.session_key(session), "request") for session in page])
+            found = self._pipeline.execute_many(
+                [("HGET", self._keys.session_key(session), "request") for session in page]
+            )
             if request.encode() in found:
                 return True
         return False
 
-    def last_beat(self) -> float | None:
+    def last_heartbeat_at(self) -> float | None:
         """When this cloud was last heard of (Unix seconds), as far as Redis knows."""
-        score = self._bus.call("ZSCORE", self._names.clouds_key, self._cloud)
+        score = self._pipeline.execute("ZSCORE", self._keys.nodes_key, self._cloud)
         return None if score is None else float(score)
 
-    def clouds(self) -> list[str]:
+    def node_ids(self) -> list[str]:
         """The ids of all clouds that were heard of in the last days."""
-        return [member.decode() for member in self._bus.call("ZRANGE", self._names.clouds_key, 0, -1)]
+        return [member.decode() for member in self._pipeline.execute("ZRANGE", self._keys.nodes_key, 0, -1)]
 
-    def ranks(self) -> list[bytes]:
+    def heartbeats(self) -> list[bytes]:
         """The last rank of every cloud that lives, as published."""
-        clouds = self.clouds()
-        found = self._bus.call("MGET", *map(self._names.cloud_key, clouds)) if clouds else []
-        return [rank for rank in found if rank is not None]
+        clouds = self.node_ids()
+        found = self._pipeline.execute("MGET", *map(self._keys.node_key, clouds)) if clouds else []
+        return [heartbeat for heartbeat in found if heartbeat is not None]
 
-    def own_rank(self) -> Rank | None:
+    def own_heartbeat(self) -> Heartbeat | None:
         """What somebody last said under our own id, while that has not expired; None also where it makes no sense."""
-        found = self._bus.call("GET", self._names.cloud_key(self._cloud))
+        found = self._pipeline.execute("GET", self._keys.node_key(self._cloud))
         try:
-            return None if found is None else decode_rank(found)
+            return None if found is None else decode_heartbeat(found)
         except DecodeError:
             return None
 
-    def hand_over(self, op: str, payload: bytes, cloud: str) -> None:
+    def forward(self, op: str, payload: bytes, cloud: str) -> None:
         """Ask another cloud directly for what was published for all."""
         keys = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
         direct = msgspec.json.encode({**keys, "op": op})
-        self._bus.post("PUBLISH", self._names.cloud_channel(cloud), direct)
+        self._pipeline.send("PUBLISH", self._keys.node_channel(cloud), direct)
 
-    def beat(self, rank: Rank) -> None:
+    def publish_heartbeat(self, heartbeat: Heartbeat) -> None:
         """Say that this cloud lives, and how loaded it is."""
-        self._bus.post(*self._rank_command(rank))
-        self._bus.post("ZADD", self._names.clouds_key, rank.time, self._cloud)
-        self._bus.post("PUBLISH", self._names.rank_channel, encode(rank))
+        self._pipeline.send(*self._heartbeat_command(heartbeat))
+        self._pipeline.send("ZADD", self._keys.nodes_key, heartbeat.time, self._cloud)
+        self._pipeline.send("PUBLISH", self._keys.heartbeat_channel, encode(heartbeat))
 
-    def appear(self, rank: Rank) -> None:
+    def write_heartbeat(self, heartbeat: Heartbeat) -> None:
         """Say to Redis alone that this cloud lives: from here on nobody marks its sessions as lost."""
-        self._bus.call(*self._rank_command(rank))
+        self._pipeline.execute(*self._heartbeat_command(heartbeat))
 
-    def leave(self) -> None:
+    def delete_heartbeat(self) -> None:
         """This cloud stops: requesters see at once that it is gone."""
-        self._bus.post("DEL", self._names.cloud_key(self._cloud))
+        self._pipeline.send("DEL", self._keys.node_key(self._cloud))
 
-    def tell(self, event: Event) -> None:
+    def publish_event(self, event: Event) -> None:
         """Say what happened."""
         payload = encode(event)
-        self._bus.post("XADD", self._names.events_key, "MAXLEN", "~", MOST_EVENTS, "*", "event", payload)
-        self._bus.post("PUBLISH", self._names.events_channel, payload)
+        self._pipeline.send("XADD", self._keys.events_key, "MAXLEN", "~", MAX_EVENTS, "*", "event", payload)
+        self._pipeline.send("PUBLISH", self._keys.events_channel, payload)
 
-    def tell_progress(self, event: Event, request_id: str) -> None:
+    def publish_progress(self, event: Event, request_id: str) -> None:
         """Say how far a create has come, to all and to its requester; the stream does not keep it."""
         payload = encode(event)
-        self._bus.post("PUBLISH", self._names.events_channel, payload)
-        self._bus.post("PUBLISH", self._names.progress_channel(request_id), payload)
+        self._pipeline.send("PUBLISH", self._keys.events_channel, payload)
+        self._pipeline.send("PUBLISH", self._keys.progress_channel(request_id), payload)
 
-    def wish(self, cloud: str, wish: Wish) -> None:
+    def add_pending_removal(self, cloud: str, removal: PendingRemoval) -> None:
         """Have a session removed by its cloud, as soon as that is back."""
-        key = self._names.wishes_key(cloud)
-        self._bus.call_many([("SADD", key, encode(wish)), ("PEXPIRE", key, RECORD_LIFE)])
+        key = self._keys.pending_removals_key(cloud)
+        self._pipeline.execute_many([("SADD", key, encode(removal)), ("PEXPIRE", key, RECORD_TTL)])
 
-    def wishes(self) -> list[Wish]:
+    def list_pending_removals(self) -> list[PendingRemoval]:
         """What this cloud was to remove while it was away."""
-        members = self._bus.call("SMEMBERS", self._names.wishes_key(self._cloud))
-        return [msgspec.json.decode(member, type=Wish) for member in members]
+        members = self._pipeline.execute("SMEMBERS", self._keys.pending_removals_key(self._cloud))
+        return [msgspec.json.decode(member, type=PendingRemoval) for member in members]
 
-    def is_wished(self, cloud: str, wish: Wish) -> bool:
+    def has_pending_removal(self, cloud: str, removal: PendingRemoval) -> bool:
         """Whether a wish waits for its cloud."""
-        return bool(self._bus.call("SISMEMBER", self._names.wishes_key(cloud), encode(wish)))
+        return bool(self._pipeline.execute("SISMEMBER", self._keys.pending_removals_key(cloud), encode(removal)))
 
-    def fulfilled(self, wish: Wish) -> None:
+    def delete_pending_removal(self, removal: PendingRemoval) -> None:
         """A wish has been carried out."""
-        self._bus.call("SREM", self._names.wishes_key(self._cloud), encode(wish))
+        self._pipeline.execute("SREM", self._keys.pending_removals_key(self._cloud), encode(removal))
 
-    def mark_lost(self, cloud: str) -> list[Lost]:
+    def mark_lost(self, cloud: str) -> list[LostSession]:
         """Mark the living sessions of a cloud as lost, unless it is back; those that were marked now."""
-        members = self._bus.call("SMEMBERS", self._names.cloud_sessions_key(cloud))
-        sessions, marked = [member.decode() for member in members], list[Lost]()
+        members = self._pipeline.execute("SMEMBERS", self._keys.node_sessions_key(cloud))
+        sessions, marked = [member.decode() for member in members], list[LostSession]()
         states = [State.LOST.value, *sorted(LIVE)]
-        for page in pages(sessions):
-            keys = [[self._names.cloud_key(cloud), self._names.session_key(session)] for session in page]
-            results = self._bus.run_many(self._lose, [(each, states) for each in keys])
-            marked += [Lost(session, *known) for session, known in zip(page, results, strict=True) if known]
+        for page in chunked(sessions):
+            keys = [[self._keys.node_key(cloud), self._keys.session_key(session)] for session in page]
+            results = self._pipeline.eval_scripts(self._mark_lost_script, [(each, states) for each in keys])
+            marked += [LostSession(session, *known) for session, known in zip(page, results, strict=True) if known]
         return marked
 
-    def sweep(self, now: float) -> None:
+    def prune_indexes(self, now: float) -> None:
         """Take out of the indexes what has expired. ``now``: Unix seconds."""
-        gone = [session for page in self._all_sessions() for session in self._without_record(page)]
-        for session in gone:
-            _record, sessions, own = self._names.session_keys(session, owner_of(session) or self._cloud)
-            self._bus.call_many([("ZREM", sessions, session), ("SREM", own, session)])
-        self._bus.call("ZREMRANGEBYSCORE", self._names.clouds_key, "-inf", now - CLOUD_LIFE)
+        expired = [session for page in self._all_sessions() for session in self._without_record(page)]
+        for session in expired:
+            _record, sessions, own = self._keys.session_keys(session, owner_of(session) or self._cloud)
+            self._pipeline.execute_many([("ZREM", sessions, session), ("SREM", own, session)])
+        self._pipeline.execute("ZREMRANGEBYSCORE", self._keys.nodes_key, "-inf", now - NODE_RETENTION)
 
     def _without_record(self, sessions: list[str]) -> list[str]:
         """Those of these sessions whose records have expired: usually none, which a single question tells."""
-        keys = [self._names.session_key(session) for session in sessions]
-        if not keys or self._bus.call("EXISTS", *keys) == len(keys):
+        keys = [self._keys.session_key(session) for session in sessions]
+        if not keys or self._pipeline.execute("EXISTS", *keys) == len(keys):
             return []
-        there = self._bus.call_many([("EXISTS", key) for key in keys])
-        return [session for session, exists in zip(sessions, there, strict=True) if not exists]
+        existing = self._pipeline.execute_many([("EXISTS", key) for key in keys])
+        return [session for session, exists in zip(sessions, existing, strict=True) if not exists]
 
-    def _announcement(self, session: Session) -> list[Command]:
-        record, sessions, own = self._names.session_keys(session.id, self._cloud)
+    def _record_commands(self, session: Session) -> list[RedisCommand]:
+        record, sessions, own = self._keys.session_keys(session.id, self._cloud)
         return [
             ("HGET", record, "state"),
             ("HSET", record, *record_of(session)),
-            ("PEXPIRE", record, record_life(session, self._remember)),
+            ("PEXPIRE", record, record_ttl(session, self._retention)),
             ("ZADD", sessions, session.created, session.id),
             ("SADD", own, session.id),
-            ("PEXPIRE", own, RECORD_LIFE),
+            ("PEXPIRE", own, RECORD_TTL),
         ]
 
-    def _rank_command(self, rank: Rank) -> Command:
-        life = int(rank.heartbeat * HEARTBEATS_MISSED * 1000)
-        return "SET", self._names.cloud_key(self._cloud), encode(rank), "PX", life
+    def _heartbeat_command(self, heartbeat: Heartbeat) -> RedisCommand:
+        ttl = int(heartbeat.heartbeat * HEARTBEATS_MISSED * 1000)
+        return "SET", self._keys.node_key(self._cloud), encode(heartbeat), "PX", ttl
 
     def _all_sessions(self) -> Iterator[list[str]]:
         """The index of all sessions, page by page."""
-        place: Place | None = START
-        while place is not None:
-            lowest, most = limits(place, PAGE)
-            reply = self._bus.call(
-                "ZRANGEBYSCORE", self._names.sessions_key, lowest, "+inf", "WITHSCORES", "LIMIT", 0, most
+        cursor: Cursor | None = START
+        while cursor is not None:
+            lowest, most = page_limits(cursor, PAGE_SIZE)
+            reply = self._pipeline.execute(
+                "ZRANGEBYSCORE", self._keys.sessions_key, lowest, "+inf", "WITHSCORES", "LIMIT", 0, most
             )
-            page, place = page_of(reply, place, PAGE)
+            page, cursor = parse_page(reply, cursor, PAGE_SIZE)
             yield page

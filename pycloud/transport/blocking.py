@@ -23,30 +23,30 @@ from pycloud.errors import RedisUnavailable
 from pycloud.transport.url import hide_password
 
 #: A time limit of 0 would mean "do not block" to a socket, and an overdue step still has to fail by timing out.
-SHORTEST_WAIT = 0.001
+MIN_TIMEOUT = 0.001
 
-Command = Sequence[str | bytes | int]
+RedisCommand = Sequence[str | bytes | int]
 
 
 class NotReachable(RedisUnavailable):
     """No connection could be made; a later attempt may succeed."""
 
 
-class LineLost(RedisUnavailable):
+class ConnectionLost(RedisUnavailable):
     """A connection broke, or nothing came back in time; a new one may work."""
 
 
-class Line:
+class DeadlineConnection:
     """One connection. After an error it is closed, and opens again when it is used next."""
 
-    def __init__(self, pool: ConnectionPool, shown_url: str) -> None:
+    def __init__(self, pool: ConnectionPool, redacted_url: str) -> None:
         # redis-py types its connections only in part.
         self._connection: Any = pool.make_connection()
-        self._shown_url = shown_url
+        self._redacted_url = redacted_url
 
-    def open(self, until: float) -> None:
+    def open(self, deadline: float) -> None:
         """Connect, unless it is connected; one that the server has closed meanwhile is replaced."""
-        self._limit(until)
+        self._set_timeout(deadline)
         try:
             if self._connection.is_connected:
                 self._connection.can_read(timeout=0)
@@ -55,77 +55,77 @@ class Line:
         try:
             self._connection.connect()
         except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise self._explain(error, connecting=True) from error
+            raise self._translate_error(error, connecting=True) from error
         except redis.RedisError as error:
-            raise self._explain(error) from error
+            raise self._translate_error(error) from error
 
-    def calls(self, until: float, *commands: Command, text: bool = False) -> list[Any]:
+    def execute(self, deadline: float, *commands: RedisCommand, text: bool = False) -> list[Any]:
         """Send ``commands`` in one write; returns their replies in order, as bytes or (``text``) as strings."""
-        self.send(until, *commands)
+        self.send(deadline, *commands)
         read, raw = self._connection.read_response, not text
         try:
-            return [read(raw, timeout=_left(until)) for _ in commands]
+            return [read(raw, timeout=_remaining(deadline)) for _ in commands]
         except redis.RedisError as error:
             self.close()
-            raise self._explain(error) from error
+            raise self._translate_error(error) from error
 
-    def tries(self, until: float, *commands: Command) -> list[Any]:
+    def execute_or_error(self, deadline: float, *commands: RedisCommand) -> list[Any]:
         """As ``calls``, but what Redis refuses has the refusal (a ``redis.ResponseError``) for its reply."""
-        self.send(until, *commands)
+        self.send(deadline, *commands)
         try:
-            return [self._reply(until) for _ in commands]
+            return [self._read_reply_or_error(deadline) for _ in commands]
         except redis.RedisError as error:
             self.close()
-            raise self._explain(error) from error
+            raise self._translate_error(error) from error
 
-    def send(self, until: float, *commands: Command) -> None:
+    def send(self, deadline: float, *commands: RedisCommand) -> None:
         """Send ``commands``, and leave what comes back to ``hear``."""
-        self._limit(until)
+        self._set_timeout(deadline)
         try:
             self._connection.send_packed_command(self._connection.pack_commands(commands))
         except redis.RedisError as error:
-            raise self._explain(error) from error
+            raise self._translate_error(error) from error
 
-    def hear(self, until: float) -> list[Any] | None:
+    def read_message(self, deadline: float) -> list[Any] | None:
         """The next message on a subscribed line, e.g. ``[b"message", channel, payload]``; None when time is up."""
         try:
-            message = self._connection.read_response(True, timeout=_left(until), disconnect_on_error=False)
+            message = self._connection.read_response(True, timeout=_remaining(deadline), disconnect_on_error=False)
         except redis.TimeoutError:
             return None
         except redis.RedisError as error:
             self.close()
-            raise self._explain(error) from error
+            raise self._translate_error(error) from error
         return message if isinstance(message, list) else []
 
     def close(self) -> None:
         """Close it. Never fails."""
         self._connection.disconnect()
 
-    def _reply(self, until: float) -> Any:
+    def _read_reply_or_error(self, deadline: float) -> Any:
         try:
-            return self._connection.read_response(True, timeout=_left(until))
+            return self._connection.read_response(True, timeout=_remaining(deadline))
         except redis.ResponseError as refusal:
             return refusal
 
-    def _limit(self, until: float) -> None:
-        seconds = _left(until)
+    def _set_timeout(self, deadline: float) -> None:
+        seconds = _remaining(deadline)
         self._connection.socket_timeout = self._connection.socket_connect_timeout = seconds
         self._connection.update_current_socket_timeout(seconds)
 
-    def _explain(self, error: redis.RedisError, *, connecting: bool = False) -> RedisUnavailable:
-        where = f"Redis at {self._shown_url}"
+    def _translate_error(self, error: redis.RedisError, *, connecting: bool = False) -> RedisUnavailable:
+        where = f"Redis at {self._redacted_url}"
         if isinstance(error, AuthenticationError | AuthorizationError):
             return RedisUnavailable(f"{where} refuses the user name or the password: {error}")
         if connecting:
             return NotReachable(f"{where} cannot be reached: {error}")
         if isinstance(error, redis.TimeoutError):
-            return LineLost(f"{where} does not answer")
+            return ConnectionLost(f"{where} does not answer")
         if isinstance(error, redis.ConnectionError):
-            return LineLost(f"the connection to {where} broke: {str(error).rstrip('.')}")
+            return ConnectionLost(f"the connection to {where} broke: {str(error).rstrip('.')}")
         return RedisUnavailable(f"{where} refuses: {error}")
 
 
-class Lines:
+class DeadlineConnectionPool:
     """The lines of one client: made when needed, kept for the next request, used by one thread at a time."""
 
     def __init__(self, url: str) -> None:
@@ -140,67 +140,67 @@ class Lines:
             driver_info=None,
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
-        self._shown_url = hide_password(url)
+        self._redacted_url = hide_password(url)
         try:
-            self._idle = [Line(self._pool, self._shown_url)]
+            self._idle = [DeadlineConnection(self._pool, self._redacted_url)]
         except TypeError as error:
-            raise ValueError(f"{self._shown_url} has an option that is not known: {error}") from error
+            raise ValueError(f"{self._redacted_url} has an option that is not known: {error}") from error
         self._lock = threading.Lock()
         self._closed = False
 
     @contextmanager
-    def line(self, until: float) -> Iterator[Line]:
+    def connection(self, deadline: float) -> Iterator[DeadlineConnection]:
         """A connected line for the time of a ``with`` block. It is kept only where the block ends well."""
-        line = self._take()
+        connection = self._acquire()
         try:
-            line.open(until)
-            yield line
+            connection.open(deadline)
+            yield connection
         except BaseException:
-            line.close()
+            connection.close()
             raise
-        self._give_back(line)
+        self._release(connection)
 
-    def read(self, timeout: float, *commands: Command, text: bool = False) -> list[Any]:
+    def read(self, timeout: float, *commands: RedisCommand, text: bool = False) -> list[Any]:
         """The replies to ``commands``, which only read; ``timeout`` in seconds. ``text``: strings, with U+FFFD for
         what is no UTF-8, instead of bytes.
 
         Reading twice does no harm, so a line that proves broken is tried anew once.
         """
-        until = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout
         try:
-            return self._read(until, commands, text)
-        except LineLost:
-            if time.monotonic() >= until:
+            return self._read(deadline, commands, text)
+        except ConnectionLost:
+            if time.monotonic() >= deadline:
                 raise
-            return self._read(until, commands, text)
+            return self._read(deadline, commands, text)
 
     def close(self) -> None:
         """Close the idle ones now, and those in use when they come back."""
         with self._lock:
             self._closed, idle = True, self._idle
             self._idle = []
-        for line in idle:
-            line.close()
+        for connection in idle:
+            connection.close()
 
-    def _read(self, until: float, commands: Sequence[Command], text: bool) -> list[Any]:
-        with self.line(until) as line:
-            return line.calls(until, *commands, text=text) if commands else []
+    def _read(self, deadline: float, commands: Sequence[RedisCommand], text: bool) -> list[Any]:
+        with self.connection(deadline) as connection:
+            return connection.execute(deadline, *commands, text=text) if commands else []
 
-    def _take(self) -> Line:
+    def _acquire(self) -> DeadlineConnection:
         with self._lock:
             if self._closed:
                 raise RuntimeError("this client is closed")
             if self._idle:
                 return self._idle.pop()
-        return Line(self._pool, self._shown_url)
+        return DeadlineConnection(self._pool, self._redacted_url)
 
-    def _give_back(self, line: Line) -> None:
+    def _release(self, connection: DeadlineConnection) -> None:
         with self._lock:
             if not self._closed:
-                self._idle.append(line)
+                self._idle.append(connection)
                 return
-        line.close()
+        connection.close()
 
 
-def _left(until: float) -> float:
-    return max(SHORTEST_WAIT, until - time.monotonic())
+def _remaining(deadline: float) -> float:
+    return max(MIN_TIMEOUT, deadline - time.monotonic())

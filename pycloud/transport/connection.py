@@ -15,9 +15,9 @@ from redis.connection import ConnectionPool
 log = logging.getLogger(__name__)
 
 #: Seconds until a Redis that says nothing counts as lost.
-PATIENCE = 5.0
+TIMEOUT = 5.0
 #: Seconds between attempts to connect.
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+INITIAL_DELAY, MAX_DELAY = 0.05, 2.0
 
 #: Bytes that are read at once, a hundred requests or so.
 READ_SIZE = 1 << 14
@@ -29,7 +29,7 @@ Connection = Any
 def make_pool(url: str, **options: Any) -> ConnectionPool:
     """Connections to ``url`` with redis-py's own retries, set-up chatter and managed-service messages switched off."""
     quiet: dict[str, Any] = {"protocol": 2, "driver_info": None, "lib_name": None, "lib_version": None}
-    return ConnectionPool.from_url(url, socket_connect_timeout=PATIENCE, **quiet, **options)
+    return ConnectionPool.from_url(url, socket_connect_timeout=TIMEOUT, **quiet, **options)
 
 
 def connect(pool: ConnectionPool) -> Connection:
@@ -55,7 +55,7 @@ def send(connection: Connection, commands: Iterable[tuple[str | bytes | int | fl
         connection._sock.sendall(memoryview(data)[sent:])
 
 
-class Incoming:
+class ReplyReader:
     """What a server says over a connection, all that is there at once.
 
     redis-py reads one message at a time, which takes as long as most of what is done about one. Once somebody reads
@@ -80,42 +80,42 @@ class Incoming:
         return messages
 
 
-class Outage:
+class OutageLog:
     """Says once that Redis is lost and once that it is back, however many connections notice."""
 
     def __init__(self) -> None:
-        self._parts: set[str] = set()
+        self._down: set[str] = set()
         self._since = 0.0
         #: Called when one part is lost: the others, which may not have noticed yet, look at their own connections.
-        self.on_suspicion: Callable[[], None] = lambda: None
+        self.on_down: Callable[[], None] = lambda: None
 
-    def lost(self, part: str, reason: object) -> None:
+    def mark_down(self, component: str, reason: object) -> None:
         """``part`` has no connection."""
-        if not self._parts:
+        if not self._down:
             self._since = monotonic()
-            self.on_suspicion()
-            log.warning("Redis is lost (%s: %s); sessions go on, reconnecting until it is back", part, reason)
-        self._parts.add(part)
+            self.on_down()
+            log.warning("Redis is lost (%s: %s); sessions go on, reconnecting until it is back", component, reason)
+        self._down.add(component)
 
-    def back(self, part: str) -> None:
+    def mark_up(self, component: str) -> None:
         """``part`` has a connection again."""
-        if part in self._parts:
-            self._parts.discard(part)
-            if not self._parts:
+        if component in self._down:
+            self._down.discard(component)
+            if not self._down:
                 log.warning("Redis is back after %.1f s", monotonic() - self._since)
 
 
 @dataclass
-class Pauses:
+class Backoff:
     """Seconds to wait between attempts: doubling, bounded, and short again after a success."""
 
-    next: float = field(default=FIRST_PAUSE)
+    delay: float = field(default=INITIAL_DELAY)
 
     def reset(self) -> None:
         """The last attempt succeeded."""
-        self.next = FIRST_PAUSE
+        self.delay = INITIAL_DELAY
 
-    def take(self) -> float:
+    def next_delay(self) -> float:
         """How long to wait now."""
-        pause, self.next = self.next, min(self.next * 2, LONGEST_PAUSE)
-        return pause
+        delay, self.delay = self.delay, min(self.delay * 2, MAX_DELAY)
+        return delay

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Cursor:
     """Behind the member that was read last. ``ties``: how many of its score were read, itself included."""
 
     score: float
@@ -20,18 +20,18 @@ class Place:
     ties: int
 
 
-START = Place(float("-inf"), b"", 0)
+START = Cursor(float("-inf"), b"", 0)
 
 
-def limits(after: Place, most: int) -> tuple[str, int]:
+def page_limits(after: Cursor, page_size: int) -> tuple[str, int]:
     """The lowest score and the most members to ask ``ZRANGEBYSCORE ... WITHSCORES LIMIT 0`` for.
 
     Those of the last score come again, since a score can be asked for only as a whole.
     """
-    return repr(after.score), most + after.ties
+    return repr(after.score), page_size + after.ties
 
 
-def page_of(reply: Sequence[bytes], after: Place, most: int) -> tuple[list[str], Place | None]:
+def parse_page(reply: Sequence[bytes], after: Cursor, page_size: int) -> tuple[list[str], Cursor | None]:
     """The members in a reply that had not been read, lowest score first, and where to go on; None: that was all.
 
     ``reply``: members and scores by turns, as asked for with ``limits``.
@@ -39,7 +39,7 @@ def page_of(reply: Sequence[bytes], after: Place, most: int) -> tuple[list[str],
     members, scores = reply[::2], [float(score) for score in reply[1::2]]
     read = bisect_right(list(zip(scores, members, strict=True)), (after.score, after.member))
     fresh = [member.decode() for member in members[read:]]
-    if len(members) < most + after.ties:
+    if len(members) < page_size + after.ties:
         return fresh, None
     score, member = (scores[-1], members[-1]) if fresh else (after.score, after.member)
-    return fresh, Place(score, member, scores.count(score))
+    return fresh, Cursor(score, member, scores.count(score))

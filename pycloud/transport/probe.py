@@ -7,7 +7,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 
-def why_no_answer(url: str, timeout: float = 2.0) -> str | None:
+def unreachable_reason(url: str, timeout: float = 2.0) -> str | None:
     """The reason why the Redis at ``url`` does not answer a PING within ``timeout`` seconds; None when it does."""
     try:
         with redis.Redis.from_url(

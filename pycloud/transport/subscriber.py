@@ -15,12 +15,12 @@ import gevent
 import redis
 from gevent.event import Event
 
-from pycloud.transport.connection import PATIENCE, Connection, Incoming, Outage, Pauses, connect, make_pool
+from pycloud.transport.connection import TIMEOUT, Backoff, Connection, OutageLog, ReplyReader, connect, make_pool
 
 log = logging.getLogger(__name__)
 
 #: After so many messages the others get a turn: a flood never fills the socket's reader for long.
-TURN = 128
+YIELD_EVERY = 128
 
 Handler = Callable[[bytes], None]
 
@@ -28,7 +28,7 @@ Handler = Callable[[bytes], None]
 class Subscriber:
     """Listens on all channels over one connection and builds a new one whenever that breaks."""
 
-    def __init__(self, url: str, handlers: Mapping[str, Handler], outage: Outage) -> None:
+    def __init__(self, url: str, handlers: Mapping[str, Handler], outage: OutageLog) -> None:
         self._pool = make_pool(url, socket_timeout=None)
         self._handlers = {name.encode(): handler for name, handler in handlers.items()}
         self._outage = outage
@@ -36,11 +36,11 @@ class Subscriber:
         self._greenlet: gevent.Greenlet | None = None
         self.subscribed = Event()
         #: Called (in a greenlet of its own) after each subscription but the first: messages may have been missed.
-        self.on_gap: Callable[[], None] = lambda: None
+        self.on_resubscribed: Callable[[], None] = lambda: None
         #: Called at once when a subscription is lost or given up: nothing is heard from here on.
-        self.on_lost: Callable[[], None] = lambda: None
+        self.on_disconnected: Callable[[], None] = lambda: None
         #: Called before each subscription: what is heard from here on was published after this (monotonic seconds).
-        self.on_begin: Callable[[float], None] = lambda _now: None
+        self.on_subscribing: Callable[[float], None] = lambda _now: None
 
     def start(self) -> None:
         """Subscribe; returns at once, ``subscribed`` is set when the server has confirmed all channels."""
@@ -52,50 +52,50 @@ class Subscriber:
             self._greenlet.kill()
         self._disconnect()
 
-    def renew(self, reason: str) -> None:
+    def reconnect(self, reason: str) -> None:
         """Give up the connection, whatever its socket says, and build a new one."""
         if self.subscribed.is_set():
-            self._outage.lost("subscription", reason)
+            self._outage.mark_down("subscription", reason)
             self._disconnect()
 
     def _listen_for_ever(self) -> None:
-        pauses, first = Pauses(), True
+        backoff, first = Backoff(), True
         while True:
             try:
-                incoming = self._connect()
-                pauses.reset()
+                reader = self._connect()
+                backoff.reset()
                 if not first:
-                    gevent.spawn(self.on_gap)
+                    gevent.spawn(self.on_resubscribed)
                 first = False
-                self._read(incoming)
+                self._read(reader)
             except (redis.RedisError, OSError) as error:
                 self._disconnect()
-                self._outage.lost("subscription", error)
-                gevent.sleep(pauses.take())
+                self._outage.mark_down("subscription", error)
+                gevent.sleep(backoff.next_delay())
 
-    def _connect(self) -> Incoming:
-        with gevent.Timeout(PATIENCE, redis.TimeoutError("it accepts connections, and says nothing")):
+    def _connect(self) -> ReplyReader:
+        with gevent.Timeout(TIMEOUT, redis.TimeoutError("it accepts connections, and says nothing")):
             connection = self._connection = connect(self._pool)
-            self.on_begin(monotonic())
-            incoming, confirmed = Incoming(connection), 0
+            self.on_subscribing(monotonic())
+            reader, confirmed = ReplyReader(connection), 0
             connection.send_command("SUBSCRIBE", *self._handlers)
             while confirmed < len(self._handlers):
-                for message in incoming.read():
+                for message in reader.read():
                     confirmed += message[0] == b"subscribe"
                     self._dispatch(message)
-        self._outage.back("subscription")
+        self._outage.mark_up("subscription")
         self.subscribed.set()
-        return incoming
+        return reader
 
-    def _read(self, incoming: Incoming) -> None:
-        heard = 0
+    def _read(self, reader: ReplyReader) -> None:
+        handled = 0
         while True:
-            messages = incoming.read()
+            messages = reader.read()
             for message in messages:
                 self._dispatch(message)
-            heard += len(messages)
-            if heard >= TURN:
-                heard = 0
+            handled += len(messages)
+            if handled >= YIELD_EVERY:
+                handled = 0
                 gevent.sleep(0)
 
     def _dispatch(self, message: list[bytes]) -> None:
@@ -109,7 +109,7 @@ class Subscriber:
 
     def _disconnect(self) -> None:
         if self.subscribed.is_set():
-            self.on_lost()
+            self.on_disconnected()
         self.subscribed.clear()
         if self._connection is not None:
             self._connection.disconnect()

@@ -9,27 +9,27 @@ import pytest
 
 from pycloud.errors import ImageDenied, ImageNotFound, StartFailed
 from pycloud.runtimes import Exit, Started
-from pycloud.runtimes.docker.engine.errors import Refusal, pull_failure, start_failure, words_of
-from pycloud.runtimes.docker.engine.events import event_of
-from pycloud.runtimes.docker.engine.layers import Layers
-from pycloud.runtimes.docker.engine.listing import Listed, listed
-from pycloud.runtimes.docker.reconcile import Plan, plan, record_of
-from pycloud.runtimes.docker.records import Record, Records, Stage, decode, encode
+from pycloud.runtimes.docker.engine.errors import EngineError, message_of, pull_failure, start_failure
+from pycloud.runtimes.docker.engine.events import parse_event
+from pycloud.runtimes.docker.engine.layers import PullTracker
+from pycloud.runtimes.docker.engine.listing import ListedContainer, containers_by_session
+from pycloud.runtimes.docker.reconcile import ReconcilePlan, make_plan, record_of
+from pycloud.runtimes.docker.records import ContainerRecord, ContainerRecords, Stage, decode, encode
 
 S, T = "1" * 20, "2" * 20
 CLOUD = S[10:]
 WHOLE = {"request": "r", "digest": "d", "token": "t", "host": "h", "created": 1.5}
 
 
-def listing(session: str, state: str, named: bool = True) -> Listed:
-    return Listed("id", session, state, {}, named)
+def listing(session: str, state: str, named: bool = True) -> ListedContainer:
+    return ListedContainer("id", session, state, {}, named)
 
 
-def made(stage: Stage, state: str | None, busy: bool = False) -> Plan:
+def made(stage: Stage, state: str | None, busy: bool = False) -> ReconcilePlan:
     """The plan for one session at ``stage`` whose container is in ``state``."""
     containers = {S: listing(S, state)} if state else {}
-    records = [Record(S, stage, 1.0)]
-    return plan(records, records, containers, {S} if busy else ())
+    records = [ContainerRecord(S, stage, 1.0)]
+    return make_plan(records, records, containers, {S} if busy else ())
 
 
 @pytest.mark.parametrize(
@@ -52,37 +52,42 @@ def made(stage: Stage, state: str | None, busy: bool = False) -> Plan:
         (Stage.ENDED, None, None),
         (Stage.ENDED, "exited", None),
         (Stage.ENDED, "running", "again"),
-        (Stage.UNDONE, "running", None),
+        (Stage.CLEANUP, "running", None),
     ],
 )
 def test_one_session(stage: Stage, state: str | None, what: str | None) -> None:
     assert [name for name, sessions in vars(made(stage, state)).items() if sessions] == ([what] if what else [])
-    assert made(stage, state, busy=True) == Plan()
+    assert made(stage, state, busy=True) == ReconcilePlan()
 
 
 def test_what_changes_while_the_engine_lists_is_not_judged() -> None:
-    starting, running = Record(S, Stage.STARTING, 1.0), Record(S, Stage.RUNNING, 2.0)
-    assert plan([starting], [running], {}, ()) == Plan()
-    assert plan([], [running], {}, ()) == Plan()
-    assert plan([running], [], {S: listing(S, "running")}, ()) == Plan()  # forgotten meanwhile
+    starting, running = ContainerRecord(S, Stage.STARTING, 1.0), ContainerRecord(S, Stage.RUNNING, 2.0)
+    assert make_plan([starting], [running], {}, ()) == ReconcilePlan()
+    assert make_plan([], [running], {}, ()) == ReconcilePlan()
+    assert make_plan([running], [], {S: listing(S, "running")}, ()) == ReconcilePlan()  # forgotten meanwhile
 
 
 def test_containers_that_nobody_knows() -> None:
-    found = plan([], [], {S: listing(S, "running"), T: listing(T, "created")}, ())
-    assert [each.session for each in found.adopt] == [S]
-    assert [each.session for each in found.undo] == [T]
-    assert plan([], [], {S: listing(S, "running", False), T: listing(T, "created", False)}, ()) == Plan()
+    found = make_plan([], [], {S: listing(S, "running"), T: listing(T, "created")}, ())
+    assert [each.session for each in found.to_adopt] == [S]
+    assert [each.session for each in found.to_remove] == [T]
+    assert make_plan([], [], {S: listing(S, "running", False), T: listing(T, "created", False)}, ()) == ReconcilePlan()
 
 
 def test_another_container_with_a_sessions_labels_is_not_its_own() -> None:
-    records = [Record(S, Stage.RUNNING, 1.0, container="id"), Record(T, Stage.RUNNING, 1.0, container="another")]
-    assert plan(records, records, {each: listing(each, "running") for each in (S, T)}, ()) == Plan(gone=[T])
+    records = [
+        ContainerRecord(S, Stage.RUNNING, 1.0, container="id"),
+        ContainerRecord(T, Stage.RUNNING, 1.0, container="another"),
+    ]
+    assert make_plan(records, records, {each: listing(each, "running") for each in (S, T)}, ()) == ReconcilePlan(
+        missing=[T]
+    )
     own, copy = ({"Id": each, "Names": [f"/{name}"]} for each, name in (("own", f"pycloud_{S}"), ("copy", "x")))
     labels = {"State": "running", "Labels": {"pycloud.cloud": CLOUD, "pycloud.session": S}}
     for order in ([own, copy], [copy, own]):
-        found = listed([{**each, **labels} for each in order], CLOUD)
+        found = containers_by_session([{**each, **labels} for each in order], CLOUD)
         assert (found[S].id, found[S].named) == ("own", True)
-    assert not listed([{**copy, **labels}], CLOUD)[S].named
+    assert not containers_by_session([{**copy, **labels}], CLOUD)[S].named
 
 
 def test_only_our_containers_are_listed() -> None:
@@ -91,7 +96,7 @@ def test_only_our_containers_are_listed() -> None:
 
     odd = [one(cloud=CLOUD, session=session) for session in ("../x", "x", "", T, S.upper() + "A", "\u0661" * 20)]
     containers = [one(cloud=CLOUD, session=S), one(cloud=T[10:], session=T), one(cloud=CLOUD), *odd]
-    assert list(listed([*containers, {"Id": "y", "Labels": None}], CLOUD)) == [S]
+    assert list(containers_by_session([*containers, {"Id": "y", "Labels": None}], CLOUD)) == [S]
 
 
 def test_labels_that_make_no_sense() -> None:
@@ -106,7 +111,7 @@ def test_labels_that_make_no_sense() -> None:
 
 
 def test_a_record_survives_its_file(tmp_path: Path) -> None:
-    record = Record(
+    record = ContainerRecord(
         S,
         Stage.REMOVING,
         1.5,
@@ -118,14 +123,14 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
         {"n": 1},
     )
     assert decode(encode(record)) == record
-    records = Records(tmp_path / "docker", CLOUD)
-    records.open()
+    records = ContainerRecords(tmp_path / "docker", CLOUD)
+    records.load()
     records.write(record)
-    again = Records(tmp_path / "docker", CLOUD)
-    again.open()
+    again = ContainerRecords(tmp_path / "docker", CLOUD)
+    again.load()
     assert list(again) == [record]
-    other = Records(tmp_path / "docker", T[10:])
-    other.open()
+    other = ContainerRecords(tmp_path / "docker", T[10:])
+    other.load()
     assert list(other) == [], "they are another cloud's"
     for nonsense in (b"", b"{", b"[]", b'{"session": "x"}', encode(record).replace(b"removing", b"dancing")):
         with pytest.raises(ValueError):
@@ -145,24 +150,24 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
     ],
 )
 def test_why_an_image_was_not_pulled(words: str, logged_in: bool, kind: type) -> None:
-    error = pull_failure("x:2", Refusal(500, words), logged_in)
+    error = pull_failure("x:2", EngineError(500, words), logged_in)
     assert type(error) is kind
-    assert error.passing
+    assert error.retryable
     assert words in error.message
 
 
 def test_why_a_container_was_not_started() -> None:
-    assert start_failure(Refusal(500, "mkdir /x: no space left on device")).passing
-    assert not start_failure(Refusal(400, "no such file or directory")).passing
+    assert start_failure(EngineError(500, "mkdir /x: no space left on device")).retryable
+    assert not start_failure(EngineError(400, "no such file or directory")).retryable
     error = OSError("outer")
     error.__cause__ = ConnectionRefusedError(111, "Connection refused")
-    assert words_of(error) == "connection refused"
+    assert message_of(error) == "connection refused"
     error.__cause__.__cause__ = error  # a ring ends
-    assert words_of(error)
+    assert message_of(error)
 
 
 def test_how_far_a_pull_is() -> None:
-    layers = Layers("x:1")
+    layers = PullTracker("x:1")
     assert (layers.done, layers.progress().text) == (None, "asking the registry")
     for line in (
         {"status": "Pulling from x", "id": "1"},
@@ -171,23 +176,23 @@ def test_how_far_a_pull_is() -> None:
         {"status": "Pulling fs layer", "progressDetail": {}, "id": "c"},
         {"status": "Downloading", "progressDetail": {"current": 1000000, "total": 4000000}, "id": "b"},
     ):
-        layers.hear(line)
+        layers.update(line)
     assert (layers.done, layers.progress().text) == (0.25, "1 of 3 layers, 1.0 of 4.0 MB")
-    layers.hear({"status": "Download complete", "id": "b"})
-    layers.hear({"status": "Extracting", "progressDetail": {"current": 5, "total": 9}, "id": "b"})
-    layers.hear({"status": "Pull complete", "id": "b"})
-    layers.hear({"status": "Pull complete", "id": "c"})
+    layers.update({"status": "Download complete", "id": "b"})
+    layers.update({"status": "Extracting", "progressDetail": {"current": 5, "total": 9}, "id": "b"})
+    layers.update({"status": "Pull complete", "id": "b"})
+    layers.update({"status": "Pull complete", "id": "c"})
     assert (layers.done, layers.progress().text) == (1.0, "3 of 3 layers, 4.0 of 4.0 MB")
-    layers.hear({"status": "Digest: sha256:0"})
-    layers.hear({})
+    layers.update({"status": "Digest: sha256:0"})
+    layers.update({})
     assert layers.done == 1.0
 
 
 def test_events_that_make_no_sense() -> None:
     attributes = {"pycloud.session": S, "exitCode": "137"}
     raw = {"Action": "die", "Actor": {"Attributes": attributes}, "timeNano": 1_500_000_000}
-    event = event_of(raw)
+    event = parse_event(raw)
     assert event is not None
     assert (event.session, event.action, event.at, event.exit_code) == (S, "die", 1.5, 137)
-    assert event_of({**raw, "Action": "exec_create: sh"}) is None
-    assert event_of({}) is None
+    assert parse_event({**raw, "Action": "exec_create: sh"}) is None
+    assert parse_event({}) is None

@@ -21,7 +21,7 @@ LOST, BACK = "does not answer", "answers: version"
 
 
 def available(host: Host) -> bool:
-    return host.call("trouble") is None
+    return host.call("unavailable_reason") is None
 
 
 def wait_lost(host: Host) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from docker.errors import DockerException
 
-from pycloud.runtimes.docker.engine.client import Engine as Line
+from pycloud.runtimes.docker.engine.client import EngineClient as Line
 from tests.support.docker_runtime import Failed, Host
 from tests.support.engine import Engine
 from tests.support.engine_proxy import EngineProxy
@@ -70,8 +70,8 @@ def test_the_pool_of_connections_follows(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr("docker.APIClient", client)
     line = Line("unix:///no/such/engine.sock", 1.0, 40)
-    line.open()
-    line.close()
+    line.connect()
+    line.disconnect()
     assert given["max_pool_size"] >= 40
 
 
@@ -79,7 +79,7 @@ def test_an_engine_that_takes_its_time(proxy: EngineProxy, host_on: HostOn) -> N
     host = host_on(proxy)
     proxy.delay = 1.5
     one, other = host.launch("box"), host.launch("box", command=["sh", "-c", "exit 3"])
-    assert host.call("trouble") is None
+    assert host.call("unavailable_reason") is None
     for _, answer in (one, other):
         answer.result(60)
     assert host.call("wait", other[0])["exit_code"] == 3
@@ -93,13 +93,13 @@ def test_an_engine_that_takes_too_long_is_away_until_it_does_not(
     host = host_on(proxy)
     runs = host.start("box")
     proxy.delay = 30
-    wait_until(lambda: host.call("trouble") is not None, 30)
+    wait_until(lambda: host.call("unavailable_reason") is not None, 30)
     with pytest.raises(Failed, match="EngineUnavailable"):
         host.start("box")
     engine.docker("kill", f"pycloud_{runs}")
     proxy.delay, began = 0, time.monotonic()
     assert host.call("wait", runs)["exit_code"] == 137
-    wait_until(lambda: host.call("trouble") is None)
+    wait_until(lambda: host.call("unavailable_reason") is None)
     # It may have been about to ask in vain when the engine was well again.
     assert time.monotonic() - began < 2 * SOON
     assert (host.log().count("does not answer"), host.log().count("answers: version")) == (1, 1)

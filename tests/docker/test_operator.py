@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pycloud.runtimes.docker.spec.policy import FREE
+from pycloud.runtimes.docker.spec.policy import ALWAYS_ALLOWED
 from tests.support.daemon import Daemon
 from tests.support.docker_runtime import Host
 from tests.support.engine import Engine
@@ -152,7 +152,7 @@ BORDER = (
 
 
 def test_all_that_is_open_at_once_crosses_no_border(engine: Engine, host_on: Callable[..., Host]) -> None:
-    assert set(OPEN) == FREE
+    assert set(OPEN) == ALWAYS_ALLOWED
     host = host_on(engine)
     plain, full = host.start("box"), host.start("box", working_dir="/tmp", **OPEN)
     borders = [

@@ -19,7 +19,7 @@ import pytest
 from pycloud.client import Client
 from pycloud.errors import StartFailed
 from pycloud.protocol.messages import Event
-from pycloud.runtimes import Progress
+from pycloud.runtimes import PullProgress
 from pycloud.runtimes.docker.engine import images
 from tests.support import needs
 from tests.support import registry as registries
@@ -152,20 +152,20 @@ def test_a_disk_that_is_full_in_the_middle(shared_engine: Engine, host_on: HostO
 
 
 def test_a_registry_that_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "REPORT", 0.01)
-    monkeypatch.setattr(images, "SILENCE", 0.05)
+    monkeypatch.setattr(images, "REPORT_INTERVAL", 0.01)
+    monkeypatch.setattr(images, "STALL_TIMEOUT", 0.05)
     monkeypatch.setattr(images, "credentials_of", lambda _image: {})
-    reports, begun = list[Progress](), list[float]()
+    reports, begun = list[PullProgress](), list[float]()
 
     def run(_work: object, patience: float) -> None:
         begun.append(patience)
         gevent.sleep(60)
 
-    pulls = images.Images(cast(Any, SimpleNamespace(run=run)))
+    pulls = images.ImagePuller(cast(Any, SimpleNamespace(run=run)))
     for count in (1, 2):
         with pytest.raises(StartFailed, match="the registry has said nothing for") as failed:
             pulls.pull("x:1", None, reports.append)
-        assert failed.value.passing
+        assert failed.value.retryable
         assert len(begun) == count, "the next one who wants it tries again"
     assert reports
 
@@ -181,7 +181,7 @@ def test_an_engine_that_dies_in_the_middle(own_engine: Engine, host_on: HostOn, 
             answer.result(30)
     registry.gate.open()
     own_engine.start()
-    wait_until(lambda: host.call("trouble") is None)
+    wait_until(lambda: host.call("unavailable_reason") is None)
     assert host.start(image)
 
 

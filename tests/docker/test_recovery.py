@@ -26,7 +26,7 @@ def test_sessions_outlive_the_daemon(engine: Engine, host_on: HostOn) -> None:
     ended = host.start("box", command=["sh", "-c", "exit 6"])
     assert host.call("wait", ended)["exit_code"] == 6
     gone = host.start("box")
-    host.call("note", runs, {"answered": True})
+    host.call("annotate", runs, {"answered": True})
     host.kill()
     engine.docker("rm", "-f", f"pycloud_{gone}")
     wait_until(lambda: engine.inspect(f"pycloud_{ends}")["State"]["Status"] == "exited")

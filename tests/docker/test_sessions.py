@@ -173,10 +173,10 @@ def test_its_output(engine: Engine, host_on: HostOn) -> None:
 def test_what_is_noted_is_kept(engine: Engine, host_on: HostOn) -> None:
     host = host_on(engine)
     session = host.start("box")
-    host.call("note", session, {"answered": True})
-    host.call("note", "nobody", {"answered": True})
+    host.call("annotate", session, {"answered": True})
+    host.call("annotate", "nobody", {"answered": True})
     assert host.record(session)["record"]["answered"] is True
     assert host.call("host_name") == socket.gethostname()
-    assert host.call("trouble") is None
+    assert host.call("unavailable_reason") is None
     assert host.close() == 0
     assert engine.containers() == [f"pycloud_{session}"]

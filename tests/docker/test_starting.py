@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pycloud.runtimes.docker.cleanup import LOOK
+from pycloud.runtimes.docker.cleanup import POLL_INTERVAL
 from tests.support.docker_runtime import CLOUD, Failed, Host, new_session
 from tests.support.engine import Engine
 from tests.support.waiting import wait_until
@@ -95,7 +95,7 @@ def test_a_daemon_that_dies_while_it_starts_sessions(engine: Engine, host_on: Ho
         host.kill()
         host.open()
         known = [f"pycloud_{each['session']}" for each in host.recovered]
-        wait_until(lambda known=known: sorted(engine.containers()) == sorted(known), 2 * LOOK, host.log)  # type: ignore[misc]
+        wait_until(lambda known=known: sorted(engine.containers()) == sorted(known), 2 * POLL_INTERVAL, host.log)  # type: ignore[misc]
         stages = [host.record(file.removesuffix(".json"))["stage"] for file in host.files()]
         assert stages.count("running") == len(known)
         assert set(stages) <= {"running", "undone"}

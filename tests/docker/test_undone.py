@@ -16,12 +16,13 @@ import psutil
 from gevent.event import Event
 
 from pycloud.errors import EngineUnavailable
-from pycloud.runtimes import Found
-from pycloud.runtimes.docker.cleanup import Undone
-from pycloud.runtimes.docker.engine.containers import Containers, Listed
-from pycloud.runtimes.docker.monitor import Survey
-from pycloud.runtimes.docker.records import Record, Records, Stage
-from pycloud.runtimes.docker.session_locks import Busy
+from pycloud.runtimes import RecoveredSession
+from pycloud.runtimes.docker.cleanup import CleanupQueue
+from pycloud.runtimes.docker.engine.containers import Containers
+from pycloud.runtimes.docker.engine.listing import ListedContainer
+from pycloud.runtimes.docker.monitor import ContainerMonitor
+from pycloud.runtimes.docker.records import ContainerRecord, ContainerRecords, Stage
+from pycloud.runtimes.docker.session_locks import BusySessions
 from tests.support.docker_runtime import Host
 from tests.support.engine import Engine
 from tests.support.waiting import wait_until
@@ -63,26 +64,26 @@ def test_one_that_stays_holds_up_no_other(own_engine: Engine, host_on: HostOn) -
 
 
 def test_one_that_stays_is_not_tried_again_for_the_sake_of_others(tmp_path: Path) -> None:
-    records, tries = Records(tmp_path / "docker", "c"), list[str]()
+    records, tries = ContainerRecords(tmp_path / "docker", "c"), list[str]()
 
     def remove(container: str) -> bool:
         tries.append(container)
         raise EngineUnavailable("it took too long")
 
-    engine = SimpleNamespace(connected=Event(), since=0.0)
+    engine = SimpleNamespace(connected=Event(), connected_at=0.0)
     engine.connected.set()
-    undone = Undone(cast(Any, engine), cast(Containers, SimpleNamespace(remove=remove)), records)
-    records.open()
+    undone = CleanupQueue(cast(Any, engine), cast(Containers, SimpleNamespace(remove=remove)), records)
+    records.load()
     undone.start()
-    undone.add(Record("s", Stage.RUNNING, 1.0, container="c"))
+    undone.add(ContainerRecord("s", Stage.RUNNING, 1.0, container="c"))
     for _ in range(20):
-        undone.wake("other")
+        undone.schedule("other")
         gevent.idle()
     assert tries == ["c"]
-    undone.wake("s")
+    undone.schedule("s")
     gevent.idle()
     assert len(tries) == 2
-    undone.wake()  # the engine is back
+    undone.schedule()  # the engine is back
     gevent.idle()
     assert len(tries) == 3
     undone.stop()
@@ -150,7 +151,7 @@ def test_nothing_is_removed_before_it_is_known_that_there_is_no_other_daemon(eng
     host.kill()
     host.open()
     assert (engine.containers(), host.files()) == ([f"pycloud_{half}"], [])
-    host.call("begin")
+    host.call("start_watching")
     wait_until(lambda: (engine.containers(), host.files()) == ([], []), 20, host.log)
 
 
@@ -160,10 +161,10 @@ class Fleeting:
     def __init__(self) -> None:
         self.asked = 0
 
-    def list(self, _cloud: str) -> dict[str, Listed]:
+    def list(self, _cloud: str) -> dict[str, ListedContainer]:
         record = {"request": "r", "digest": "d", "token": "t", "host": "h", "created": 1.0}
         labels = {"pycloud.record": json.dumps(record)}
-        return {f"s{each}": Listed(f"id{each}", f"s{each}", "running", labels, True) for each in range(3)}
+        return {f"s{each}": ListedContainer(f"id{each}", f"s{each}", "running", labels, True) for each in range(3)}
 
     def inspect(self, _container: str) -> dict[str, Any]:
         self.asked += 1
@@ -173,12 +174,12 @@ class Fleeting:
 
 
 def test_what_was_found_is_told_though_the_engine_goes_away(tmp_path: Path) -> None:
-    records, told = Records(tmp_path / "docker", "c"), list[Found]()
-    records.open()
-    survey = Survey("c", cast(Containers, Fleeting()), records, cast(Undone, None), Busy())
+    records, told = ContainerRecords(tmp_path / "docker", "c"), list[RecoveredSession]()
+    records.load()
+    survey = ContainerMonitor("c", cast(Containers, Fleeting()), records, cast(CleanupQueue, None), BusySessions())
     try:
-        survey.catch_up(told.extend)
+        survey.resync(told.extend)
     except EngineUnavailable:
         assert [each.session for each in told] == ["s0", "s1"]
-    survey.catch_up(told.extend)
+    survey.resync(told.extend)
     assert [each.session for each in told] == ["s0", "s1", "s2"]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from pycloud.store.requests import LEASE, PASSING_LIFE
+from pycloud.store.requests import LEASE, RETRYABLE_ERROR_TTL
 from tests.support.daemon import Daemon
 from tests.support.redis_server import RedisServer
 from tests.support.requester import Requester
@@ -119,7 +119,7 @@ def test_a_draining_cloud_takes_nothing_from_those_who_ask_it_directly(
     assert json.loads(requester.answers("create", "r")[0])["error"]["code"] == "no_capacity"
     assert draining.sessions() == {}
     until, answered = requester.redis.hmget(KEYS + "request:create:r", "until", "answered")
-    assert int(until) - int(answered) == PASSING_LIFE, "who asks again later is heard again"
+    assert int(until) - int(answered) == RETRYABLE_ERROR_TTL, "who asks again later is heard again"
 
 
 def beats(requester: Requester, daemon: Daemon, count: int) -> None:

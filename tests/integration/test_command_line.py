@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 import pycloud
-from pycloud.config.identity import cloud_id
+from pycloud.config.identity import node_id
 from pycloud.errors import ConfigError
 from tests.support.command_line import ROOT, CommandLine, command_line, is_alive
 from tests.support.folders import let_others_pass
@@ -153,7 +153,7 @@ def test_an_id_that_is_no_text(cli: CommandLine, tmp_path: Path) -> None:
     cli.data.mkdir()
     (cli.data / "cloud-id").write_bytes(b"\xff\xfe\n")
     with pytest.raises(ConfigError, match="does not hold a cloud's id"):
-        cloud_id(cli.data)
+        node_id(cli.data)
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from pycloud.cluster.deferred_requests import LOOK, SECOND
-from pycloud.protocol.keys import Names
-from pycloud.protocol.messages import Rank, encode
+from pycloud.cluster.deferred_requests import DELAY_SECOND, POLL_INTERVAL
+from pycloud.protocol.keys import Keys
+from pycloud.protocol.messages import Heartbeat, encode
 from tests.support.daemon import Daemon
 from tests.support.redis_server import RedisServer
 from tests.support.requester import Requester
 from tests.support.waiting import wait_until
 
-NAMES = Names()
+NAMES = Keys()
 SLEEP = "exec sleep 1000"
 #: A daemon that says how many greenlets it has, at a signal.
 TELLING = """
@@ -105,10 +105,10 @@ def test_creates_that_another_cloud_takes_are_looked_at_together(
     overheard: Overheard, cloud: Daemon, own_redis: RedisServer
 ) -> None:
     client, portions, began = redis.Redis(port=own_redis.port), 10, time.monotonic()
-    taker = Rank("f" * 10, -1e6, time.time(), 0, "i", "2", "h", "script", 60.0, ("script",))
+    taker = Heartbeat("f" * 10, -1e6, time.time(), 0, "i", "2", "h", "script", 60.0, ("script",))
 
     def hear() -> None:
-        client.publish(NAMES.rank_channel, encode(taker))
+        client.publish(NAMES.heartbeat_channel, encode(taker))
         for portion in range(portions):
             with client.pipeline(transaction=False) as pipeline:
                 for request in (f"r{portion}-{number}" for number in range(20)):
@@ -117,13 +117,13 @@ def test_creates_that_another_cloud_takes_are_looked_at_together(
                 pipeline.execute()
             until = time.monotonic() + 0.06
             wait_until(lambda until=until: time.monotonic() > until)  # type: ignore[misc]
-        until = time.monotonic() + 2 * (SECOND + LOOK)
+        until = time.monotonic() + 2 * (DELAY_SECOND + POLL_INTERVAL)
         wait_until(lambda: time.monotonic() > until)
 
     looks, seconds = overheard.during(hear).count("EVALSHA"), time.monotonic() - began
     print(f"{looks} looks at {portions} portions in {seconds:.2f} s")
     # Each serves several portions. Once a second the cloud looks for claims that nobody renews, too.
-    assert 1 <= looks <= seconds / LOOK + seconds + 1
+    assert 1 <= looks <= seconds / POLL_INTERVAL + seconds + 1
     assert not cloud.sessions()
 
 

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from pycloud.client import Client, PyCloudError
-from pycloud.client.progress import Ended, Followed, Output, Skipped
+from pycloud.client.progress import Ended, LogItem, Output, Skipped
 from tests.support.daemon import Daemon
 from tests.support.redis_server import RedisServer
 from tests.support.viewer import Viewer, counting, numbers, read
@@ -135,7 +135,7 @@ def test_a_cloud_that_stops_says_so(own_redis: RedisServer, daemon: Daemon, clie
     session = client.create("echo a; exec sleep 1000").id
     pieces = viewer.follow(session, losses.put, lease=60.0)
     assert next(pieces) == Output(0, b"a\n")
-    found: list[Followed] = []
+    found: list[LogItem] = []
     thread = threading.Thread(target=lambda: found.append(next(pieces)))
     thread.start()
     daemon.stop()

@@ -15,7 +15,7 @@ import pytest
 from pycloud.errors import KeeperError
 from pycloud.keeper.ipc import protocol
 from pycloud.keeper.system import file_lock
-from pycloud.runtimes.script.keeper_process import KeeperHome, KeeperSettings, why_not
+from pycloud.runtimes.script.keeper_process import KeeperLauncher, KeeperSettings, failure_reason
 from tests.support.daemon import ROOT, Daemon
 from tests.support.keeper import keeper, wait_for_output
 from tests.support.redis_server import RedisServer
@@ -27,8 +27,8 @@ DaemonOn = Callable[..., Daemon]
 RequesterOn = Callable[[RedisServer], Requester]
 
 
-def home(data: Path) -> KeeperHome:
-    return KeeperHome(KeeperSettings(data, 1 << 20, 1024))
+def home(data: Path) -> KeeperLauncher:
+    return KeeperLauncher(KeeperSettings(data, 1 << 20, 1024))
 
 
 def test_a_run_directory_that_is_removed_takes_no_session_with_it(
@@ -112,7 +112,7 @@ def test_a_pid_that_is_not_the_holders_is_not_believed(tmp_path: Path) -> None:
             assert file_lock.holder(tmp_path) is None
         finally:
             stranger.kill()
-            file_lock.withdraw(held)
+            file_lock.release(held)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_pid_that_is_not_the_holders_is_not_believed(tmp_path: Path) -> None:
     ],
 )
 def test_who_is_the_right_keeper(answer: dict[str, object], refused: str | None) -> None:
-    said = why_not(answer, Path("/d"), [1, 2], announced=7)
+    said = failure_reason(answer, Path("/d"), [1, 2], lock_pid=7)
     assert said is None if refused is None else refused in str(said)
 
 

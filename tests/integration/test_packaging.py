@@ -100,7 +100,7 @@ def test_sdist(environment: Environment, tree: Path, tmp_path: Path) -> None:
     # What a file is written into may still be missing in a young tree: what is there must be in the archive.
     wanted = [
         "bin/*",
-        "pycloud/lua/*.lua",
+        "pycloud/store/lua/*.lua",
         "docs/**/*.md",
         "examples/*",
         "tests/**/*.py",

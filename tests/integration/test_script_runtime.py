@@ -27,23 +27,23 @@ import json, sys
 from pathlib import Path
 from pycloud.config import Config
 from pycloud.errors import RequestError
-from pycloud.runtimes import Order
+from pycloud.runtimes import SessionSpec
 from pycloud.runtimes.script.runtime import ScriptRuntime
 
 data, settings, steps = Path(sys.argv[1]), json.loads(sys.argv[2]), json.load(sys.stdin)
 settings["port_range"] = tuple(settings["port_range"]) if "port_range" in settings else None
 runtime = ScriptRuntime(Config(data_dir=data, run_dir=data, hostname="h", **settings), "c0ffee0000", 1024)
-runtime.open()
+runtime.connect()
 said = []
 for name, *arguments in steps:
     if name == "start":
-        arguments = [Order(arguments[0], arguments[1], {}, 1, {"k": arguments[0]})]
+        arguments = [SessionSpec(arguments[0], arguments[1], {}, 1, {"k": arguments[0]})]
     try:
         result = getattr(runtime, name)(*arguments)
         said.append(len(result) if name == "recover" else str(result))
     except RequestError as error:
-        said.append([type(error).__name__, error.code, error.passing, error.message])
-runtime.close()
+        said.append([type(error).__name__, error.code, error.retryable, error.message])
+runtime.disconnect()
 print(json.dumps(said))
 """
 
@@ -131,7 +131,7 @@ class Babbler(threading.Thread):
                     self._serve(peer, spoil)
 
     def _serve(self, peer: socket.socket, spoil: bool) -> None:
-        lines = protocol.Lines()
+        lines = protocol.LineSplitter()
         while data := peer.recv(1 << 16):
             for line in lines.feed(data):
                 asked = protocol.decode(line)

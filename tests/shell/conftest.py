@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pycloud.protocol.keys import Names
+from pycloud.protocol.keys import Keys
 from tests.support.fake_cloud import FakeCloud, Obedient
 from tests.support.redis_server import RedisServer
 
@@ -101,7 +101,7 @@ class Shell:
 
 @pytest.fixture
 def shell(shared_redis: RedisServer, tmp_path: Path) -> Iterator[Shell]:
-    names = Names(f"test.{secrets.token_hex(4)}")
+    names = Keys(f"test.{secrets.token_hex(4)}")
     obedient = Obedient(names=names)
     with FakeCloud(shared_redis.url, obedient, names=names) as cloud:
         obedient.redis = cloud.redis

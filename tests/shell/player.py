@@ -142,7 +142,7 @@ def stage() -> Iterator[Player]:
         for daemon in daemons:
             wait_until(lambda daemon=daemon: " ready: " in daemon.log(), 30, daemon.log)
         with Client(server.url) as client:
-            wait_until(lambda: len(client.clouds()) == len(HOSTS), 30)
+            wait_until(lambda: len(client.nodes()) == len(HOSTS), 30)
         screen = Screen(_operator(home, server.url), lines=LINES, columns=COLUMNS, around=_shell)
         stack.callback(screen.close)
         yield Player(screen, World(server.url), {str(daemon.data): DATA for daemon in daemons})

@@ -9,12 +9,20 @@ from typing import Any
 
 import pytest
 
-from pycloud.client.clouds import KnownCloud
+from pycloud.client.clouds import KnownNode
 from pycloud.client.errors import NotFound
-from pycloud.protocol.messages import Rank
-from pycloud.shell.base.cloud_lookup import find
-from pycloud.shell.node_commands.nodes import TABLE, bar, cells, row_of, rows_of, state_of, telling
-from pycloud.shell.terminal.exit_codes import UsageProblem
+from pycloud.protocol.messages import Heartbeat
+from pycloud.shell.base.cloud_lookup import match_node
+from pycloud.shell.node_commands.nodes import (
+    NODE_COLUMNS,
+    bar,
+    change_key,
+    node_row,
+    node_rows,
+    node_state,
+    table_cells,
+)
+from pycloud.shell.terminal.exit_codes import UsageError
 from pycloud.shell.terminal.output import layout
 from tests.shell.conftest import TIMEOUT, Shell
 from tests.support.waiting import wait_until
@@ -22,16 +30,16 @@ from tests.support.waiting import wait_until
 HERE, AWAY = "c" * 10, "d" * 10
 
 
-def known(cloud: str = HERE, silent: float = 0.5, host: str = "host.test", **more: Any) -> KnownCloud:
+def known(cloud: str = HERE, silent: float = 0.5, host: str = "host.test", **more: Any) -> KnownNode:
     """A cloud that lives."""
     usual = {"score": 12.5, "time": 1e9, "sessions": 3, "instance": "i", "version": "2.0.0", "runtime": "script"}
-    rank = Rank(**{"id": cloud, "host": host, "heartbeat": 1.0, **usual, **more})
-    return KnownCloud(cloud, rank, 1e9, silent, 3, host)
+    rank = Heartbeat(**{"id": cloud, "host": host, "heartbeat": 1.0, **usual, **more})
+    return KnownNode(cloud, rank, 1e9, silent, 3, host)
 
 
-def away(cloud: str = AWAY, host: str = "far") -> KnownCloud:
+def away(cloud: str = AWAY, host: str = "far") -> KnownNode:
     """One that does not."""
-    return KnownCloud(cloud, None, 1e9, 100.0, 2, host)
+    return KnownNode(cloud, None, 1e9, 100.0, 2, host)
 
 
 @pytest.fixture
@@ -39,16 +47,16 @@ def two(shell: Shell) -> Shell:
     """A cloud that lives and has labels, and one that is away and has sessions."""
     shell.cloud.rank = {"labels": {"zone": "eu"}, "capacity": 50, "sessions": 12, "host": "game7", "heartbeat": 60.0}
     shell.cloud.announce()
-    shell.cloud.redis.zadd(shell.cloud.names.clouds_key, {AWAY: time.time() - 200})
+    shell.cloud.redis.zadd(shell.cloud.names.nodes_key, {AWAY: time.time() - 200})
     session = shell.obedient.add(session="0000000001" + AWAY, host="game8")
-    shell.cloud.redis.sadd(shell.cloud.names.cloud_sessions_key(AWAY), session)
+    shell.cloud.redis.sadd(shell.cloud.names.node_sessions_key(AWAY), session)
     return shell
 
 
 def test_a_table_of_all_clouds(two: Shell) -> None:
     table = two.run("clouds")
     assert (table.code, table.err) == (0, "")
-    assert table.lines[0].split() == ["CLOUD", "STATE", "HOST", "SESSIONS", "LOAD", *TABLE.headings[5:]]
+    assert table.lines[0].split() == ["CLOUD", "STATE", "HOST", "SESSIONS", "LOAD", *NODE_COLUMNS.headings[5:]]
     assert table.lines[1].split()[:4] == [HERE, "up", "game7", "12/50"]
     assert "zone=eu" in table.lines[1]
     assert table.lines[2].split() == [AWAY, "away", "game8", "1", "-", "3m"]
@@ -85,7 +93,7 @@ def test_followed_by_a_program(two: Shell) -> None:
         two.cloud.rank["draining"] = True
         two.cloud.announce()
         assert json.loads(process.stdout.readline())["state"] == "draining"
-        two.cloud.redis.zrem(two.cloud.names.clouds_key, AWAY)
+        two.cloud.redis.zrem(two.cloud.names.nodes_key, AWAY)
         assert json.loads(process.stdout.readline()) == {"id": AWAY, "state": ""}
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=TIMEOUT)
@@ -118,19 +126,19 @@ def test_a_cloud_is_named_alike_everywhere(two: Shell) -> None:
         (away(), "away"),
     ],
 )
-def test_states(cloud: KnownCloud, state: str) -> None:
-    assert state_of(cloud) == state
+def test_states(cloud: KnownNode, state: str) -> None:
+    assert node_state(cloud) == state
 
 
 def test_the_table_fits_a_narrow_screen() -> None:
     full = known(host="a-host-with-a-long-name.example.net", runtimes=("script", "docker"), unavailable=("docker",))
-    rows = cells([row_of(full), row_of(known("b" * 10, labels={"region": "eu", "disk": "ssd"}))])
+    rows = table_cells([node_row(full), node_row(known("b" * 10, labels={"region": "eu", "disk": "ssd"}))])
     assert rows[0][5] == "script,(docker)"
     for width in (200, 100, 80, 60):
-        lines = list(layout(rows, width, False, TABLE))
+        lines = list(layout(rows, width, False, NODE_COLUMNS))
         assert max(map(len, lines)) <= width
         assert lines[0].split()[:5] == ["CLOUD", "STATE", "HOST", "SESSIONS", "LOAD"]
-    assert "\x1b[32mup" in "\n".join(layout(rows, 200, True, TABLE))
+    assert "\x1b[32mup" in "\n".join(layout(rows, 200, True, NODE_COLUMNS))
 
 
 def test_bars() -> None:
@@ -138,25 +146,25 @@ def test_bars() -> None:
 
 
 def test_load_alone_is_no_news() -> None:
-    before, after = row_of(known()), row_of(known(score=99.0, silent=1.0))
-    assert telling(before) == telling(after) != telling(row_of(known(sessions=4)))
+    before, after = node_row(known()), node_row(known(score=99.0, silent=1.0))
+    assert change_key(before) == change_key(after) != change_key(node_row(known(sessions=4)))
 
 
 def test_labels_of_one_that_is_away_are_not_known() -> None:
-    assert [row.id for row in rows_of([known(labels={"a": "1"}), away()], {"a": "1"})] == [HERE]
+    assert [row.id for row in node_rows([known(labels={"a": "1"}), away()], {"a": "1"})] == [HERE]
 
 
 def test_a_cloud_is_named_by_id_or_host() -> None:
     clouds = [known(), known("ca" + "0" * 8, host="host.test.example"), away()]
-    assert find("ccc", clouds) == HERE
-    assert find("host.test", clouds) == HERE, "the whole name counts more than a beginning"
-    assert find("fa", clouds) == AWAY
-    with pytest.raises(UsageProblem, match=r"(?s)any of 2 clouds.*cccccccccc \(host.test\)"):
-        find("c", clouds)
+    assert match_node("ccc", clouds) == HERE
+    assert match_node("host.test", clouds) == HERE, "the whole name counts more than a beginning"
+    assert match_node("fa", clouds) == AWAY
+    with pytest.raises(UsageError, match=r"(?s)any of 2 clouds.*cccccccccc \(host.test\)"):
+        match_node("c", clouds)
     with pytest.raises(NotFound, match=r"no cloud hots.test, did you mean host.test\?"):
-        find("hots.test", clouds)
+        match_node("hots.test", clouds)
     with pytest.raises(NotFound, match="`clouds` shows all"):
-        find("", clouds)
+        match_node("", clouds)
 
 
 def test_drain_and_undrain(two: Shell) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pycloud.shell.base.flags import COMMON_FLAGS, CONNECTION_FLAGS
-from pycloud.shell.dispatch.shell_completion import SHELLS, WORDS, script
+from pycloud.shell.dispatch.shell_completion import SHELLS, WORD_SOURCES, completion_script
 from pycloud.shell.dispatch.table import COMMANDS
 from tests.shell.conftest import PYCLOUDCTL, TIMEOUT, Shell
 from tests.support.needs import program
@@ -59,7 +59,7 @@ def test_commands(bash: Bash) -> None:
     assert bash.offers("re") == ["remove"]
     assert bash.offers("--redis", "x", "-o", "json", "sta") == ["status"]
     assert bash.offers("help", "stat") == ["status"]
-    assert bash.offers("completion", "") == [*SHELLS, *WORDS]
+    assert bash.offers("completion", "") == [*SHELLS, *WORD_SOURCES]
 
 
 def test_flags(bash: Bash) -> None:
@@ -109,7 +109,7 @@ def test_hosts(shell: Shell, bash: Bash) -> None:
 
 
 def test_clouds(shell: Shell, bash: Bash) -> None:
-    shell.cloud.redis.zadd(shell.cloud.names.clouds_key, {"d" * 10: 1, "$(touch ran)": 1})
+    shell.cloud.redis.zadd(shell.cloud.names.nodes_key, {"d" * 10: 1, "$(touch ran)": 1})
 
     assert bash.offers("drain", "") == bash.offers("list", "--cloud", "") == ["c" * 10, "d" * 10, "here"]
     assert bash.offers("undrain", "c" * 10, "d") == ["d" * 10]
@@ -134,7 +134,7 @@ def test_without_redis_nothing_is_offered_and_nothing_said(shell: Shell, bash: B
 
 @pytest.mark.parametrize("name", SHELLS)
 def test_each_script_names_every_command_and_flag(name: str) -> None:
-    text = script(name, COMMANDS, COMMON)
+    text = completion_script(name, COMMANDS, COMMON)
     for row in TYPED:
         assert row.name in text
         for flag in (name for item in (*row.arguments, *COMMON) if item.is_flag for name in item.names):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pycloud.config.loader import Host
-from pycloud.shell.node_commands.config import values
+from pycloud.shell.node_commands.config import setting_values
 from tests.shell.conftest import Shell
 
 
@@ -19,7 +19,7 @@ def host(tmp_path: Path) -> Host:
 
 
 def sources(flags: dict[str, str], host: Host) -> dict[str, tuple[str, str]]:
-    return {value.name: (value.value, value.source) for value in values(flags, host)}
+    return {value.name: (value.value, value.source) for value in setting_values(flags, host)}
 
 
 def test_each_source(host: Host, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from pycloud.protocol.keys import Names
-from pycloud.protocol.messages import Rank, encode
+from pycloud.protocol.keys import Keys
+from pycloud.protocol.messages import Heartbeat, encode
 from tests.shell.conftest import TIMEOUT, Shell
 from tests.support.daemon import Daemon
 from tests.support.fake_cloud import FakeCloud, silent
@@ -74,7 +74,7 @@ def test_a_cloud_that_is_gone(own_redis: RedisServer, patient: Shell, daemon_on:
     daemon_on(own_redis).start()
     daemon.kill()
     with redis.Redis.from_url(own_redis.url) as server:
-        wait_until(lambda: not server.exists(Names().cloud_key(cloud)), 30)
+        wait_until(lambda: not server.exists(Keys().node_key(cloud)), 30)
     wrong = problems(patient)
 
     assert [row["about"] for row in wrong] == [cloud]
@@ -87,8 +87,10 @@ def test_two_daemons_of_one_id(own_redis: RedisServer, patient: Shell) -> None:
 
         def speak() -> None:
             for number in itertools.count():
-                rank = Rank(cloud.cloud, 0.5, time.time() + 60, 0, f"i{number % 2}", "2.0.0", "here", "script", 1.0)
-                cloud.redis.publish(cloud.names.rank_channel, encode(rank))
+                rank = Heartbeat(
+                    cloud.cloud, 0.5, time.time() + 60, 0, f"i{number % 2}", "2.0.0", "here", "script", 1.0
+                )
+                cloud.redis.publish(cloud.names.heartbeat_channel, encode(rank))
                 if over.wait(0.2):
                     return
 
@@ -106,7 +108,7 @@ def test_two_daemons_of_one_id(own_redis: RedisServer, patient: Shell) -> None:
 
 def test_ctrl_c(own_redis: RedisServer, patient: Shell) -> None:
     with FakeCloud(own_redis.url, silent), patient.start("doctor") as process:
-        wait_until(lambda: redis.Redis.from_url(own_redis.url).pubsub_numsub(Names().rank_channel)[0][1], 20)
+        wait_until(lambda: redis.Redis.from_url(own_redis.url).pubsub_numsub(Keys().heartbeat_channel)[0][1], 20)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=TIMEOUT)
 

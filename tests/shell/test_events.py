@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from pycloud.protocol.messages import Event
-from pycloud.shell.base.moments import moment
-from pycloud.shell.node_commands.events import line_of, note
+from pycloud.shell.base.moments import parse_time
+from pycloud.shell.node_commands.events import event_line, note
 from tests.shell.conftest import TIMEOUT, Shell
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
@@ -96,16 +96,16 @@ def test_usage(shell: Shell) -> None:
 
 def test_a_line_fits_the_screen_and_obeys_nothing() -> None:
     assert note(EXITED) == "exit 3, \x1b[2J"
-    assert "\x1b" not in line_of(EXITED, None, colour=False)
-    assert len(line_of(EXITED, 60, colour=False)) == 60
+    assert "\x1b" not in event_line(EXITED, None, colour=False)
+    assert len(event_line(EXITED, 60, colour=False)) == 60
     named = Event("session.exited", "cccccccccc", 1795471990.1, session=SESSION, exit_code=3, name="web")
-    assert line_of(named, 100, colour=False).endswith("  01234567 web          exit 3")
+    assert event_line(named, 100, colour=False).endswith("  01234567 web          exit 3")
     killed = msgspec.structs.replace(EXITED, exit_code=143, reason=None)
-    assert line_of(killed, 80, colour=False).endswith("session.exited    cccccccccc  0123456789cccccccccc  exit 143")
-    assert line_of(killed, 80, colour=False)[2] == line_of(killed, 100, colour=False)[7] == "-"
+    assert event_line(killed, 80, colour=False).endswith("session.exited    cccccccccc  0123456789cccccccccc  exit 143")
+    assert event_line(killed, 80, colour=False)[2] == event_line(killed, 100, colour=False)[7] == "-"
     pulling = Event("session.pulling", "c", 1e300, image="i", progress="1 of 2 MB", done=0.5)
-    assert line_of(pulling, None, colour=True).endswith("i, 1 of 2 MB (50%)")
-    assert line_of(pulling, None, colour=True).startswith("-")
+    assert event_line(pulling, None, colour=True).endswith("i, 1 of 2 MB (50%)")
+    assert event_line(pulling, None, colour=True).startswith("-")
 
 
 @pytest.mark.parametrize(
@@ -119,10 +119,10 @@ def test_a_line_fits_the_screen_and_obeys_nothing() -> None:
     ],
 )
 def test_moments(text: str, expected: float) -> None:
-    assert moment(text, 1000.0) == expected
+    assert parse_time(text, 1000.0) == expected
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-5m", "5", "10 m", "2026-13-01", "\u0661m"])
 def test_no_moments(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is no time"):
-        moment(text, 1000.0)
+        parse_time(text, 1000.0)

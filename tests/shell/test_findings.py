@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 import pycloud
-from pycloud.client.examine import CloudFacts, Facts, Heard, RedisFacts
-from pycloud.protocol.messages import Rank
-from pycloud.shell.node_commands.config import Value
-from pycloud.shell.node_commands.doctor import of_settings
+from pycloud.client.examine import DiagnosticReport, NodeReport, ReceivedHeartbeat, RedisReport
+from pycloud.protocol.messages import Heartbeat
+from pycloud.shell.node_commands.config import SettingValue
+from pycloud.shell.node_commands.doctor import check_settings
 from pycloud.shell.node_commands.findings import Finding, findings
 
-REDIS = RedisFacts({"redis_version": "7.0.15", "role": "master"}, 0.0002, 0.0, (32 << 20, 8 << 20, 60), (), ())
+REDIS = RedisReport({"redis_version": "7.0.15", "role": "master"}, 0.0002, 0.0, (32 << 20, 8 << 20, 60), (), ())
 
 
-def rank(cloud: str = "cccccccccc", **more: Any) -> Rank:
+def rank(cloud: str = "cccccccccc", **more: Any) -> Heartbeat:
     base = {
         "id": cloud,
         "score": 1.0,
@@ -30,14 +30,14 @@ def rank(cloud: str = "cccccccccc", **more: Any) -> Rank:
         "runtime": "script",
         "heartbeat": 1.0,
     }
-    return Rank(**{**base, **more})
+    return Heartbeat(**{**base, **more})
 
 
-def found(redis: RedisFacts = REDIS, *ranks: Rank, away: CloudFacts | None = None, **more: Any) -> list[Finding]:
+def found(redis: RedisReport = REDIS, *ranks: Heartbeat, away: NodeReport | None = None, **more: Any) -> list[Finding]:
     """What is wrong where these clouds live, and each is heard."""
-    clouds = [CloudFacts(each.id, each, 0.5, each.sessions) for each in ranks or (rank(),)]
-    heard = tuple(Heard(cloud.rank, -0.01) for cloud in clouds if cloud.rank)
-    facts = Facts(redis, (*clouds, *([away] if away else [])), heard)
+    clouds = [NodeReport(each.id, each, 0.5, each.sessions) for each in ranks or (rank(),)]
+    heard = tuple(ReceivedHeartbeat(cloud.heartbeat, -0.01) for cloud in clouds if cloud.heartbeat)
+    facts = DiagnosticReport(redis, (*clouds, *([away] if away else [])), heard)
     return [each for each in findings(dataclasses.replace(facts, **more)) if each.level != "ok"]
 
 
@@ -124,9 +124,9 @@ def test_nobody_lives() -> None:
 
 
 def test_clouds_that_are_away() -> None:
-    assert one(found(away=CloudFacts("dddddddddd", None, 300, 2)))[:2] == ("problem", "dddddddddd")
-    assert "(on game8); sessions of it on record: 2" in one(found(away=CloudFacts("d", None, 300, 2, "game8")))[2]
-    assert one(found(away=CloudFacts("dddddddddd", None, 300, 0)))[::2] == ("note", "not heard of for 5m")
+    assert one(found(away=NodeReport("dddddddddd", None, 300, 2)))[:2] == ("problem", "dddddddddd")
+    assert "(on game8); sessions of it on record: 2" in one(found(away=NodeReport("d", None, 300, 2, "game8")))[2]
+    assert one(found(away=NodeReport("dddddddddd", None, 300, 0)))[::2] == ("note", "not heard of for 5m")
 
 
 def test_a_cloud_that_says_nothing() -> None:
@@ -139,14 +139,16 @@ def test_this_user_may_not_listen_or_read() -> None:
 
 
 def test_clocks() -> None:
-    assert found(heard=(Heard(rank(), -9.0), Heard(rank(), -0.1))) == [], "the first was held up on its way"
-    finding = one(found(heard=(Heard(rank(), 7.5), Heard(rank(), 7.0))))
+    assert found(heard=(ReceivedHeartbeat(rank(), -9.0), ReceivedHeartbeat(rank(), -0.1))) == [], (
+        "the first was held up on its way"
+    )
+    finding = one(found(heard=(ReceivedHeartbeat(rank(), 7.5), ReceivedHeartbeat(rank(), 7.0))))
     assert finding == ("problem", "cccccccccc", "its clock is 7.5 s ahead of Redis' (on game7)")
 
 
 @pytest.mark.parametrize(("instances", "level"), [("aabb", "note"), ("abab", "problem"), ("abbba", "problem")])
 def test_copied_ids(instances: str, level: str) -> None:
-    heard = tuple(Heard(rank(instance=name, host=f"host-{name}"), 0.0) for name in instances)
+    heard = tuple(ReceivedHeartbeat(rank(instance=name, host=f"host-{name}"), 0.0) for name in instances)
     finding = one(found(heard=heard))
 
     assert finding[0] == level
@@ -159,12 +161,12 @@ def test_settings(tmp_path: Path) -> None:
     url = "redis://:sesame@here/0"
 
     def wrong(value: str, source: str) -> list[Finding]:
-        return [each for each in of_settings([Value("redis", value, source)]) if each.level != "ok"]
+        return [each for each in check_settings([SettingValue("redis", value, source)]) if each.level != "ok"]
 
     assert wrong("redis://here/0", "flag --redis") == wrong(url, "variable PYCLOUD_REDIS_URL") == []
     assert "no Redis was named" in one(wrong("redis://here/0", "default"))[2]
     assert "command line" in one(wrong(url, "flag --redis"))[2]
     assert "others can read" in one(wrong(url, f"file {file}"))[2]
-    assert "sesame" not in "".join(map(str, of_settings([Value("redis", url, f"file {file}")])))
+    assert "sesame" not in "".join(map(str, check_settings([SettingValue("redis", url, f"file {file}")])))
     file.chmod(0o600)
     assert wrong(url, f"file {file}") == []

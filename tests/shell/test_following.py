@@ -10,9 +10,9 @@ from typing import Any
 
 import redis
 
-from pycloud.protocol.keys import Names
-from pycloud.shell.terminal.redraw import Screen as Drawing
-from pycloud.shell.terminal.redraw import cut
+from pycloud.protocol.keys import Keys
+from pycloud.shell.terminal.redraw import Redrawer as Drawing
+from pycloud.shell.terminal.redraw import truncate
 from tests.shell.conftest import TIMEOUT, Shell
 from tests.shell.screen import CTRL_C, Screen
 from tests.support.redis_server import RedisServer
@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 
 def happens(shell: Shell, session: str, **record: str) -> None:
     """Something changes on record, and everybody is told."""
-    names: Names = shell.cloud.names
+    names: Keys = shell.cloud.names
     if record:
         shell.cloud.redis.hset(names.session_key(session), mapping=record)
     shell.cloud.redis.xadd(names.events_key, {"event": b'{"event": "session.exited", "cloud": "c", "time": 1.5}'})
@@ -161,6 +161,6 @@ def test_the_same_picture_is_not_drawn_twice() -> None:
 
 
 def test_lines_are_cut_by_columns_and_not_by_characters() -> None:
-    assert cut("\x1b[32mrunning\x1b[0m on", 4) == "\x1b[32mrunn\x1b[0m"
-    assert cut("日本語", 5) == "日本"
-    assert cut("e\u0301a", 1) == "e\u0301"
+    assert truncate("\x1b[32mrunning\x1b[0m on", 4) == "\x1b[32mrunn\x1b[0m"
+    assert truncate("日本語", 5) == "日本"
+    assert truncate("e\u0301a", 1) == "e\u0301"

@@ -24,9 +24,9 @@ from pycloud.shell.dispatch.manpage import ENVIRONMENT
 from pycloud.shell.dispatch.parser import Grammar
 from pycloud.shell.dispatch.table import COMMANDS
 from pycloud.shell.node_commands.findings import Finding
-from pycloud.shell.node_commands.nodes import CloudRow
+from pycloud.shell.node_commands.nodes import NodeRow
 from pycloud.shell.prompt.history import history_file
-from pycloud.shell.terminal.exit_codes import MEANINGS
+from pycloud.shell.terminal.exit_codes import EXIT_CODE_MEANINGS
 from tests.shell.test_readme import words_of
 from tests.support.daemon import ROOT
 
@@ -45,7 +45,7 @@ LINES: dict[str, type[msgspec.Struct]] = {
     "| `logs -f`,": StreamOutput,
     "| | what is lost |": StreamSkipped,
     "| | the end |": StreamEnd,
-    "| `clouds` |": CloudRow,
+    "| `clouds` |": NodeRow,
     "| `drain`, `undrain` |": DrainResponse,
     "| `events` |": Event,
 }
@@ -87,7 +87,7 @@ def test_every_promise_has_a_test_that_bears_its_number() -> None:
 
 def test_exit_codes() -> None:
     told = dict(re.findall(r"^\| (\d+) \| (.*) \|$", section("Exit codes"), re.MULTILINE))
-    assert told == {str(int(code)): meaning for code, meaning in MEANINGS.items()}
+    assert told == {str(int(code)): meaning for code, meaning in EXIT_CODE_MEANINGS.items()}
 
 
 @pytest.mark.parametrize("row", LINES)

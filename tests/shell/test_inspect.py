@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pycloud.protocol.messages import Figures, InspectResponse
-from pycloud.shell.session_commands.inspect import lines, size
+from pycloud.protocol.messages import InspectResponse, ResourceUsage
+from pycloud.shell.session_commands.inspect import format_size, inspect_lines
 from tests.shell.conftest import Shell
 
 
@@ -65,7 +65,7 @@ def test_what_is_not_known_is_not_shown_and_what_is_new_is() -> None:
         details=details,
         trouble="the engine is away",
     )
-    shown = dict(lines(response, 160.0))
+    shown = dict(inspect_lines(response, 160.0))
     assert shown["command"] == "sh -c x\x1b", "made harmless where it is printed"
     assert (shown["adopted"], shown["log bytes"], shown["trouble"]) == ("no", "2.0 kB", "the engine is away")
     assert shown["created"].endswith("(60s ago)")
@@ -73,11 +73,11 @@ def test_what_is_not_known_is_not_shown_and_what_is_new_is() -> None:
 
 
 def test_an_uptime_that_nobody_knows() -> None:
-    figures = Figures(0.0, 0.0, 0, 1)
-    assert dict(lines(InspectResponse("c", "s", status=True, figures=figures), 0.0))["uptime"] == "-"
+    figures = ResourceUsage(0.0, 0.0, 0, 1)
+    assert dict(inspect_lines(InspectResponse("c", "s", status=True, figures=figures), 0.0))["uptime"] == "-"
 
 
 def test_sizes() -> None:
-    assert [size(count) for count in (0, 999, 1000, 4096000, 5e9, 7e15)] == [
+    assert [format_size(count) for count in (0, 999, 1000, 4096000, 5e9, 7e15)] == [
         *("0 bytes", "999 bytes", "1.0 kB", "4.1 MB", "5.0 GB", "7000.0 TB"),
     ]

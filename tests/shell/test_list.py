@@ -12,13 +12,13 @@ import pytest
 import redis
 
 from pycloud.client import SessionRecord
-from pycloud.protocol.keys import Names
+from pycloud.protocol.keys import Keys
 from pycloud.shell.session_commands.list import in_order
 from tests.shell.conftest import PYCLOUDCTL, Shell
 from tests.support.redis_server import RedisServer
 
 MANY = 10_000
-NAMES = Names()
+NAMES = Keys()
 
 
 def ids(shell: Shell, *words: str) -> list[str]:

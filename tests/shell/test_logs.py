@@ -15,7 +15,7 @@ import pytest
 from pycloud.client import Client
 from pycloud.client.progress import Ended, Output, Skipped
 from pycloud.protocol.messages import encode
-from pycloud.shell.session_commands.logs import amount, described
+from pycloud.shell.session_commands.logs import format_bytes, to_stream_message
 from tests.shell.conftest import PYCLOUDCTL, ROOT, TIMEOUT
 from tests.support.daemon import Daemon
 from tests.support.redis_server import RedisServer
@@ -134,7 +134,7 @@ def test_what_is_skipped_is_said(place: Place) -> None:
     code, out, err = place.run("logs", "-n", "all", session)
     assert code == 0
     assert 1 << 20 <= len(out) < 2 << 20
-    assert err == f"[{amount(4_000_000 - len(out))} skipped]\n"
+    assert err == f"[{format_bytes(4_000_000 - len(out))} skipped]\n"
 
 
 @pytest.mark.parametrize("what", ["redis", "daemon"])
@@ -162,12 +162,17 @@ def test_following_survives_a_restart(place: Place, tmp_path: Path, what: str) -
     ("size", "expected"), [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (12_340_000, "12.3 MB")]
 )
 def test_amounts(size: int, expected: str) -> None:
-    assert amount(size) == expected
+    assert format_bytes(size) == expected
 
 
 def test_what_is_printed_for_programs() -> None:
-    assert encode(described(Output(3, b"\xff"))) == b'{"kind":"output","offset":3,"data":"/w==","encoding":"base64"}'
-    assert encode(described(Skipped(3, None))) == b'{"kind":"skipped","offset":3,"bytes":null}'
-    gone = described(Ended(3, "unknown", reason="r"))
+    assert (
+        encode(to_stream_message(Output(3, b"\xff")))
+        == b'{"kind":"output","offset":3,"data":"/w==","encoding":"base64"}'
+    )
+    assert encode(to_stream_message(Skipped(3, None))) == b'{"kind":"skipped","offset":3,"bytes":null}'
+    gone = to_stream_message(Ended(3, "unknown", reason="r"))
     assert encode(gone) == b'{"kind":"end","offset":3,"state":"unknown","reason":"r"}'
-    assert encode(described(Ended(3, "exited"))) == b'{"kind":"end","offset":3,"state":"exited","exit_code":null}'
+    assert (
+        encode(to_stream_message(Ended(3, "exited"))) == b'{"kind":"end","offset":3,"state":"exited","exit_code":null}'
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pycloud.shell.session_commands.create_many import AT_ONCE
+from pycloud.shell.session_commands.create_many import MAX_CONCURRENT
 from pycloud.shell.terminal.progress_bar import bar
 from tests.shell.conftest import TIMEOUT, Shell
 from tests.shell.screen import CTRL_C, Screen
@@ -65,14 +65,16 @@ def test_lines_come_as_sessions_run_and_the_worst_code_counts(shell: Shell, scri
 def test_no_more_at_once_than_is_good(shell: Shell, script: str) -> None:
     answer_only(shell, 3)
     with shell.start("create", script, "--count", "200", "--timeout", "60") as process:
-        wait_until(lambda: len({heard.fields["id"] for heard in shell.cloud.heard}) == AT_ONCE + 3, 20)
+        wait_until(lambda: len({heard.fields["id"] for heard in shell.cloud.heard}) == MAX_CONCURRENT + 3, 20)
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
         out, err = process.communicate(timeout=TIMEOUT)
     assert time.monotonic() - began < 20, "it does not wait for its requests"
     assert process.returncode == 130
     assert len(out.splitlines()) == 4, "a table of those that were started"
-    assert f"3 sessions of 200 started, and go on; {AT_ONCE} more were asked for and may be, too." in err.decode()
+    assert (
+        f"3 sessions of 200 started, and go on; {MAX_CONCURRENT} more were asked for and may be, too." in err.decode()
+    )
 
 
 def test_what_all_would_meet_ends_it(shell: Shell, script: str) -> None:
@@ -81,7 +83,7 @@ def test_what_all_would_meet_ends_it(shell: Shell, script: str) -> None:
     assert (result.code, result.out) == (124, b"")
     assert "not started: no cloud is listening" in result.err
     assert result.err.splitlines()[-1].startswith("0 sessions of 500 started in ")
-    assert int(result.err.split()[1]) <= AT_ONCE
+    assert int(result.err.split()[1]) <= MAX_CONCURRENT
 
 
 def test_no_answer(shell: Shell, script: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pycloud.protocol.keys import Names
+from pycloud.protocol.keys import Keys
 from tests.shell.conftest import PYCLOUDCTL, ROOT, TIMEOUT, Shell
 from tests.support.fake_cloud import FakeCloud, Fields, Heard, silent
 from tests.support.redis_server import RedisServer
@@ -25,7 +25,7 @@ CODES = ("owner_away", "no_capacity", "no_match", "remove_failed", "disk_full")
 @contextmanager
 def other_cloud(shell: Shell, reply: object) -> Iterator[FakeCloud]:
     """A cloud that answers as a test wants it to, and nobody else does."""
-    names = Names(shell.cloud.names.namespace + ".other")
+    names = Keys(shell.cloud.names.namespace + ".other")
     with FakeCloud(shell.url, reply, cloud="dddddddddd", names=names) as cloud:  # type: ignore[arg-type]
         shell.env["PYCLOUD_NAMESPACE"] = names.namespace
         yield cloud

@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from pycloud.client import Client
-from pycloud.protocol.keys import Names
-from pycloud.transport.blocking import Line
+from pycloud.protocol.keys import Keys
+from pycloud.transport.blocking import DeadlineConnection
 from tests.shell.conftest import Shell
 from tests.support.redis_server import RedisServer
 
@@ -83,8 +83,10 @@ def test_a_name_is_looked_up_in_one_read_however_many_sessions_there_are(
 ) -> None:
     session = shell.obedient.add(name="web")
     calls: list[int] = []
-    plain = Line.calls
-    monkeypatch.setattr(Line, "calls", lambda *args, **how: calls.append(len(args) - 2) or plain(*args, **how))
+    plain = DeadlineConnection.execute
+    monkeypatch.setattr(
+        DeadlineConnection, "execute", lambda *args, **how: calls.append(len(args) - 2) or plain(*args, **how)
+    )
 
     with Client(shell.url, namespace=shell.cloud.names.namespace) as client:
         assert client.session_named("web") == session
@@ -118,7 +120,7 @@ def test_lists_by_label_and_name(shell: Shell) -> None:
 
 
 def test_ten_thousand_sessions_are_read_in_pages(shared_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    names, client = Names("test.many-named"), redis.Redis.from_url(shared_redis.url)
+    names, client = Keys("test.many-named"), redis.Redis.from_url(shared_redis.url)
     with client.pipeline(transaction=False) as pipe:
         for number in range(MANY):
             session = f"{number:010x}cccccccccc"
@@ -127,8 +129,10 @@ def test_ten_thousand_sessions_are_read_in_pages(shared_redis: RedisServer, monk
             pipe.hset(names.session_key(session), mapping=record | {"labels": f'{{"tens": "{number % 10}"}}'})
         pipe.execute()
     round_trips: list[int] = []
-    plain = Line.calls
-    monkeypatch.setattr(Line, "calls", lambda *args, **how: round_trips.append(1) or plain(*args, **how))
+    plain = DeadlineConnection.execute
+    monkeypatch.setattr(
+        DeadlineConnection, "execute", lambda *args, **how: round_trips.append(1) or plain(*args, **how)
+    )
 
     with Client(shared_redis.url, namespace=names.namespace) as reader:
         found = list(reader.sessions(labels={"tens": "3"}, name="web-*"))

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycloud.protocol.messages import CreateResponse, StatusResponse
-from pycloud.shell.base.command import Command, pair
-from pycloud.shell.base.lookup import match
-from pycloud.shell.dispatch.parser import Grammar, command_place
+from pycloud.shell.base.command import Command, key_value
+from pycloud.shell.base.lookup import match_prefixes
+from pycloud.shell.dispatch.parser import Grammar, command_index
 from pycloud.shell.dispatch.table import COMMANDS
 from pycloud.shell.prompt.history import PromptHistory, history_file, holds_secret
-from pycloud.shell.terminal.exit_codes import UsageProblem
-from pycloud.shell.terminal.output import Printer, Row, age, duration, layout, printable, row_of, wants_colour
+from pycloud.shell.terminal.exit_codes import UsageError
+from pycloud.shell.terminal.output import Printer, Row, age, duration, layout, printable, session_row, wants_colour
 
 SESSION = "0123456789cccccccccc"
 
@@ -26,7 +26,7 @@ SESSION = "0123456789cccccccccc"
 def test_a_prefix_matches_what_begins_with_it() -> None:
     sessions = ["aa11", "aa22", "bb33"]
 
-    assert match(["aa", "bb", "c", ""], sessions) == {"aa": ["aa11", "aa22"], "bb": ["bb33"], "c": [], "": []}
+    assert match_prefixes(["aa", "bb", "c", ""], sessions) == {"aa": ["aa11", "aa22"], "bb": ["bb33"], "c": [], "": []}
 
 
 @pytest.mark.parametrize(
@@ -45,10 +45,10 @@ def test_a_row_says_what_is_known() -> None:
     unknown = StatusResponse("c", SESSION, False)
     ended = StatusResponse("c", SESSION, False, "exited", "h", None, created=10.0, exit_code=None, reason="reboot")
 
-    assert row_of(unknown, 100) == (SESSION, "", "unknown", "-", "-", "")
-    assert row_of(ended, 100) == (SESSION, "", "exited", "h", "90s", "reboot")
-    assert row_of(StatusResponse("c", SESSION, True, "running", name="web"), 100)[1] == "web"
-    assert row_of(CreateResponse("c", SESSION), 100, "web")[1] == "web"
+    assert session_row(unknown, 100) == (SESSION, "", "unknown", "-", "-", "")
+    assert session_row(ended, 100) == (SESSION, "", "exited", "h", "90s", "reboot")
+    assert session_row(StatusResponse("c", SESSION, True, "running", name="web"), 100)[1] == "web"
+    assert session_row(CreateResponse("c", SESSION), 100, "web")[1] == "web"
 
 
 ROWS: list[Row] = [
@@ -121,7 +121,7 @@ def test_colours(environ: dict[str, str], terminal: bool, refused: bool, expecte
     ],
 )
 def test_the_word_that_is_the_command(words: list[str], expected: str | None) -> None:
-    place = command_place(words)
+    place = command_index(words)
     assert (words[place] if place < len(words) else None) == expected
 
 
@@ -141,7 +141,7 @@ def test_the_prompt_knows_all_commands_and_no_connection() -> None:
 
     assert list(grammar.commands) == [row.name for row in COMMANDS]
     for words in (["list", "--redis", "redis://elsewhere"], ["--redis", "redis://elsewhere", "list"]):
-        with pytest.raises(UsageProblem, match="leave, and type `pycloudctl --redis"):
+        with pytest.raises(UsageError, match="leave, and type `pycloudctl --redis"):
             grammar.parse(words)
     text = grammar.help_text()
     assert all(row.summary in text for row in COMMANDS)
@@ -159,11 +159,11 @@ def test_ux_01_help_reads_the_same_in_both_modes(row: Command) -> None:
 
 
 def test_a_variable_is_key_and_value() -> None:
-    assert pair("A=b=c") == ("A", "b=c")
-    assert pair("A=") == ("A", "")
+    assert key_value("A=b=c") == ("A", "b=c")
+    assert key_value("A=") == ("A", "")
     for bad in ("A", "=b", ""):
         with pytest.raises(argparse.ArgumentTypeError):
-            pair(bad)
+            key_value(bad)
 
 
 def test_where_the_history_is(tmp_path: Path) -> None:
@@ -176,13 +176,13 @@ def test_where_the_history_is(tmp_path: Path) -> None:
 def test_the_history_is_private_and_optional(tmp_path: Path) -> None:
     file = tmp_path / "state" / "pycloud" / "history"
     history = PromptHistory(file)
-    assert history.news() == ""
+    assert history.take_warning() == ""
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
     below_a_file = PromptHistory(file / "below-a-file" / "history")
     below_a_file.append_string("list")
-    assert "not kept" in below_a_file.news()
+    assert "not kept" in below_a_file.take_warning()
 
 
 def test_a_history_that_breaks_goes_on_in_memory(tmp_path: Path) -> None:
@@ -194,8 +194,8 @@ def test_a_history_that_breaks_goes_on_in_memory(tmp_path: Path) -> None:
     history.append_string("status ff")
     history.append_string("status ee")
 
-    assert "not kept" in history.news()
-    assert history.news() == ""
+    assert "not kept" in history.take_warning()
+    assert history.take_warning() == ""
     assert history.get_strings() == ["list", "status ff", "status ee"]
     assert list(PromptHistory(file).load_history_strings()) == []
 
@@ -231,12 +231,12 @@ def test_other_lines_are_no_secrets(line: str) -> None:
 def test_what_is_stale_is_said_to_be() -> None:
     stale = StatusResponse("c", SESSION, True, "running", "h", 1, stale=True)
 
-    assert row_of(stale, 100)[5] == "as last known, its cloud is away"
+    assert session_row(stale, 100)[5] == "as last known, its cloud is away"
 
 
 def test_hints_are_for_people_at_a_terminal() -> None:
     out, err = BytesIO(), StringIO()
     Printer(out, err).hint("next")
     assert err.getvalue() == ""
-    Printer(out, err, chatty=True).hint("next")
+    Printer(out, err, interactive=True).hint("next")
     assert (out.getvalue(), err.getvalue()) == (b"", "next\n")

@@ -13,16 +13,16 @@ import redis
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
-from pycloud.client.pulse import Pulse
+from pycloud.client.pulse import HealthSnapshot
 from pycloud.client.records import SessionRecord
-from pycloud.protocol.messages import Rank
+from pycloud.protocol.messages import Heartbeat
 from pycloud.shell.dispatch.table import COMMANDS
 from pycloud.shell.live.health import Health
-from pycloud.shell.live.session_cache import Roll, Sessions
-from pycloud.shell.prompt.completer import OFFERED, LineCompleter, about
+from pycloud.shell.live.session_cache import SessionCache, SessionsSnapshot
+from pycloud.shell.prompt.completer import MAX_OFFERS, LineCompleter, describe_session
 from pycloud.shell.prompt.files import file_names
-from pycloud.shell.prompt.fuzzy import best, some
-from pycloud.shell.prompt.words import Typed, typed
+from pycloud.shell.prompt.fuzzy import best_matches, best_sorted_matches
+from pycloud.shell.prompt.words import InputTokens, tokenize
 from tests.shell.conftest import Shell
 from tests.shell.screen import CTRL_C, ENTER, TAB, Screen
 from tests.support.redis_server import RedisServer
@@ -37,16 +37,16 @@ def record(session: str, state: str = "running", **more: object) -> SessionRecor
     return SessionRecord(CLOUD, session, state in ("running", "starting"), state, **{**known, **more})  # type: ignore[arg-type]
 
 
-def picture(records: Iterable[SessionRecord]) -> Sessions:
-    roll = Roll()
-    roll.put((), records)
-    return roll.picture()
+def picture(records: Iterable[SessionRecord]) -> SessionsSnapshot:
+    roll = SessionCache()
+    roll.update((), records)
+    return roll.snapshot()
 
 
 def offered(text: str, records: Iterable[SessionRecord] = ()) -> dict[str, str]:
     """What the line becomes by each offer, and what is said about it."""
-    rank = Rank(CLOUD, 1.0, 0.0, 3, "i", "2", "game7.example.net", "script", 1.0, draining=True)
-    health = Health().heard(Pulse(0.001, (rank,), frozenset([CLOUD])), 0.0)
+    rank = Heartbeat(CLOUD, 1.0, 0.0, 3, "i", "2", "game7.example.net", "script", 1.0, draining=True)
+    health = Health().after_snapshot(HealthSnapshot(0.001, (rank,), frozenset([CLOUD])), 0.0)
     sessions = picture(records)
     completer = LineCompleter(COMMANDS, lambda: health, lambda: sessions)
     found = completer.get_completions(Document(text), CompleteEvent())
@@ -107,19 +107,19 @@ def test_sessions_that_live_come_first() -> None:
 def test_a_session_may_have_a_name() -> None:
     session = "ab0000000b" + CLOUD
     sessions = picture([record(session, host=msgspec.UNSET, port=msgspec.UNSET, name="lobby")])
-    assert sessions.living == (session, "lobby")
-    assert about(sessions.by_word["lobby"], "lobby", 0.0) == "ab000000 running -"
-    assert about(sessions.by_word[session], session, 0.0) == "lobby running -"
+    assert sessions.live_words == (session, "lobby")
+    assert describe_session(sessions.by_word["lobby"], "lobby", 0.0) == "ab000000 running -"
+    assert describe_session(sessions.by_word[session], session, 0.0) == "lobby running -"
 
 
 def test_what_clouds_write_is_shown_as_text() -> None:
-    assert "\x1b" not in about(record("a" * 20, "running\x1b[2J"), "a" * 20, 0.0)
+    assert "\x1b" not in describe_session(record("a" * 20, "running\x1b[2J"), "a" * 20, 0.0)
 
 
 def test_ten_thousand_sessions_are_never_all_offered() -> None:
     records = [record(secrets.token_hex(5) + CLOUD) for _ in range(10_000)]
     for word in ("", "a", "zz", "aaa", records[77].id[:9]):
-        assert len(offered(f"status {word}", records)) <= OFFERED
+        assert len(offered(f"status {word}", records)) <= MAX_OFFERS
     assert list(offered(f"status {records[77].id[:9]}", records)) == [f"status {records[77].id}"]
 
 
@@ -143,34 +143,34 @@ def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", Typed((), "", 0)),
-        ("list", Typed((), "list", 0)),
-        ("list ", Typed(("list",), "", 5)),
-        ("create 'a b' c", Typed(("create", "a b"), "c", 13)),
-        ("create 'a b", Typed(("create",), "a b", 7)),
-        ("create a\\ b", Typed(("create",), "a b", 7)),
-        ('create "a\\"b', Typed(("create",), 'a"b', 7)),
-        ("create '' ", Typed(("create", ""), "", 10)),
-        ("a\\", Typed((), "a", 0)),
+        ("", InputTokens((), "", 0)),
+        ("list", InputTokens((), "list", 0)),
+        ("list ", InputTokens(("list",), "", 5)),
+        ("create 'a b' c", InputTokens(("create", "a b"), "c", 13)),
+        ("create 'a b", InputTokens(("create",), "a b", 7)),
+        ("create a\\ b", InputTokens(("create",), "a b", 7)),
+        ('create "a\\"b', InputTokens(("create",), 'a"b', 7)),
+        ("create '' ", InputTokens(("create", ""), "", 10)),
+        ("a\\", InputTokens((), "a", 0)),
     ],
 )
-def test_words_that_are_being_typed(text: str, expected: Typed) -> None:
-    assert typed(text) == expected
+def test_words_that_are_being_typed(text: str, expected: InputTokens) -> None:
+    assert tokenize(text) == expected
 
 
 def test_the_best_come_first() -> None:
-    assert best("st", ["list", "logs", "status", "wait", "last"]) == ["status", "list", "last"]
-    assert best("", ["b", "a"]) == ["b", "a"]
-    assert best("LI", ["list"]) == ["list"]
-    assert best("(", ["list"]) == []
+    assert best_matches("st", ["list", "logs", "status", "wait", "last"]) == ["status", "list", "last"]
+    assert best_matches("", ["b", "a"]) == ["b", "a"]
+    assert best_matches("LI", ["list"]) == ["list"]
+    assert best_matches("(", ["list"]) == []
 
 
 def test_some_of_many() -> None:
     words = sorted(["aa", "ab", "ac", "ba", "xa", "xb"])
-    assert some("a", words, 2) == ["aa", "ab"]
-    assert some("a", words, 10) == ["aa", "ab", "ac", "ba", "xa"]
-    assert some("b", words, 2) == ["ba", "ab"]
-    assert some("", words, 3) == ["aa", "ab", "ac"]
+    assert best_sorted_matches("a", words, 2) == ["aa", "ab"]
+    assert best_sorted_matches("a", words, 10) == ["aa", "ab", "ac", "ba", "xa"]
+    assert best_sorted_matches("b", words, 2) == ["ba", "ab"]
+    assert best_sorted_matches("", words, 3) == ["aa", "ab", "ac"]
 
 
 def offers(screen: Screen, line: str, *texts: str, never: str = "nothing of the kind") -> None:

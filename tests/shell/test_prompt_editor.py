@@ -7,7 +7,7 @@ import stat
 import pytest
 from prompt_toolkit.document import Document
 
-from pycloud.shell.prompt.editor import KEYS
+from pycloud.shell.prompt.editor import KEY_HELP
 from pycloud.shell.prompt.highlighting import ScriptLexer, interpreter
 from tests.shell.conftest import Shell
 from tests.shell.screen import CTRL_C, CTRL_D, ENTER, UP, Screen
@@ -20,7 +20,7 @@ ESC_ENTER, CTRL_X_CTRL_E = "\x1b\r", "\x18\x05"
 def editor(screen: Screen) -> Screen:
     """In the editor, on its first line."""
     screen.type(f"create -e MAP=castle{ENTER}")
-    screen.shows(KEYS.strip())
+    screen.shows(KEY_HELP.strip())
     return screen
 
 
@@ -42,7 +42,7 @@ def test_ctrl_c_starts_nothing_and_loses_nothing(shell: Shell, editor: Screen) -
     editor.shows("Nothing was started; ↑ brings back what you typed.")
     editor.asks()
     editor.type(f"create{ENTER}")
-    editor.shows(KEYS.strip())
+    editor.shows(KEY_HELP.strip())
     editor.type(UP)
     wait_until(lambda: editor.text.count("  2 sleep 2") == 2, 20, lambda: editor.text)
     editor.type(ESC_ENTER)
@@ -66,7 +66,7 @@ def test_ones_own_editor(shell: Shell) -> None:
     screen = Screen(shell)
     screen.asks()
     screen.type(f"create{ENTER}")
-    screen.shows(KEYS.strip())
+    screen.shows(KEY_HELP.strip())
     screen.type("sleep 60" + CTRL_X_CTRL_E)
     screen.shows("  1 sleep 61", "  2 sleep 62")
     assert (shell.home / "seen").read_text() == "sleep 60"

@@ -13,7 +13,7 @@ import pytest
 
 from pycloud import app
 from pycloud import client as library
-from pycloud.protocol.container_spec import kinds_of, parse
+from pycloud.protocol.container_spec import parse, possible_runtimes
 from pycloud.shell.dispatch.parser import Grammar
 from tests.shell.recording import placed
 from tests.support.daemon import ROOT, Daemon
@@ -59,7 +59,7 @@ def test_both_example_scripts_are_on_the_page_with_what_they_print() -> None:
     script = "".join(line for line in hello if line.startswith("#!") or not line.startswith("#"))
     blocks = [block for kind, block in BLOCKS if not kind]
     assert script.strip() in [block.strip() for block in blocks]
-    (container,) = (block for block in blocks if kinds_of(block) == ("docker",))
+    (container,) = (block for block in blocks if possible_runtimes(block) == ("docker",))
     assert parse(container).options == {"port": 80}
     printed = [block for block in TYPED if block.startswith("$ pycloudctl create ") and "\nSESSION " in block]
     names = {

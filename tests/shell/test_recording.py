@@ -8,7 +8,7 @@ import pytest
 
 from pycloud.shell.dispatch.parser import Grammar
 from pycloud.shell.dispatch.table import COMMANDS
-from pycloud.shell.terminal.exit_codes import UsageProblem
+from pycloud.shell.terminal.exit_codes import UsageError
 from tests.shell.player import record
 from tests.shell.recording import PAGE, README, recorded
 from tests.shell.scenes import SCENES, Line
@@ -27,7 +27,7 @@ def test_what_is_typed_can_be_typed_or_is_complained_about(line: str) -> None:
     assert words is not None
     try:
         assert Grammar(interactive=False).parse(words).command == (words or [None])[0]
-    except UsageProblem as problem:
+    except UsageError as problem:
         assert f"$ {line}\npycloudctl: {problem.message}\n" in HOUR
 
 

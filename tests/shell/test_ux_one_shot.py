@@ -14,7 +14,7 @@ import pytest
 from pycloud.shell.dispatch.parser import Grammar
 from pycloud.shell.dispatch.shell_completion import SHELLS
 from pycloud.shell.dispatch.table import COMMANDS
-from pycloud.shell.terminal.exit_codes import Exit
+from pycloud.shell.terminal.exit_codes import ExitCode
 from tests.shell.conftest import Shell
 from tests.shell.screen import Screen
 from tests.support.daemon import Daemon
@@ -49,7 +49,7 @@ def test_ux_03_a_success_names_session_place_time_and_the_next_command(shell: Sh
     script.write_text("sleep 60")
     screen = Screen(shell, "create", str(script), columns=120)
 
-    assert screen.ends() == Exit.DONE
+    assert screen.ends() == ExitCode.DONE
     session = next(iter(shell.obedient.sessions))
     for said in (session, "here:4000", "started in", f"Next: pycloudctl status {session[:8]}"):
         assert said in screen.text
@@ -61,7 +61,7 @@ def test_ux_05_a_unique_beginning_is_enough_and_an_ambiguous_one_lists_the_candi
 
     assert shell.run("status", "aabb000002", "-o", "ids").lines == [second]
     ambiguous = shell.run("status", "aa")
-    assert (ambiguous.code, ambiguous.out) == (Exit.USAGE, b"")
+    assert (ambiguous.code, ambiguous.out) == (ExitCode.USAGE, b"")
     assert {first, second} <= set(ambiguous.err.split())
 
 
@@ -77,7 +77,7 @@ def test_ux_05_a_unique_beginning_is_enough_and_an_ambiguous_one_lists_the_candi
 def test_ux_06_a_typo_gets_did_you_mean(shell: Shell, words: tuple[str, ...], meant: str) -> None:
     result = shell.run(*words)
 
-    assert (result.code, result.out) == (Exit.USAGE, b"")
+    assert (result.code, result.out) == (ExitCode.USAGE, b"")
     assert f"did you mean {meant}?" in result.err
 
 
@@ -108,7 +108,7 @@ def test_ux_11_piped_there_is_no_colour_no_spinner_and_no_prompt(shell: Shell, t
 
     assert all(ESCAPE not in result.out and "\x1b" not in result.err and "\r" not in result.err for result in results)
     assert all("pycloud>" not in result.out.decode() + result.err for result in results)
-    assert [result.code for result in results] == [Exit.DONE] * 4
+    assert [result.code for result in results] == [ExitCode.DONE] * 4
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_ux_11_colour_is_for_terminals_where_nobody_said_no(
     shell.obedient.add()
     screen = Screen(shell, "list", *flags)
 
-    assert screen.ends() == Exit.DONE
+    assert screen.ends() == ExitCode.DONE
     assert "running" in screen.text
     assert screen.coloured("running") == (env is None)
 
@@ -148,14 +148,14 @@ def test_ux_13_every_wait_has_a_timeout(shared_redis: RedisServer, shell: Shell)
         shell.env["PYCLOUD_NAMESPACE"] = cloud.names.namespace
         session = "0123456789dddddddddd"
         for words in (("status", session), ("remove", session), ("logs", session), ("wait", session)):
-            assert shell.run(*words, "--timeout", "0.3").code == Exit.NO_ANSWER, words
+            assert shell.run(*words, "--timeout", "0.3").code == ExitCode.NO_ANSWER, words
 
 
 def test_ux_13_no_cloud_is_said_at_once_with_causes_and_the_flag_to_change(shell: Shell) -> None:
     shell.cloud.retire()
     result = shell.run("create", "-", "--timeout", "3600", stdin=b"x")
 
-    assert result.code == Exit.NO_ANSWER
+    assert result.code == ExitCode.NO_ANSWER
     for said in ("no cloud is listening", "Is pycloud running?", "--redis", "--namespace"):
         assert said in result.err
 
@@ -173,7 +173,7 @@ def test_ux_14_ctrl_c_stops_waiting_and_never_the_session(shared_redis: RedisSer
             _, err = process.communicate(timeout=30)
         assert {heard.op for heard in cloud.heard} == {"create"}  # nothing was asked to be ended
 
-    assert process.returncode == Exit.INTERRUPTED
+    assert process.returncode == ExitCode.INTERRUPTED
     assert b"may still be carried out" in err
 
 
@@ -181,15 +181,15 @@ def test_ux_15_destroying_more_than_one_asks(shell: Shell) -> None:
     sessions = {shell.obedient.add() for _ in range(3)}
 
     piped = shell.run("remove", "--all")
-    assert piped.code != Exit.DONE
+    assert piped.code != ExitCode.DONE
     assert "--yes" in piped.err
     assert set(shell.obedient.sessions) == sessions
     screen = Screen(shell, "remove", "--all")
     screen.shows("3 sessions", "[y/N]")
     screen.type("n\r")
-    assert screen.ends() != Exit.DONE
+    assert screen.ends() != ExitCode.DONE
     assert set(shell.obedient.sessions) == sessions
-    assert shell.run("remove", "--all", "--yes").code == Exit.DONE
+    assert shell.run("remove", "--all", "--yes").code == ExitCode.DONE
     assert not shell.obedient.sessions
 
 
@@ -214,17 +214,17 @@ def test_ux_16_following_survives_a_restart_of_redis(own_redis: RedisServer, she
             assert any(json.loads(line)["event"] == "session.exited" for line in told)
             events.send_signal(signal.SIGINT)
             logs.communicate(timeout=30), events.communicate(timeout=30)
-    assert logs.returncode == Exit.DONE
+    assert logs.returncode == ExitCode.DONE
 
 
 def test_ux_17_doctor_says_what_to_do(own_redis: RedisServer, shell: Shell, tmp_path: Path) -> None:
     shell.env.update(PYCLOUD_REDIS_URL=own_redis.url, PYCLOUD_NAMESPACE="")
     sick = shell.run("doctor")
-    assert sick.code == Exit.FAILED
+    assert sick.code == ExitCode.FAILED
     assert "to do: " in sick.out.decode()
     with Daemon(tmp_path / "cloud", own_redis.url):
         well = shell.run("doctor")
-    assert well.code == Exit.DONE
+    assert well.code == ExitCode.DONE
     for topic in ("settings", "Redis 7", "round trip", "may do all", "1 of 1 known live"):
         assert topic in well.out.decode(), topic
 

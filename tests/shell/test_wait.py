@@ -12,7 +12,7 @@ import redis
 from msgspec import UNSET
 
 from pycloud.protocol.messages import Event, StatusResponse, encode
-from pycloud.shell.session_commands.wait import outcome
+from pycloud.shell.session_commands.wait import exit_code_of
 from tests.shell.conftest import TIMEOUT, Shell
 from tests.support.daemon import Daemon
 from tests.support.redis_server import RedisServer
@@ -36,7 +36,7 @@ SESSION = "0123456789cccccccccc"
     ],
 )
 def test_exit_codes(state: str, exit_code: int, expected: int) -> None:
-    code, said = outcome(StatusResponse("c", SESSION, False, state, exit_code=exit_code, reason="why"))
+    code, said = exit_code_of(StatusResponse("c", SESSION, False, state, exit_code=exit_code, reason="why"))
 
     assert code == expected
     assert bool(said) == (code != exit_code)

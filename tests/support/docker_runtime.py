@@ -39,11 +39,11 @@ import gevent
 from pathlib import Path
 from pycloud.config import Config
 from pycloud.errors import PyCloudError, RequestError
-from pycloud.runtimes import Exit, Found, Order, Started
+from pycloud.runtimes import Exit, RecoveredSession, SessionSpec, Started
 from pycloud.runtimes.docker import DockerRuntime
 
 def plain(value):
-    if isinstance(value, (Exit, Found, Started)):
+    if isinstance(value, (Exit, RecoveredSession, Started)):
         return dataclasses.asdict(value)
     if isinstance(value, list):
         return [plain(each) for each in value]
@@ -61,11 +61,11 @@ def carry_out(seq, method, args):
     if method == "start":
         session = args["session"]
         progress = lambda p: say(progress=dataclasses.asdict(p), session=session)
-        args = [Order(**args, kind="docker", progress=progress)]
+        args = [SessionSpec(**args, runtime="docker", on_progress=progress)]
     try:
         say(seq=seq, result=plain(getattr(runtime, method)(*args)))
     except RequestError as error:
-        say(seq=seq, error=type(error).__name__, message=error.message, passing=error.passing)
+        say(seq=seq, error=type(error).__name__, message=error.message, passing=error.retryable)
     except Exception as error:
         say(seq=seq, error=type(error).__name__, message=str(error), passing=False)
 
@@ -74,16 +74,16 @@ for name in ("docker_volumes", "docker_allow", "docker_images"):
     settings[name] = tuple(settings.get(name, ()))
 settings["data_dir"] = settings["run_dir"] = Path(settings["data_dir"])
 runtime = DockerRuntime(Config(hostname="host.test", **settings), sys.argv[3])
-runtime.on_found = lambda found: say(found=plain(found))
-runtime.open()
+runtime.on_recovered = lambda found: say(found=plain(found))
+runtime.connect()
 found = runtime.recover()
 if sys.argv[4] == "alone":
-    runtime.begin()
+    runtime.start_watching()
 say(seq=0, result=plain(found))
 for text in line.makefile():
     asked = json.loads(text)
     gevent.spawn(carry_out, asked["seq"], asked["method"], asked["args"])
-runtime.close()
+runtime.disconnect()
 """
 
 
@@ -189,7 +189,7 @@ class Host:
         session = session or new_session(self.cloud)
         record = {"request": "r" + session, "digest": "d", "token": "t", "host": "h", "created": time.time()}
         fields = {"session": session, "script": f"{image}\n{json.dumps(options)}", "env": dict(env or {})}
-        return session, self.ask("start", **fields, sessions=1, record=record)
+        return session, self.ask("start", **fields, session_count=1, record=record)
 
     def start(self, image: str, env: Mapping[str, str] | None = None, **options: object) -> str:
         """Start a session; its id. Raises Failed."""

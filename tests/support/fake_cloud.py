@@ -19,8 +19,8 @@ from typing import Any, Self
 
 import redis
 
-from pycloud.protocol.keys import DEFAULT_NAMESPACE, Names
-from pycloud.protocol.messages import Rank, encode
+from pycloud.protocol.keys import DEFAULT_NAMESPACE, Keys
+from pycloud.protocol.messages import Heartbeat, encode
 
 Fields = dict[str, Any]
 
@@ -47,8 +47,8 @@ def silent(heard: Heard, before: int) -> None:
 class FakeCloud:
     """``heard`` lists every request so far. Comes back by itself where Redis goes away."""
 
-    def __init__(self, url: str, reply: Reply, *, cloud: str = "cccccccccc", names: Names | None = None) -> None:
-        self.cloud, self.names = cloud, names or Names(DEFAULT_NAMESPACE)
+    def __init__(self, url: str, reply: Reply, *, cloud: str = "cccccccccc", names: Keys | None = None) -> None:
+        self.cloud, self.names = cloud, names or Keys(DEFAULT_NAMESPACE)
         self.heard: list[Heard] = []
         #: What its rank says beside what all say: change it, and ``announce``.
         self.rank: dict[str, Any] = {}
@@ -70,13 +70,13 @@ class FakeCloud:
             "runtime": "script",
             "heartbeat": 1.0,
         }
-        rank = Rank(**{**usual, **self.rank})
-        self.redis.zadd(self.names.clouds_key, {self.cloud: time.time()})
-        self.redis.set(self.names.cloud_key(self.cloud), encode(rank))
+        rank = Heartbeat(**{**usual, **self.rank})
+        self.redis.zadd(self.names.nodes_key, {self.cloud: time.time()})
+        self.redis.set(self.names.node_key(self.cloud), encode(rank))
 
     def retire(self) -> None:
         """Look dead, as one does whose heartbeat has stopped; it still hears what is published."""
-        self.redis.delete(self.names.cloud_key(self.cloud))
+        self.redis.delete(self.names.node_key(self.cloud))
 
     def __enter__(self) -> Self:
         self.announce()
@@ -101,7 +101,7 @@ class FakeCloud:
 
     def _listen(self, listener: Any) -> None:
         channels = [self.names.request_channel(op) for op in ("create", "status", "remove")]
-        listener.subscribe(*channels, self.names.cloud_channel(self.cloud))
+        listener.subscribe(*channels, self.names.node_channel(self.cloud))
         confirmed = 0
         while not self._over.is_set():
             message = listener.get_message(timeout=0.02)
@@ -131,7 +131,7 @@ class Obedient:
 
     cloud: str = "cccccccccc"
     redis: Any = None
-    names: Names = field(default_factory=Names)
+    names: Keys = field(default_factory=Keys)
     output: bytes = b"hello\n"
     sessions: dict[str, str] = field(default_factory=dict)
     draining: bool = False

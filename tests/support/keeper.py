@@ -54,7 +54,7 @@ class Client:
     def __init__(self, path: Path, timeout: float = 30.0) -> None:
         self.events: list[Message] = []
         self._socket = protocol.connect(path, timeout)
-        self._lines = protocol.Lines(longest=None)
+        self._lines = protocol.LineSplitter(max_size=None)
         self._received: list[Message] = []
         self._answers: dict[int, Message] = {}
         self._seq = 0
@@ -255,7 +255,7 @@ def _kill_sessions(data: Path) -> None:
     names = {path.stem for folder in ("state", "work") for path in (data / folder).glob("*")}
     for process in procfs.scan():
         if process.session in names:
-            procfs.send(process, signal.SIGKILL)
+            procfs.signal_process(process, signal.SIGKILL)
 
 
 def children_of(pid: int) -> list[int]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import redis
 
 from pycloud.protocol.decoding import decode_request
-from pycloud.protocol.keys import Names
+from pycloud.protocol.keys import Keys
 
 
 def leave_claimed(client: redis.Redis, op: str, request_id: str, payload: bytes) -> None:
     """Put the claim of a cloud that nobody knows there, in one transaction; its lease ran out long ago."""
-    names = Names()
+    names = Keys()
     claim: dict[str, str | int | bytes] = {
         "digest": decode_request(op, payload, len(payload)).digest,
         "token": "t",

@@ -8,17 +8,17 @@ from typing import Any
 
 import redis
 
-from pycloud.transport.pipeline import Argument, Command, Script, TooLate
+from pycloud.transport.pipeline import DeadlineExceeded, LuaScript, RedisArgument, RedisCommand
 
 
-class PlainBus:
+class PlainPipeline:
     """Has the bus's methods that the registry uses."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self.run_id = "run1"
 
-    def call(self, *command: Argument) -> Any:
+    def execute(self, *command: RedisArgument) -> Any:
         """One command; the reply as it comes over the wire, as the bus hands it out."""
         pool = self._client.connection_pool
         connection = pool.get_connection()
@@ -28,20 +28,24 @@ class PlainBus:
         finally:
             pool.release(connection)
 
-    def call_many(self, commands: Sequence[Command]) -> list[Any]:
+    def execute_many(self, commands: Sequence[RedisCommand]) -> list[Any]:
         """Several."""
-        return [self.call(*command) for command in commands]
+        return [self.execute(*command) for command in commands]
 
-    def post(self, *command: Argument, valid: float | None = None) -> None:
+    def send(self, *command: RedisArgument, max_age: float | None = None) -> None:
         """One whose reply nobody wants."""
-        self.call(*command)
+        self.execute(*command)
 
-    def run(self, script: Script, keys: Sequence[str], args: Sequence[Argument], *, until: float = float("inf")) -> Any:
+    def eval_script(
+        self, script: LuaScript, keys: Sequence[str], args: Sequence[RedisArgument], *, deadline: float = float("inf")
+    ) -> Any:
         """A script; too late where that is over."""
-        if until <= monotonic():
-            raise TooLate
+        if deadline <= monotonic():
+            raise DeadlineExceeded
         return self._client.eval(script.source, len(keys), *keys, *args)
 
-    def run_many(self, script: Script, runs: Sequence[tuple[Sequence[str], Sequence[Argument]]]) -> list[Any]:
+    def eval_scripts(
+        self, script: LuaScript, runs: Sequence[tuple[Sequence[str], Sequence[RedisArgument]]]
+    ) -> list[Any]:
         """A script several times."""
-        return [self.run(script, keys, args) for keys, args in runs]
+        return [self.eval_script(script, keys, args) for keys, args in runs]

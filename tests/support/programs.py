@@ -31,7 +31,7 @@ def settled(look: Callable[[], tuple[T, Iterable[int]]]) -> T:
 
 
 def _was_just_made(pid: int) -> bool:
-    process = procfs.look(pid)
+    process = procfs.get_process(pid)
     if process is None or process.dead or process.parent == _KTHREADD:
         return False
     return process.start_time > procfs.ticks_now() - YOUNG * os.sysconf("SC_CLK_TCK")

@@ -8,34 +8,34 @@ from uuid import uuid4
 
 import redis
 
-from pycloud.protocol.keys import Names
+from pycloud.protocol.keys import Keys
 from pycloud.protocol.messages import RemoveResponse
 from pycloud.protocol.session import Session
-from pycloud.store.requests import Claim, Ledger
-from pycloud.store.sessions import Registry
-from pycloud.transport.pipeline import Bus
-from tests.support.plain_bus import PlainBus
+from pycloud.store.requests import Claim, RequestStore
+from pycloud.store.sessions import SessionStore
+from pycloud.transport.pipeline import RedisPipeline
+from tests.support.plain_bus import PlainPipeline
 
 A, B, C, D = ("a" * 10, "b" * 10, "c" * 10, "d" * 10)
-NAMES = Names("test.pycloud")
+NAMES = Keys("test.pycloud")
 
 
 @dataclass
 class Shared:
     """What one cloud shares with the others."""
 
-    bus: PlainBus
-    ledger: Ledger
-    registry: Registry
+    bus: PlainPipeline
+    ledger: RequestStore
+    registry: SessionStore
 
 
 def share(client: redis.Redis) -> dict[str, Shared]:
     """Four clouds on one Redis."""
     made = {}
     for cloud in (A, B, C, D):
-        bus = PlainBus(client)
-        parts = (cast(Bus, bus), NAMES, cloud, 3600.0)
-        made[cloud] = Shared(bus, Ledger(*parts), Registry(*parts))
+        bus = PlainPipeline(client)
+        parts = (cast(RedisPipeline, bus), NAMES, cloud, 3600.0)
+        made[cloud] = Shared(bus, RequestStore(*parts), SessionStore(*parts))
     return made
 
 
@@ -52,7 +52,7 @@ def again(claim: Claim) -> Claim:
 def session_for(cloud: str, claim: Claim) -> Session:
     """A running session that a claim came to."""
     session = Session(uuid4().hex[:10] + cloud, claim.id, claim.digest, claim.token, "host", 1000.0)
-    session.run(40000, 1001.0)
+    session.mark_running(40000, 1001.0)
     return session
 
 

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from pycloud.client.following import Following, OnLoss
+from pycloud.client.following import LogFollower, OnStreamLoss
 from pycloud.client.progress import Ended, Output
-from pycloud.protocol.keys import Names
-from pycloud.transport.blocking import Lines
+from pycloud.protocol.keys import Keys
+from pycloud.transport.blocking import DeadlineConnectionPool
 
 
 class Viewer:
@@ -18,7 +18,7 @@ class Viewer:
 
     def __init__(self, url: str) -> None:
         self._stack = ExitStack()
-        self._lines = Lines(url), Lines(url)
+        self._lines = DeadlineConnectionPool(url), DeadlineConnectionPool(url)
         for lines in self._lines:
             self._stack.callback(lines.close)
 
@@ -30,13 +30,13 @@ class Viewer:
     ) -> None:
         self._stack.close()
 
-    def follow(self, session: str, on_loss: OnLoss = lambda _: None, **fields: Any) -> Following:
+    def follow(self, session: str, on_loss: OnStreamLoss = lambda _: None, **fields: Any) -> LogFollower:
         """All of the output, unless ``fields`` of the request say something else."""
         wishes = {"offset": 0, "lease": 1.0} | fields
-        return self._stack.enter_context(Following(*self._lines, Names(), session, wishes, 10.0, on_loss))
+        return self._stack.enter_context(LogFollower(*self._lines, Keys(), session, wishes, 10.0, on_loss))
 
 
-def read(pieces: Following, heard: Callable[[bytes], None] = lambda _: None) -> tuple[bytes, Ended]:
+def read(pieces: LogFollower, heard: Callable[[bytes], None] = lambda _: None) -> tuple[bytes, Ended]:
     """All that comes, which must be gap-free, and how it ended; ``heard`` gets all so far with each piece."""
     data = b""
     for piece in pieces:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pycloud.protocol.session import Session
-from pycloud.sessions.recovery import would_be_on_record
-from pycloud.store.records import RECORD_LIFE
+from pycloud.sessions.recovery import record_should_exist
+from pycloud.store.records import RECORD_TTL
 
 CREATED = 1_000_000.0
 HOUR = 3600.0
@@ -13,7 +13,7 @@ HOUR = 3600.0
 def known(age: float, beat: float | None) -> bool:
     """Of a session of that age (s), where Redis last heard of its cloud at ``beat``, counted from its creation."""
     session = Session("0" * 20, "r", "d", "t", "host", CREATED)
-    return would_be_on_record(session, CREATED + age, None if beat is None else CREATED + beat)
+    return record_should_exist(session, CREATED + age, None if beat is None else CREATED + beat)
 
 
 def test_a_redis_that_kept_its_data_knows() -> None:
@@ -27,4 +27,4 @@ def test_a_redis_that_lost_its_data_does_not() -> None:
 
 
 def test_nor_does_one_in_which_the_record_has_expired() -> None:
-    assert not known(RECORD_LIFE / 1000 + 1, beat=0.5)
+    assert not known(RECORD_TTL / 1000 + 1, beat=0.5)

@@ -7,8 +7,8 @@ import json
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pycloud.client.records import record_of as read_record
-from pycloud.protocol.messages import REQUESTS, CreateRequest, ErrorBody, encode, refusal
+from pycloud.client.records import parse_record as read_record
+from pycloud.protocol.messages import REQUESTS, CreateRequest, ErrorBody, encode, error_response
 from pycloud.protocol.responses import create_response, logs_response, status_response
 from pycloud.protocol.session import Session, State
 from pycloud.store import records
@@ -19,7 +19,7 @@ CLOUD = "b" * 10
 def running() -> Session:
     """A session that runs."""
     session = Session(id="a" * 10 + CLOUD, request="r", digest="d", token="t", host="game7", created=1.5)
-    session.run(40123, 2.5)
+    session.mark_running(40123, 2.5)
     return session
 
 
@@ -27,14 +27,14 @@ def test_the_answer_to_a_create() -> None:
     expected = {"cloud": CLOUD, "id": "a" * 10 + CLOUD, "host": "game7", "port": 40123, "state": "running"}
     session = running()
     assert json.loads(encode(create_response(session))) == expected
-    session.exit(0, None, 3.0)
+    session.mark_exited(0, None, 3.0)
     assert json.loads(encode(create_response(session))) == expected, "a repeat hears what the first one heard"
 
 
 def test_a_container_tells_all_its_ports_wherever_it_is_asked_about() -> None:
     session = Session(id="a" * 10 + CLOUD, request="r", digest="d", token="t", host="game7", created=1.5)
     ports = {"80/tcp": 32768, "53/udp": 32769}
-    session.run(32768, 2.5, ports)
+    session.mark_running(32768, 2.5, ports)
     fields = records.record_of(session)
     record = dict(zip(fields[::2], fields[1::2], strict=True))
     away = records.stale_response("c" * 10, session.id, record, lost=False)
@@ -56,7 +56,7 @@ def test_the_answer_to_a_status_while_it_runs_says_nothing_of_an_end() -> None:
 
 def test_the_answer_to_a_status_after_the_end() -> None:
     session = running()
-    session.exit(3, None, 9.0)
+    session.mark_exited(3, None, 9.0)
     answer = json.loads(encode(status_response(session)))
     assert (answer["status"], answer["state"], answer["exit_code"], answer["ended"]) == (False, "exited", 3, 9.0)
     assert "reason" not in answer
@@ -64,7 +64,7 @@ def test_the_answer_to_a_status_after_the_end() -> None:
 
 def test_an_exit_code_that_nobody_knows_is_null_and_says_why() -> None:
     session = running()
-    session.exit(None, "host was rebooted", 9.0)
+    session.mark_exited(None, "host was rebooted", 9.0)
     answer = json.loads(encode(status_response(session)))
     assert answer["exit_code"] is None
     assert answer["reason"] == "host was rebooted"
@@ -72,7 +72,7 @@ def test_an_exit_code_that_nobody_knows_is_null_and_says_why() -> None:
 
 def test_a_session_that_never_ran_has_a_reason() -> None:
     session = Session(id="a" * 10 + CLOUD, request="r", digest="d", token="t", host="h", created=1.0)
-    session.move(State.FAILED)
+    session.transition(State.FAILED)
     session.reason = "no such file"
     answer = json.loads(encode(status_response(session)))
     assert (answer["status"], answer["state"], answer["reason"]) == (False, "failed", "no such file")
@@ -81,9 +81,13 @@ def test_a_session_that_never_ran_has_a_reason() -> None:
 def test_refusals_keep_the_original_three_keys() -> None:
     error = ErrorBody("bad_request", "why")
     body = {"code": "bad_request", "message": "why"}
-    assert json.loads(encode(refusal(CreateRequest, CLOUD, "", error))) == {"cloud": CLOUD, "id": None, "error": body}
+    assert json.loads(encode(error_response(CreateRequest, CLOUD, "", error))) == {
+        "cloud": CLOUD,
+        "id": None,
+        "error": body,
+    }
     for kind in set(REQUESTS.values()) - {CreateRequest}:
-        answer = json.loads(encode(refusal(kind, CLOUD, "s", error)))
+        answer = json.loads(encode(error_response(kind, CLOUD, "s", error)))
         assert answer == {"cloud": CLOUD, "id": "s", "status": False, "error": body}
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from pycloud.client import Client, NoCloud, RedisUnavailable, RequestRefused, UnusableAnswer
-from pycloud.protocol.keys import Names
+from pycloud.protocol.keys import Keys
 from tests.support.fake_cloud import FakeCloud, Heard, Obedient
 from tests.support.redis_server import RedisServer
 
@@ -30,7 +30,7 @@ class Scene:
 
 @pytest.fixture
 def scene(each_redis: RedisServer) -> Iterator[Scene]:
-    names = Names(f"test.{secrets.token_hex(4)}")
+    names = Keys(f"test.{secrets.token_hex(4)}")
     obedient = Obedient(names=names)
     with (
         FakeCloud(each_redis.url, obedient, names=names) as cloud,
@@ -64,7 +64,7 @@ def test_who_knows_the_owner_asks_it_directly(scene: Scene) -> None:
     scene.client.status(session)
     scene.client.remove(session)
 
-    assert scene.channels == [scene.cloud.names.cloud_channel("cccccccccc")] * 2
+    assert scene.channels == [scene.cloud.names.node_channel("cccccccccc")] * 2
 
 
 def test_where_the_owner_is_away_all_are_asked_at_once(scene: Scene) -> None:
@@ -103,7 +103,7 @@ def test_a_request_gives_the_answer_as_it_came(scene: Scene) -> None:
 
     assert answer.raw.startswith(b'{"cloud": "cccccccccc", "id": null, "error"')
     with pytest.raises(RequestRefused):
-        answer.accepted()
+        answer.raise_for_error()
 
 
 def test_no_cloud_is_said_before_anything_is_published(scene: Scene) -> None:
@@ -140,13 +140,13 @@ def test_no_sessions_and_no_clouds(scene: Scene) -> None:
     scene.cloud.retire()
 
     assert list(scene.client.sessions()) == []
-    assert scene.client.clouds() == []
+    assert scene.client.nodes() == []
 
 
 def test_clouds_are_those_that_live(scene: Scene) -> None:
-    scene.cloud.redis.zadd(scene.cloud.names.clouds_key, {"dddddddddd": 1})
+    scene.cloud.redis.zadd(scene.cloud.names.nodes_key, {"dddddddddd": 1})
 
-    assert [(rank.id, rank.host) for rank in scene.client.clouds()] == [("cccccccccc", "here")]
+    assert [(rank.id, rank.host) for rank in scene.client.nodes()] == [("cccccccccc", "here")]
 
 
 def test_threads_may_share_a_client(scene: Scene) -> None:
@@ -165,7 +165,7 @@ def test_an_answer_that_is_none_is_named_as_such(each_redis: RedisServer) -> Non
     def nonsense(heard: Heard, before: int) -> bytes:
         return b'{"cloud": 5'
 
-    names = Names(f"test.{secrets.token_hex(4)}")
+    names = Keys(f"test.{secrets.token_hex(4)}")
     with FakeCloud(each_redis.url, nonsense, names=names), Client(each_redis.url, namespace=names.namespace) as client:
         with pytest.raises(UnusableAnswer):
             client.create("x")

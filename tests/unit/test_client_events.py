@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycloud.client import Client, RedisUnavailable
-from pycloud.client.events import BEGINNING, PAGE, place_of, resume, told
-from pycloud.protocol.keys import Names
+from pycloud.client.events import PAGE_SIZE, STREAM_START, cursor_before, parse_entry, resume_cursor
+from pycloud.protocol.keys import Keys
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
-NAMES = Names()
+NAMES = Keys()
 
 
 def payload(number: int) -> bytes:
@@ -65,7 +65,7 @@ def add(server: redis.Redis, *numbers: int, at: str = "*") -> None:
 
 def test_all_that_stands_there(client: Client, server: redis.Redis) -> None:
     assert list(client.events()) == []
-    count = 2 * PAGE
+    count = 2 * PAGE_SIZE
     with server.pipeline() as pipeline:
         for number in range(count):
             pipeline.xadd(NAMES.events_key, {"event": payload(number)})
@@ -145,17 +145,17 @@ def test_an_unreachable_redis_is_said_at_once() -> None:
 def test_where_to_go_on(ms: int, count: int, newest_ms: int, newest_count: int) -> None:
     place, newest = f"{ms}-{count}", f"{newest_ms}-{newest_count}"
 
-    assert resume(place, None) == BEGINNING
-    assert resume(place, newest) == (newest if (newest_ms, newest_count) < (ms, count) else place)
+    assert resume_cursor(place, None) == STREAM_START
+    assert resume_cursor(place, newest) == (newest if (newest_ms, newest_count) < (ms, count) else place)
 
 
 def test_a_place_before_a_time() -> None:
-    assert place_of(0) == BEGINNING
-    assert place_of(-5) == BEGINNING
-    assert place_of(1.5) == f"1499-{2**64 - 1}"
+    assert cursor_before(0) == STREAM_START
+    assert cursor_before(-5) == STREAM_START
+    assert cursor_before(1.5) == f"1499-{2**64 - 1}"
 
 
 @given(st.lists(st.binary(), max_size=4))
 def test_any_entry_can_be_read(fields: list[bytes]) -> None:
-    told([b"1-1", fields])
-    told([b"1-1", [b"event", *fields]])
+    parse_entry([b"1-1", fields])
+    parse_entry([b"1-1", [b"event", *fields]])

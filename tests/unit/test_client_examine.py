@@ -11,14 +11,14 @@ import pytest
 import redis
 
 from pycloud.client import Client, RedisUnavailable
-from pycloud.client.examine import LONGEST, SHORTEST, listening
-from pycloud.protocol.keys import Names
-from pycloud.protocol.messages import Rank, encode
+from pycloud.client.examine import MAX_LISTEN_SECONDS, MIN_LISTEN_SECONDS, listen_seconds
+from pycloud.protocol.keys import Keys
+from pycloud.protocol.messages import Heartbeat, encode
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 
 
-def rank(cloud: str = "cccccccccc", **more: Any) -> Rank:
+def rank(cloud: str = "cccccccccc", **more: Any) -> Heartbeat:
     base = {
         "id": cloud,
         "score": 1.0,
@@ -30,12 +30,12 @@ def rank(cloud: str = "cccccccccc", **more: Any) -> Rank:
         "runtime": "script",
         "heartbeat": 1.0,
     }
-    return Rank(**{**base, **more})
+    return Heartbeat(**{**base, **more})
 
 
 @pytest.fixture
-def names() -> Names:
-    return Names(f"test.{secrets.token_hex(4)}")
+def names() -> Keys:
+    return Keys(f"test.{secrets.token_hex(4)}")
 
 
 @pytest.fixture
@@ -44,73 +44,73 @@ def server(each_redis: RedisServer) -> Iterator[Any]:
         yield server
 
 
-def examiner(server: RedisServer, names: Names, user: str = "") -> Client:
+def examiner(server: RedisServer, names: Keys, user: str = "") -> Client:
     return Client(server.url.replace("://", f"://{user}"), namespace=names.namespace)
 
 
-def test_a_server_as_it_comes(each_redis: RedisServer, names: Names, server: Any) -> None:
+def test_a_server_as_it_comes(each_redis: RedisServer, names: Keys, server: Any) -> None:
     keys = server.dbsize()
     with examiner(each_redis, names) as client:
-        facts = client.examine()
+        facts = client.diagnose()
 
     assert facts.redis.info["redis_version"] == server.info()["redis_version"]
     assert facts.redis.pubsub_limits == (32 << 20, 8 << 20, 60)
-    assert (facts.redis.denied, facts.redis.denied_to_cloud) == ((), ())
-    assert abs(facts.redis.ahead) < 5
+    assert (facts.redis.denied_client_commands, facts.redis.denied_node_commands) == ((), ())
+    assert abs(facts.redis.clock_offset) < 5
     assert 0 < facts.redis.latency < 5
-    assert (facts.clouds, facts.heard) == ((), ())
+    assert (facts.nodes, facts.received_heartbeats) == ((), ())
     assert server.dbsize() == keys, "nothing is changed"
 
 
-def test_rights(each_redis: RedisServer, names: Names, server: Any) -> None:
+def test_rights(each_redis: RedisServer, names: Keys, server: Any) -> None:
     server.execute_command(
         *("ACL", "SETUSER", "reader", "reset", "on", ">pw", "~*", "&*", "-@all"),
         *("+@read", "+ping", "+info", "+multi", "+discard", "+time", "+publish"),
     )
     with examiner(each_redis, names, "reader:pw@") as client:
-        facts = client.examine()
+        facts = client.diagnose()
 
-    assert facts.redis.denied == ()
-    denied = set(facts.redis.denied_to_cloud or ())
+    assert facts.redis.denied_client_commands == ()
+    denied = set(facts.redis.denied_node_commands or ())
     assert {"SET", "HSET", "ZADD", "XADD", "EVAL"} <= denied
     assert not {"GET", "HGET", "SMEMBERS"} & denied
     assert facts.redis.pubsub_limits is None
 
 
-def test_keys_and_channels_of_another_namespace(each_redis: RedisServer, names: Names, server: Any) -> None:
+def test_keys_and_channels_of_another_namespace(each_redis: RedisServer, names: Keys, server: Any) -> None:
     server.execute_command(
         *("ACL", "SETUSER", "other", "reset", "on", ">pw", "~{other}:*", "&other.*", "+@all"),
     )
     with examiner(each_redis, names, "other:pw@") as client:
-        facts = client.examine()
+        facts = client.diagnose()
 
-    assert facts.clouds is None
-    assert {"PUBLISH", "HGETALL", "XREAD"} <= set(facts.redis.denied or ())
-    assert facts.heard is None
+    assert facts.nodes is None
+    assert {"PUBLISH", "HGETALL", "XREAD"} <= set(facts.redis.denied_client_commands or ())
+    assert facts.received_heartbeats is None
 
 
-def test_clouds(each_redis: RedisServer, names: Names, server: Any) -> None:
+def test_clouds(each_redis: RedisServer, names: Keys, server: Any) -> None:
     now = time.time()
-    server.zadd(names.clouds_key, {"aaaaaaaaaa": now, "bbbbbbbbbb": now - 100})
-    server.set(names.cloud_key("aaaaaaaaaa"), encode(rank("aaaaaaaaaa", heartbeat=0.1)))
-    server.sadd(names.cloud_sessions_key("bbbbbbbbbb"), "s1", "s2")
+    server.zadd(names.nodes_key, {"aaaaaaaaaa": now, "bbbbbbbbbb": now - 100})
+    server.set(names.node_key("aaaaaaaaaa"), encode(rank("aaaaaaaaaa", heartbeat=0.1)))
+    server.sadd(names.node_sessions_key("bbbbbbbbbb"), "s1", "s2")
     with examiner(each_redis, names) as client:
-        facts = client.examine()
+        facts = client.diagnose()
 
-    away, here = facts.clouds or ()
-    assert (away.id, away.rank, away.sessions) == ("bbbbbbbbbb", None, 2)
-    assert 95 < away.silent < 160
-    assert here.rank is not None
-    assert facts.heard == ()
+    away, here = facts.nodes or ()
+    assert (away.id, away.heartbeat, away.sessions) == ("bbbbbbbbbb", None, 2)
+    assert 95 < away.seconds_silent < 160
+    assert here.heartbeat is not None
+    assert facts.received_heartbeats == ()
 
 
 def test_how_long_to_listen() -> None:
-    assert listening([]) == 0
-    assert listening([rank(heartbeat=0.1)]) == SHORTEST
-    assert listening([rank(heartbeat=0.1), rank(heartbeat=2.0)]) == 7.0
-    assert listening([rank(heartbeat=60.0)]) == LONGEST
+    assert listen_seconds([]) == 0
+    assert listen_seconds([rank(heartbeat=0.1)]) == MIN_LISTEN_SECONDS
+    assert listen_seconds([rank(heartbeat=0.1), rank(heartbeat=2.0)]) == 7.0
+    assert listen_seconds([rank(heartbeat=60.0)]) == MAX_LISTEN_SECONDS
 
 
 def test_an_unreachable_redis() -> None:
     with Client(f"redis://127.0.0.1:{free_port()}") as client, pytest.raises(RedisUnavailable):
-        client.examine()
+        client.diagnose()

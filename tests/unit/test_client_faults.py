@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from pycloud.client import Client, Created, NoAnswer, RedisUnavailable
-from pycloud.transport.blocking import Lines
+from pycloud.transport.blocking import DeadlineConnectionPool
 from tests.support.fake_cloud import FakeCloud, Fields, Heard, Obedient, silent
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
@@ -62,7 +62,7 @@ def test_after_a_silent_second_all_are_asked(own_redis: RedisServer, client: Cli
 
     names = cloud.names
     assert [heard.channel for heard in cloud.heard] == [
-        names.cloud_channel("cccccccccc"),
+        names.node_channel("cccccccccc"),
         names.request_channel("status"),
     ]
     assert len({heard.payload for heard in cloud.heard}) == 1
@@ -72,7 +72,7 @@ def test_logs_are_asked_of_the_owner_again(own_redis: RedisServer, client: Clien
     with FakeCloud(own_redis.url, Deaf(1)) as cloud:
         assert client.logs(SESSION) == b"hello\n"
 
-    assert {heard.channel for heard in cloud.heard} == {cloud.names.cloud_channel("cccccccccc")}
+    assert {heard.channel for heard in cloud.heard} == {cloud.names.node_channel("cccccccccc")}
     assert len(cloud.heard) == 2
 
 
@@ -98,7 +98,7 @@ def test_a_cloud_that_dies_meanwhile_is_waited_for(own_redis: RedisServer, clien
 def test_an_unreachable_redis_is_said_at_once() -> None:
     with Client(f"redis://127.0.0.1:{free_port()}", timeout=60) as client:
         began = time.monotonic()
-        for attempt in (lambda: client.create("x"), lambda: list(client.sessions()), client.clouds):
+        for attempt in (lambda: client.create("x"), lambda: list(client.sessions()), client.nodes):
             with pytest.raises(RedisUnavailable, match="cannot be reached"):
                 attempt()
         assert time.monotonic() - began < SOON
@@ -133,9 +133,9 @@ def test_a_redis_that_freezes_on_the_way_ends_at_the_timeout(own_redis: RedisSer
 
 def test_sending_to_a_frozen_redis_ends_in_time(own_redis: RedisServer) -> None:
     """More than fits into the buffers between the two, so that sending itself blocks."""
-    lines = Lines(own_redis.url)
+    lines = DeadlineConnectionPool(own_redis.url)
     began = time.monotonic()
-    with pytest.raises(RedisUnavailable, match="does not answer"), lines.line(began + 1) as line:
+    with pytest.raises(RedisUnavailable, match="does not answer"), lines.connection(began + 1) as line:
         own_redis.freeze()
         line.send(began + 1, ("PUBLISH", "anywhere", "x" * (64 << 20)))
     own_redis.thaw()
@@ -180,7 +180,7 @@ def test_a_client_outlives_a_restart_between_requests(own_redis: RedisServer, cl
     with FakeCloud(own_redis.url, Deaf(0)) as cloud:
         assert client.status(SESSION).status
         own_redis.restart()
-        wait_until(lambda: client.clouds())
+        wait_until(lambda: client.nodes())
         wait_until(lambda: cloud.redis.pubsub_numsub(cloud.names.request_channel("status"))[0][1])
 
         assert client.status(SESSION).status

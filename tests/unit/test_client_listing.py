@@ -10,19 +10,19 @@ import redis
 from msgspec import UNSET
 
 from pycloud.client import Client
-from pycloud.protocol.keys import Names
+from pycloud.protocol.keys import Keys
 from tests.support.redis_server import RedisServer
 
 Record = Callable[..., list[str]]
 
 
 @pytest.fixture
-def names() -> Names:
-    return Names(f"test.{secrets.token_hex(4)}")
+def names() -> Keys:
+    return Keys(f"test.{secrets.token_hex(4)}")
 
 
 @pytest.fixture
-def client(each_redis: RedisServer, names: Names) -> Iterator[Client]:
+def client(each_redis: RedisServer, names: Keys) -> Iterator[Client]:
     with Client(each_redis.url, namespace=names.namespace) as client:
         yield client
 
@@ -34,7 +34,7 @@ def server(each_redis: RedisServer) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def record(server: redis.Redis, names: Names) -> Record:
+def record(server: redis.Redis, names: Keys) -> Record:
     """Puts so many sessions on record; ``created`` of a number says when that one was."""
 
     def put(count: int, created: Callable[[int], float]) -> list[str]:
@@ -50,7 +50,7 @@ def record(server: redis.Redis, names: Names) -> Record:
 
 
 def test_who_lives_all_the_time_is_listed_though_others_end_meanwhile(
-    client: Client, server: redis.Redis, names: Names, record: Record
+    client: Client, server: redis.Redis, names: Keys, record: Record
 ) -> None:
     ids, listed = record(3000, float), []
     for session in client.session_ids():
@@ -62,7 +62,7 @@ def test_who_lives_all_the_time_is_listed_though_others_end_meanwhile(
 
 
 def test_sessions_of_the_same_moment_are_listed_page_by_page(
-    client: Client, server: redis.Redis, names: Names, record: Record
+    client: Client, server: redis.Redis, names: Keys, record: Record
 ) -> None:
     ids, listed = record(1700, lambda _number: 1795471920.4000001), []
     for row in client.sessions():
@@ -73,7 +73,7 @@ def test_sessions_of_the_same_moment_are_listed_page_by_page(
 
 
 def test_what_is_no_utf_8_in_a_record_is_shown_as_such(
-    client: Client, server: redis.Redis, names: Names, record: Record
+    client: Client, server: redis.Redis, names: Keys, record: Record
 ) -> None:
     (session,) = record(1, float)
     server.hset(names.session_key(session), mapping={"reason": b"\xffgone", "host": "grün", "name": ""})

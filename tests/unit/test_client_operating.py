@@ -12,9 +12,9 @@ import pytest
 import redis
 
 from pycloud.client import Client, NoCloud, NotFound, RedisUnavailable
-from pycloud.client.ask import make_ask
-from pycloud.protocol.keys import Names
-from pycloud.protocol.messages import Rank, encode
+from pycloud.client.ask import build_request
+from pycloud.protocol.keys import Keys
+from pycloud.protocol.messages import Heartbeat, encode
 from tests.support.fake_cloud import FakeCloud, Obedient
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
@@ -23,12 +23,12 @@ AWAY = "dddddddddd"
 
 
 @pytest.fixture
-def names() -> Names:
-    return Names(f"test.{secrets.token_hex(4)}")
+def names() -> Keys:
+    return Keys(f"test.{secrets.token_hex(4)}")
 
 
 @pytest.fixture
-def cloud(shared_redis: RedisServer, names: Names) -> Iterator[FakeCloud]:
+def cloud(shared_redis: RedisServer, names: Keys) -> Iterator[FakeCloud]:
     obedient = Obedient(names=names)
     with FakeCloud(shared_redis.url, obedient, names=names) as cloud:
         obedient.redis = cloud.redis
@@ -42,7 +42,7 @@ def obedient(cloud: FakeCloud) -> Obedient:
 
 
 @pytest.fixture
-def client(shared_redis: RedisServer, names: Names) -> Iterator[Client]:
+def client(shared_redis: RedisServer, names: Keys) -> Iterator[Client]:
     with Client(shared_redis.url, namespace=names.namespace) as client:
         yield client
 
@@ -53,7 +53,7 @@ def test_inspect(client: Client, cloud: FakeCloud, obedient: Obedient) -> None:
     assert (told.state, told.figures) != (None, None)
     assert told.figures is not None
     assert (told.figures.processes, told.details) == (3, {"pid": 7, "more": [1]})
-    assert cloud.heard[-1].channel == cloud.names.cloud_channel(cloud.cloud)
+    assert cloud.heard[-1].channel == cloud.names.node_channel(cloud.cloud)
     with pytest.raises(NotFound):
         client.inspect("0" * 10 + cloud.cloud)
     with pytest.raises(ValueError, match="no session id"):
@@ -82,27 +82,27 @@ def test_drain(client: Client, cloud: FakeCloud) -> None:
     with pytest.raises(ValueError, match="no cloud id"):
         client.drain("host")
     with pytest.raises(ValueError, match="needs its id"):
-        make_ask("drain", {"draining": True}, "r")
+        build_request("drain", {"draining": True}, "r")
 
 
 def test_clouds_that_are_away_are_known(client: Client, cloud: FakeCloud, obedient: Obedient) -> None:
     now = time.time()
-    rank = Rank(cloud.cloud, 0.5, now, 0, "i1", "2.0.0", "here", "script", 1.0)
-    cloud.redis.set(cloud.names.cloud_key(cloud.cloud), encode(rank), px=2000)
-    cloud.redis.zadd(cloud.names.clouds_key, {AWAY: now - 100, "e" * 10: now - 50})
+    rank = Heartbeat(cloud.cloud, 0.5, now, 0, "i1", "2.0.0", "here", "script", 1.0)
+    cloud.redis.set(cloud.names.node_key(cloud.cloud), encode(rank), px=2000)
+    cloud.redis.zadd(cloud.names.nodes_key, {AWAY: now - 100, "e" * 10: now - 50})
     session = obedient.add(session="0000000001" + AWAY, host="far")
-    cloud.redis.sadd(cloud.names.cloud_sessions_key(AWAY), session)
-    here, away, nameless = client.known_clouds()
+    cloud.redis.sadd(cloud.names.node_sessions_key(AWAY), session)
+    here, away, nameless = client.known_nodes()
     assert [known.id for known in (here, away, nameless)] == [cloud.cloud, AWAY, "e" * 10]
-    assert here.rank == rank
+    assert here.heartbeat == rank
     assert 1.0 <= here.silent < 3.0, "what is left of three heartbeats says how old it is, whatever the cloud's clock"
-    assert (away.rank, away.sessions, away.host) == (None, 1, "far")
+    assert (away.heartbeat, away.sessions, away.host) == (None, 1, "far")
     assert 95 < away.silent < 160
     assert (nameless.sessions, nameless.host) == (0, "")
 
 
 def test_there_may_be_no_clouds(client: Client) -> None:
-    assert client.known_clouds() == []
+    assert client.known_nodes() == []
 
 
 def test_it_looks_when_something_happens_and_now_and_then(client: Client, cloud: FakeCloud) -> None:
@@ -124,7 +124,7 @@ def test_it_goes_on_over_a_restart_of_redis(own_redis: RedisServer) -> None:
     with Client(own_redis.url) as client, redis.Redis.from_url(own_redis.url, protocol=2) as server:
 
         def follow() -> None:
-            for count in client.watch(lambda: int(client.known_clouds() != []), every=0.3, on_loss=news.append):
+            for count in client.watch(lambda: int(client.known_nodes() != []), every=0.3, on_loss=news.append):
                 seen.append(count)
                 if count:
                     return
@@ -135,7 +135,7 @@ def test_it_goes_on_over_a_restart_of_redis(own_redis: RedisServer) -> None:
         own_redis.stop()
         wait_until(lambda: news, 20)
         own_redis.start()
-        server.zadd(Names().clouds_key, {AWAY: 1})
+        server.zadd(Keys().nodes_key, {AWAY: 1})
         thread.join(20)
         assert not thread.is_alive()
     assert isinstance(news[0], RedisUnavailable)
@@ -144,7 +144,7 @@ def test_it_goes_on_over_a_restart_of_redis(own_redis: RedisServer) -> None:
 
 def test_the_end_of_its_time_comes_also_while_redis_is_away(own_redis: RedisServer) -> None:
     with Client(own_redis.url) as client:
-        watched: Iterator[Any] = client.watch(client.known_clouds, every=0.2, timeout=1.5)
+        watched: Iterator[Any] = client.watch(client.known_nodes, every=0.2, timeout=1.5)
         next(watched)
         own_redis.stop()
         with pytest.raises(RedisUnavailable):

@@ -13,9 +13,9 @@ import pytest
 
 from pycloud.client import Client, UnusableAnswer
 from pycloud.client.answer import output_of
-from pycloud.client.ask import make_ask
-from pycloud.client.exchange import pause, silence
-from pycloud.client.records import record_of
+from pycloud.client.ask import build_request
+from pycloud.client.exchange import backoff, resend_delay
+from pycloud.client.records import parse_record
 from pycloud.protocol.messages import LogsResponse
 from pycloud.transport.url import check_database
 
@@ -23,35 +23,35 @@ SESSION = "0123456789cccccccccc"
 
 
 def test_silences_double_and_are_bounded() -> None:
-    assert [silence(attempt) for attempt in range(6)] == [1, 2, 4, 8, 8, 8]
+    assert [resend_delay(attempt) for attempt in range(6)] == [1, 2, 4, 8, 8, 8]
 
 
 def test_pauses_double_and_are_bounded() -> None:
-    assert [pause(loss) for loss in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    assert [backoff(loss) for loss in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
 
 
 def test_a_create_may_be_answered_by_any_cloud() -> None:
-    ask = make_ask("create", {"script": "x"}, "r1")
+    ask = build_request("create", {"script": "x"}, "r1")
 
     assert (ask.owner, ask.direct_only) == (None, False)
     assert json.loads(ask.payload) == {"id": "r1", "script": "x"}
 
 
 def test_the_owner_is_read_off_the_session() -> None:
-    ask = make_ask("status", {"session": SESSION}, "r1")
+    ask = build_request("status", {"session": SESSION}, "r1")
 
     assert (ask.owner, ask.direct_only) == ("cccccccccc", False)
     assert json.loads(ask.payload) == {"id": "r1", "op": "status", "session": SESSION}
 
 
 def test_what_is_no_session_id_is_asked_of_all() -> None:
-    assert make_ask("status", {"session": "who?"}, "r1").owner is None
+    assert build_request("status", {"session": "who?"}, "r1").owner is None
 
 
 def test_logs_come_from_the_owner_only() -> None:
-    assert make_ask("logs", {"session": SESSION}, "r1").direct_only
+    assert build_request("logs", {"session": SESSION}, "r1").direct_only
     with pytest.raises(ValueError, match="no session id"):
-        make_ask("logs", {"session": "who?"}, "r1")
+        build_request("logs", {"session": "who?"}, "r1")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_what_no_cloud_could_use_is_refused_before_it_is_sent(
     op: str, fields: dict[str, str], request_id: str, reason: str
 ) -> None:
     with pytest.raises(ValueError, match=reason):
-        make_ask(op, fields, request_id)
+        build_request(op, fields, request_id)
 
 
 def test_a_database_of_its_own_needs_a_namespace_of_its_own() -> None:
@@ -101,7 +101,7 @@ def test_a_record_has_what_its_hash_says() -> None:
     fields = {
         "cloud": "c", "state": "exited", "host": "h", "port": "", "created": "1.5", "exit_code": "0", "request": "r",
     }  # fmt: skip
-    record = record_of("s", fields)
+    record = parse_record("s", fields)
 
     assert msgspec.to_builtins(record) == {
         "cloud": "c", "id": "s", "status": False, "state": "exited", "host": "h", "created": 1.5, "exit_code": 0,
@@ -110,14 +110,14 @@ def test_a_record_has_what_its_hash_says() -> None:
 
 
 def test_a_record_of_a_newer_cloud_can_be_read() -> None:
-    record = record_of("s", {"cloud": "c", "state": "dreaming", "colour": "blue"})
+    record = parse_record("s", {"cloud": "c", "state": "dreaming", "colour": "blue"})
 
     assert (record.state, record.status) == ("dreaming", False)
 
 
 def test_a_record_that_makes_no_sense_is_named() -> None:
     with pytest.raises(UnusableAnswer, match="session s1"):
-        record_of("s1", {"cloud": "c", "state": "running", "port": "many"})
+        parse_record("s1", {"cloud": "c", "state": "running", "port": "many"})
 
 
 def test_output_comes_out_as_it_was_written() -> None:

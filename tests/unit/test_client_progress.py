@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from pycloud.client import Client, NoAnswer
-from pycloud.protocol.keys import Names
+from pycloud.protocol.keys import Keys
 from pycloud.protocol.messages import Event, encode
 from tests.support.fake_cloud import FakeCloud, Fields, Heard
 from tests.support.redis_server import RedisServer
@@ -24,7 +24,7 @@ class Puller:
     """A cloud that pulls for longer than the timeout, and then answers, if ``answers``."""
 
     def __init__(self, server: RedisServer, answers: bool) -> None:
-        self.names, self._answers = Names(f"test.{secrets.token_hex(4)}"), answers
+        self.names, self._answers = Keys(f"test.{secrets.token_hex(4)}"), answers
         self.cloud = FakeCloud(server.url, self.reply, names=self.names)
         self.thread: threading.Thread | None = None
 

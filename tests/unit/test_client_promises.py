@@ -10,9 +10,9 @@ import pytest
 
 from pycloud import client as library
 from pycloud.client import Client, NoAnswer, NotFound, RedisLost, RequestRefused, asking
-from pycloud.client.ask import LARGEST_SCRIPT, make_ask
+from pycloud.client.ask import MAX_SCRIPT_BYTES, build_request
 from pycloud.errors import PyCloudError
-from pycloud.protocol.keys import Names
+from pycloud.protocol.keys import Keys
 from tests.support.fake_cloud import FakeCloud, Obedient, silent
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
@@ -22,7 +22,7 @@ SESSION = "0123456789cccccccccc"
 
 @pytest.fixture
 def cloud(shared_redis: RedisServer) -> Iterator[FakeCloud]:
-    names = Names(f"test.{secrets.token_hex(4)}")
+    names = Keys(f"test.{secrets.token_hex(4)}")
     with FakeCloud(shared_redis.url, Obedient(names=names), names=names) as cloud:
         yield cloud
 
@@ -59,7 +59,7 @@ def test_a_cloud_of_choice_is_asked_first(client: Client, cloud: FakeCloud) -> N
     assert cloud.heard[0].fields == {"id": "r1", "op": "create", "script": "x", "cloud": "cccccccccc"}
     names = cloud.names
     assert [each.channel for each in cloud.heard] == [
-        names.cloud_channel("cccccccccc"),
+        names.node_channel("cccccccccc"),
         names.request_channel("create"),
     ]
     for unusable in ("ccc", ""):
@@ -69,11 +69,11 @@ def test_a_cloud_of_choice_is_asked_first(client: Client, cloud: FakeCloud) -> N
 
 def test_a_script_that_no_cloud_can_take_is_not_sent(client: Client, cloud: FakeCloud) -> None:
     with pytest.raises(RequestRefused, match="larger than") as caught:
-        client.create("x" * (LARGEST_SCRIPT + 1))
+        client.create("x" * (MAX_SCRIPT_BYTES + 1))
 
     assert caught.value.code == "script_too_large"
     assert not cloud.heard
-    assert make_ask("create", {"script": "x" * LARGEST_SCRIPT}, "r1").payload
+    assert build_request("create", {"script": "x" * MAX_SCRIPT_BYTES}, "r1").payload
 
 
 @pytest.mark.parametrize("fields", [{"script": b"x"}, {"script": "x", "env": {"A": b"b"}}, {"script": "x", "cloud": 5}])
@@ -119,7 +119,7 @@ def test_a_remove_may_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_silent_remove_says_why_that_may_be(shared_redis: RedisServer) -> None:
-    names = Names(f"test.{secrets.token_hex(4)}")
+    names = Keys(f"test.{secrets.token_hex(4)}")
     with (
         FakeCloud(shared_redis.url, silent, names=names),
         Client(shared_redis.url, namespace=names.namespace) as client,
@@ -133,7 +133,7 @@ def test_a_silent_remove_says_why_that_may_be(shared_redis: RedisServer) -> None
 
 
 def test_a_deadline_just_after_a_silence_is_nobodys_fault(shared_redis: RedisServer) -> None:
-    names = Names(f"test.{secrets.token_hex(4)}")
+    names = Keys(f"test.{secrets.token_hex(4)}")
     with (
         FakeCloud(shared_redis.url, silent, names=names) as cloud,
         Client(shared_redis.url, namespace=names.namespace) as client,

@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from pycloud.client import Client, NoCloud, NotEnded, RedisUnavailable
-from pycloud.client.wait import AGAIN, ROUND, Vigil
-from pycloud.protocol.keys import Names
+from pycloud.client.wait import POLL_INTERVAL, RETRY_INTERVAL, ExitWaiter
+from pycloud.protocol.keys import Keys
 from pycloud.protocol.messages import Event, StatusResponse, encode
 from tests.support.fake_cloud import FakeCloud, Obedient
 from tests.support.redis_server import RedisServer
@@ -27,61 +27,61 @@ def event(name: str, session: str = SESSION) -> Event:
 
 
 def test_it_asks_at_once_and_then_now_and_then() -> None:
-    vigil = Vigil(SESSION, 100)
-    assert vigil.ask_at == 100
-    assert not vigil.told(ALIVE, 101)
-    assert vigil.ask_at == 101 + ROUND
-    vigil.heard(event("session.running"), 102)
-    vigil.heard(event("session.exited", "another"), 102)
-    assert vigil.ask_at == 101 + ROUND
+    vigil = ExitWaiter(SESSION, 100)
+    assert vigil.query_at == 100
+    assert not vigil.on_response(ALIVE, 101)
+    assert vigil.query_at == 101 + POLL_INTERVAL
+    vigil.on_event(event("session.running"), 102)
+    vigil.on_event(event("session.exited", "another"), 102)
+    assert vigil.query_at == 101 + POLL_INTERVAL
 
 
 @pytest.mark.parametrize("name", ["session.exited", "session.failed", "session.removed", "session.lost"])
 def test_it_asks_when_it_hears_of_an_end_and_again_a_second_later(name: str) -> None:
-    vigil = Vigil(SESSION, 100)
-    vigil.told(ALIVE, 100)
-    vigil.heard(event(name), 103)
-    assert vigil.ask_at == 103
-    assert not vigil.told(ALIVE, 103)
-    assert vigil.ask_at == 103 + AGAIN
+    vigil = ExitWaiter(SESSION, 100)
+    vigil.on_response(ALIVE, 100)
+    vigil.on_event(event(name), 103)
+    assert vigil.query_at == 103
+    assert not vigil.on_response(ALIVE, 103)
+    assert vigil.query_at == 103 + RETRY_INTERVAL
 
 
 @pytest.mark.parametrize("state", ["exited", "failed", "removed", "lost", "a word of a newer cloud"])
 def test_what_lives_no_more_has_ended(state: str) -> None:
-    assert Vigil(SESSION, 0).told(StatusResponse("c", SESSION, False, state), 1)
+    assert ExitWaiter(SESSION, 0).on_response(StatusResponse("c", SESSION, False, state), 1)
 
 
 def test_nobody_knowing_it_is_believed_at_once_or_at_the_second_time() -> None:
-    assert Vigil(SESSION, 0).told(UNKNOWN, 1)
+    assert ExitWaiter(SESSION, 0).on_response(UNKNOWN, 1)
 
-    vigil = Vigil(SESSION, 0)
-    vigil.told(ALIVE, 1)
-    assert not vigil.told(UNKNOWN, 2)
-    assert vigil.ask_at == 2 + AGAIN
-    assert not vigil.told(ALIVE, 3), "a Redis that came back empty did not know it yet"
-    assert not vigil.told(UNKNOWN, 4)
-    assert vigil.told(UNKNOWN, 5)
+    vigil = ExitWaiter(SESSION, 0)
+    vigil.on_response(ALIVE, 1)
+    assert not vigil.on_response(UNKNOWN, 2)
+    assert vigil.query_at == 2 + RETRY_INTERVAL
+    assert not vigil.on_response(ALIVE, 3), "a Redis that came back empty did not know it yet"
+    assert not vigil.on_response(UNKNOWN, 4)
+    assert vigil.on_response(UNKNOWN, 5)
 
-    vigil = Vigil(SESSION, 0)
-    vigil.told(ALIVE, 1)
-    vigil.heard(event("session.removed"), 2)
-    assert vigil.told(UNKNOWN, 2)
+    vigil = ExitWaiter(SESSION, 0)
+    vigil.on_response(ALIVE, 1)
+    vigil.on_event(event("session.removed"), 2)
+    assert vigil.on_response(UNKNOWN, 2)
 
 
 def test_after_trouble_it_asks_soon_but_not_at_once() -> None:
-    vigil = Vigil(SESSION, 0)
-    vigil.told(ALIVE, 0)
-    vigil.failed(5)
-    assert vigil.ask_at == 5 + AGAIN
-    vigil.disturbed(5.5)
-    assert vigil.ask_at == 5 + AGAIN
+    vigil = ExitWaiter(SESSION, 0)
+    vigil.on_response(ALIVE, 0)
+    vigil.on_query_failed(5)
+    assert vigil.query_at == 5 + RETRY_INTERVAL
+    vigil.on_disconnected(5.5)
+    assert vigil.query_at == 5 + RETRY_INTERVAL
 
 
 class Scene:
     """A session that lives in a cloud that plays along, and somebody who waits for its end."""
 
     def __init__(self, server: RedisServer, pool: ThreadPoolExecutor) -> None:
-        self.names, self._pool = Names(f"test.{secrets.token_hex(4)}"), pool
+        self.names, self._pool = Keys(f"test.{secrets.token_hex(4)}"), pool
         self.obedient = Obedient(names=self.names)
         self.cloud = FakeCloud(server.url, self.obedient, names=self.names)
         self.client = Client(server.url, namespace=self.names.namespace)
@@ -123,7 +123,7 @@ def test_what_has_ended_is_told_at_once(scene: Scene) -> None:
 
 
 def test_an_end_that_no_event_told_is_noticed_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pycloud.client.wait.ROUND", AGAIN)
+    monkeypatch.setattr("pycloud.client.wait.POLL_INTERVAL", RETRY_INTERVAL)
     future = scene.wait()
     scene.ends(told=False)
 

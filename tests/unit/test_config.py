@@ -143,7 +143,7 @@ def test_help_lists_every_setting_with_variable_and_default() -> None:
     text = " ".join(parser.format_help().split())
     for setting in settings().values():
         assert f"{setting.flag} " in text
-        assert f"(default: {setting.shown}; variable {setting.variable})" in text
+        assert f"(default: {setting.default_text}; variable {setting.variable})" in text
     assert parser.parse_args(["--no-embedded-redis"]).embedded_redis == "false"
 
 

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from pycloud.protocol.decoding import (
     RESERVED_ENV,
     DecodeError,
-    Refused,
+    RejectedRequest,
+    decode_broadcast,
     decode_direct,
-    decode_rank,
+    decode_heartbeat,
     decode_request,
     digest_for,
+    is_valid_id,
     payload_limit,
-    read_request,
-    usable_id,
 )
 from pycloud.protocol.messages import (
     CreateRequest,
@@ -44,7 +44,7 @@ def outcome(op: str, payload: bytes, limit: int = LIMIT) -> Any:
     """The request, or what was raised instead."""
     try:
         return decode_request(op, payload, limit)
-    except (DecodeError, Refused) as error:
+    except (DecodeError, RejectedRequest) as error:
         return error
 
 
@@ -55,7 +55,9 @@ def body(**fields: Any) -> bytes:
 
 @given(st.sampled_from(OPS), st.binary(max_size=200))
 def test_any_bytes_come_to_one_of_three_outcomes(op: str, payload: bytes) -> None:
-    assert isinstance(outcome(op, payload), CreateRequest | StatusRequest | RemoveRequest | DecodeError | Refused)
+    assert isinstance(
+        outcome(op, payload), CreateRequest | StatusRequest | RemoveRequest | DecodeError | RejectedRequest
+    )
 
 
 @given(
@@ -65,7 +67,7 @@ def test_any_bytes_come_to_one_of_three_outcomes(op: str, payload: bytes) -> Non
 def test_any_object_is_dropped_exactly_when_its_id_is_not_usable(op: str, fields: dict[str, Any]) -> None:
     result = outcome(op, json.dumps(fields).encode())
     if isinstance(result, DecodeError):
-        assert not usable_id(fields.get("id")) or "surrogate" in str(result) or "range" in str(result)
+        assert not is_valid_id(fields.get("id")) or "surrogate" in str(result) or "range" in str(result)
     else:
         assert result.id == fields["id"]
 
@@ -128,7 +130,7 @@ def test_what_cannot_be_answered_is_dropped_with_its_kind(op: str, payload: byte
 )
 def test_what_is_wrong_with_a_field_is_said_with_its_name(op: str, fields: dict[str, Any], field: str) -> None:
     refused = outcome(op, body(id="r", **fields))
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RejectedRequest)
     assert (refused.id, refused.error.code) == ("r", "bad_request")
     assert field in refused.error.message
 
@@ -137,7 +139,7 @@ def test_a_script_over_the_limit_is_too_large_in_bytes_of_utf8() -> None:
     assert isinstance(outcome("create", body(id="r", script="x" * LIMIT)), CreateRequest)
     for script in ("x" * (LIMIT + 1), "é" * LIMIT):
         refused = outcome("create", body(id="r", script=script))
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, RejectedRequest)
         assert refused.error.code == "script_too_large"
 
 
@@ -202,7 +204,7 @@ def test_a_request_that_was_only_read_has_the_same_digest_once_it_is_wanted(op: 
     fields = {"id": "r", "script": "s"} if op == "create" else {"id": "r", "session": "s"}
     for forged in ({}, {"digest": "forged"}, {"(computed)": "forged"}):
         payload = body(**fields, **forged)
-        read, whole = read_request(op, payload, LIMIT), decode_request(op, payload, LIMIT)
+        read, whole = decode_broadcast(op, payload, LIMIT), decode_request(op, payload, LIMIT)
         assert read.digest == ""
         assert digest_for(read, payload) == whole.digest == digest_for(whole, b"of no matter")
 
@@ -231,7 +233,7 @@ def test_logs_are_asked_for_directly_and_within_bounds() -> None:
     request = decode_direct(body(op="logs", id="r", session="s"), LIMIT)
     assert request == LogsRequest("r", "s", digest=request.digest)
     for count in (0, -1, 1 << 30):
-        with pytest.raises(Refused, match="bytes"):
+        with pytest.raises(RejectedRequest, match="bytes"):
             decode_direct(body(op="logs", id="r", session="s", bytes=count), LIMIT)
 
 
@@ -241,14 +243,14 @@ def test_what_operators_ask_is_asked_directly() -> None:
     drain = decode_direct(body(op="drain", id="r", draining=False, cloud="c"), LIMIT)
     assert drain == DrainRequest("r", draining=False, cloud="c", digest=drain.digest)
     for wrong, said in (({}, "draining"), ({"draining": "yes"}, "draining"), ({"draining": True, "cloud": 1}, "cloud")):
-        with pytest.raises(Refused, match=said) as refused:
+        with pytest.raises(RejectedRequest, match=said) as refused:
             decode_direct(body(op="drain", id="r", **wrong), LIMIT)
         assert (refused.value.id, refused.value.error.code) == ("r", "bad_request")
-    with pytest.raises(Refused, match="session"):
+    with pytest.raises(RejectedRequest, match="session"):
         decode_direct(body(op="inspect", id="r", session=""), LIMIT)
 
 
 @given(st.binary(max_size=100))
 def test_a_rank_decodes_or_says_why_not(payload: bytes) -> None:
     with pytest.raises(DecodeError):
-        decode_rank(payload)
+        decode_heartbeat(payload)

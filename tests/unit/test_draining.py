@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from pycloud.daemon import drain as draining
-from pycloud.daemon.drain import Draining
-from pycloud.daemon.heartbeat import Heartbeat
+from pycloud.daemon.drain import DrainHandler
+from pycloud.daemon.heartbeat import HeartbeatService
 from pycloud.protocol.messages import DrainRequest
-from pycloud.sessions.manager import Cloud
+from pycloud.sessions.manager import SessionManager
 
 CLOUD = "c" * 10
 
@@ -24,10 +24,12 @@ class Stub:
         self.said: list[tuple[object, ...]] = []
         self.draining = False
         self.identity, self.load = SimpleNamespace(id=CLOUD), 2
-        self.registry = SimpleNamespace(tell=lambda event: self.said.append(("event", event.event)))
-        self.ledger = SimpleNamespace(answer=lambda op, _request, response: self.said.append((op, response)))
-        beat = SimpleNamespace(beat=lambda: self.said.append(("beat", self.draining)))
-        self.asked = Draining(cast(Cloud, self), cast(Heartbeat, beat), data)
+        self.session_store = SimpleNamespace(publish_event=lambda event: self.said.append(("event", event.event)))
+        self.request_store = SimpleNamespace(
+            publish_response=lambda op, _request, response: self.said.append((op, response))
+        )
+        beat = SimpleNamespace(publish=lambda: self.said.append(("beat", self.draining)))
+        self.asked = DrainHandler(cast(SessionManager, self), cast(HeartbeatService, beat), data)
 
     def now(self) -> float:
         return 1000.0
@@ -59,7 +61,7 @@ def test_who_is_not_meant_does_nothing(tmp_path: Path) -> None:
     stub = Stub(tmp_path)
     answer = stub.told(True, "d" * 10)
     assert (answer.status, answer.error.code, stub.draining) == (False, "no_match", False)
-    assert draining.kept(tmp_path) is None
+    assert draining.load_drain_flag(tmp_path) is None
 
 
 def test_where_it_cannot_be_written_down_it_is_done_all_the_same(tmp_path: Path) -> None:
@@ -74,11 +76,11 @@ def test_what_was_told_counts_more_than_the_setting(tmp_path: Path, setting: boo
     if told is not None:
         Stub(tmp_path).told(told)
     cloud = SimpleNamespace(draining=False)
-    draining.begin(cast(Cloud, cloud), tmp_path, setting)
+    draining.restore_drain_flag(cast(SessionManager, cloud), tmp_path, setting)
     assert cloud.draining is (setting if told is None else told)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "nonsense", "\x80"])
 def test_what_makes_no_sense_counts_as_nothing(tmp_path: Path, content: str) -> None:
-    (tmp_path / draining.FILE).write_text(content, encoding="latin-1")
-    assert draining.kept(tmp_path) is None
+    (tmp_path / draining.DRAIN_FILE).write_text(content, encoding="latin-1")
+    assert draining.load_drain_flag(tmp_path) is None

@@ -17,7 +17,7 @@ from redis.retry import Retry
 
 from pycloud.cli.embedded_program import find_server
 from pycloud.cli.embedded_redis import private_redis, wants_embedded
-from pycloud.cli.embedded_server import EmbeddedRedis, await_predecessor, is_listening
+from pycloud.cli.embedded_server import EmbeddedRedis, is_listening, wait_for_previous
 from pycloud.config import Config
 from pycloud.errors import EmbeddedRedisError
 from tests.support.ports import free_port
@@ -30,9 +30,9 @@ if sys.argv[3] == "patched":
     from gevent import monkey
     monkey.patch_all(subprocess=False, os=False, signal=False)
 from pathlib import Path
-from pycloud.cli.embedded_guard import Guard
+from pycloud.cli.embedded_guard import RedisSupervisor
 from pycloud.cli.embedded_server import EmbeddedRedis
-with EmbeddedRedis(sys.argv[1], Path(sys.argv[2])) as server, Guard(server):
+with EmbeddedRedis(sys.argv[1], Path(sys.argv[2])) as server, RedisSupervisor(server):
     print(server.pid, flush=True)
     time.sleep(600)
 """
@@ -64,7 +64,7 @@ def is_gone(pid: int) -> bool:
 
 def test_serves_keeps_its_data_and_ends(program: Path, url: str, tmp_path: Path) -> None:
     for before, after in ((None, b"1"), (b"1", b"2")):
-        with EmbeddedRedis(url, tmp_path, server=program) as server, redis.Redis.from_url(url) as client:
+        with EmbeddedRedis(url, tmp_path, program=program) as server, redis.Redis.from_url(url) as client:
             pid = server.pid
             assert pid is not None
             assert client.get("count") == before
@@ -79,7 +79,7 @@ def test_serves_keeps_its_data_and_ends(program: Path, url: str, tmp_path: Path)
 def test_a_password_is_demanded_and_shows_nowhere(program: Path, tmp_path: Path) -> None:
     port = free_port()
     word = "a \"b\\ 'ü#"
-    with EmbeddedRedis(f"redis://:a%20%22b%5C%20%27%C3%BC%23@127.0.0.1:{port}", tmp_path, server=program) as server:
+    with EmbeddedRedis(f"redis://:a%20%22b%5C%20%27%C3%BC%23@127.0.0.1:{port}", tmp_path, program=program) as server:
         with redis.Redis(port=port, retry=Retry(NoBackoff(), 0)) as stranger, pytest.raises(redis.AuthenticationError):
             stranger.ping()
         with redis.Redis(port=port, password=word) as client:
@@ -102,7 +102,7 @@ def test_ends_with_a_parent_that_is_killed(url: str, tmp_path: Path, patched: st
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)
-    await_predecessor(tmp_path, 10.0)
+    wait_for_previous(tmp_path, 10.0)
     wait_until(lambda: is_gone(pid), message="the private Redis outlived its daemon")
     # and the next one is not held up by it
     with EmbeddedRedis(url, tmp_path):
@@ -128,20 +128,20 @@ def test_a_port_that_is_taken(url: str, tmp_path: Path) -> None:
 def test_a_server_that_dies_says_why(program: Path, url: str, tmp_path: Path) -> None:
     (tmp_path / "redis").mkdir()
     (tmp_path / "redis" / "appendonlydir").write_text("no directory")
-    server = EmbeddedRedis(url, tmp_path, server=program)
+    server = EmbeddedRedis(url, tmp_path, program=program)
     with pytest.raises(EmbeddedRedisError, match=r"ended at once; its last words: .*append"):
         server.start()
     assert server.pid is None
 
 
 def test_a_program_that_is_no_server(url: str, tmp_path: Path) -> None:
-    server = EmbeddedRedis(url, tmp_path, server=Path("/bin/false"))
+    server = EmbeddedRedis(url, tmp_path, program=Path("/bin/false"))
     with pytest.raises(EmbeddedRedisError, match="ended at once; its last words: none"):
         server.start()
     silent = tmp_path / "silent"
     silent.write_text("#!/bin/sh\necho just sitting here\nexec sleep 600\n")
     silent.chmod(0o700)
-    server = EmbeddedRedis(url, tmp_path, server=silent, timeout=0.5)
+    server = EmbeddedRedis(url, tmp_path, program=silent, timeout=0.5)
     with pytest.raises(EmbeddedRedisError, match=r"does not answer after 0\.5 s; .*: just sitting here"):
         server.start()
     assert server.pid is None
@@ -241,10 +241,10 @@ def test_it_says_once_that_it_cannot_start_it_again(url: str, tmp_path: Path, ca
     config = make_config(tmp_path, redis=url, embedded_redis=True)
     with caplog.at_level("INFO"), private_redis(config, foreground=False, in_container=False) as server:
         assert server is not None
-        works, server.server = server.server, Path("/bin/false")
+        works, server.program = server.program, Path("/bin/false")
         os.kill(server.pid or 0, signal.SIGKILL)
         wait_until(lambda: "cannot be started, will try on" in caplog.text)
-        server.server = works
+        server.program = works
         wait_until(lambda: "runs again" in caplog.text)
         assert answers(url)
     assert [message.count("signal 9") for message in caplog.messages if "has died" in message] == [1]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pycloud.cli.healthcheck import flags_in, trouble
-from pycloud.protocol.messages import Rank
+from pycloud.cli.healthcheck import flags_in, unhealthy_reason
+from pycloud.protocol.messages import Heartbeat
 
 
-def rank(**fields: object) -> Rank:
+def rank(**fields: object) -> Heartbeat:
     given = {"score": 1.0, "time": 1.0, "sessions": 0, "instance": "i", "version": "2", "host": "h", "heartbeat": 1.0}
-    return Rank(**{"id": "c1", "runtime": "docker", **given, **fields})  # type: ignore[arg-type]
+    return Heartbeat(**{"id": "c1", "runtime": "docker", **given, **fields})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -29,11 +29,11 @@ def test_the_flags_are_those_of_the_first_process(words: list[str], flags: list[
 
 def test_a_cloud_is_well_while_it_is_heard_and_can_start_something() -> None:
     for well in (rank(), rank(draining=True), rank(runtimes=("docker", "script"), unavailable=("docker",))):
-        assert trouble(well) is None
+        assert unhealthy_reason(well) is None
 
 
 def test_what_is_wrong_is_said() -> None:
-    assert "no heartbeats" in (trouble(None) or "")
-    assert "does not hear" in (trouble(rank(deaf=True)) or "")
-    assert "docker" in (trouble(rank(unavailable=("docker",))) or "")
-    assert "script" in (trouble(rank(runtimes=("docker", "script"), unavailable=("script", "docker"))) or "")
+    assert "no heartbeats" in (unhealthy_reason(None) or "")
+    assert "does not hear" in (unhealthy_reason(rank(deaf=True)) or "")
+    assert "docker" in (unhealthy_reason(rank(unavailable=("docker",))) or "")
+    assert "script" in (unhealthy_reason(rank(runtimes=("docker", "script"), unavailable=("script", "docker"))) or "")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycloud.errors import BadRequest
-from pycloud.protocol.container_spec import KINDS, kinds_of, parse
-from pycloud.protocol.image_reference import is_reference, read_pattern, read_reference
+from pycloud.protocol.container_spec import RUNTIME_NAMES, parse, possible_runtimes
+from pycloud.protocol.image_reference import is_reference, parse_pattern, parse_reference
 
 DIGEST = "sha256:" + "ab" * 32
 names = st.from_regex(r"[a-z0-9]{1,9}(([._]|__|-{1,3})[a-z0-9]{1,9}){0,2}", fullmatch=True)
@@ -54,8 +54,8 @@ def refused(script: str) -> str:
     ],
 )
 def test_an_image_has_one_full_name(written: str, full: str) -> None:
-    assert str(read_reference(written)) == full
-    assert str(read_reference(full)) == full
+    assert str(parse_reference(written)) == full
+    assert str(parse_reference(full)) == full
 
 
 @pytest.mark.parametrize(
@@ -88,18 +88,18 @@ def test_a_reference_is_read_as_it_was_put_together(
     text = "/".join([*([host] if host else []), *path]) + (f":{tag}" if tag else "") + (f"@{DIGEST}" if digest else "")
     if not host and not is_reference(text):  # a first component with a dot is a host, 64 hex digits are an id
         return
-    reference = read_reference(text)
+    reference = parse_reference(text)
     assert reference.tag == (tag or (None if digest else "latest"))
     assert reference.digest == (DIGEST if digest else None)
     assert reference.path.split("/")[-1] == path[-1]
-    assert read_reference(str(reference)) == reference
+    assert parse_reference(str(reference)) == reference
     assert host is None or reference.host == host
 
 
 @given(st.text())
 def test_any_text_is_an_image_or_not(text: str) -> None:
     if is_reference(text):
-        assert is_reference(str(read_reference(text)))
+        assert is_reference(str(parse_reference(text)))
 
 
 @pytest.mark.parametrize(
@@ -131,13 +131,13 @@ def test_any_text_is_an_image_or_not(text: str) -> None:
     ],
 )
 def test_a_pattern_means_what_an_image_of_its_spelling_would(pattern: str, image: str, matches: bool) -> None:
-    assert read_pattern(pattern).matches(read_reference(image)) is matches
+    assert parse_pattern(pattern).matches(parse_reference(image)) is matches
 
 
 @pytest.mark.parametrize("pattern", ["", "a b", "X/*", "**.example.com/x", "a:", "a@", "a@x", "a/*:t:t", "/*"])
 def test_what_is_no_pattern(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"is no pattern|has no digest"):
-        read_pattern(pattern)
+        parse_pattern(pattern)
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ def test_what_is_no_pattern(pattern: str) -> None:
         ("nginx\n{'port': 80}", ("docker",)),
         ("nginx\n{port: 80}", ("docker",)),
         ('year4000/pycloud {"port": 80}', ("docker",)),
-        ("nginx", KINDS),
-        ("\r\n  nginx:1  \r\n\r\n", KINDS),
+        ("nginx", RUNTIME_NAMES),
+        ("\r\n  nginx:1  \r\n\r\n", RUNTIME_NAMES),
         ("nginx\n{}", ("docker",)),
         ('nginx\r\n\r\n  {\r\n "port": 80}', ("docker",)),
         ('nginx\n{"port": oops', ("docker",)),
@@ -167,33 +167,33 @@ def test_what_is_no_pattern(pattern: str) -> None:
     ],
 )
 def test_the_look_of_a_script_says_what_it_may_be(script: str, kinds: tuple[str, ...]) -> None:
-    assert kinds_of(script) == kinds
+    assert possible_runtimes(script) == kinds
 
 
 def test_a_long_script_costs_no_more_than_its_first_line() -> None:
-    assert kinds_of("a" * 1_000_000) == ("script",)
-    assert kinds_of("a-" * 500_000 + "\n{}") == ("script",)
-    assert kinds_of("nginx\n" + " " * 1_000_000) == KINDS
+    assert possible_runtimes("a" * 1_000_000) == ("script",)
+    assert possible_runtimes("a-" * 500_000 + "\n{}") == ("script",)
+    assert possible_runtimes("nginx\n" + " " * 1_000_000) == RUNTIME_NAMES
 
 
 @given(json_objects, st.sampled_from(["\n", "\r\n", "\n\n \t\n"]), st.sampled_from([None, 0, 2]))
 def test_an_image_script_comes_out_as_it_went_in(options: dict[str, Any], line_end: str, indent: int | None) -> None:
     script = "year4000/pycloud" + line_end + json.dumps(options, indent=indent) + "\n"
     parsed = parse(script)
-    assert (parsed.image, parsed.shown) == ("docker.io/year4000/pycloud:latest", "year4000/pycloud")
+    assert (parsed.image, parsed.as_written) == ("docker.io/year4000/pycloud:latest", "year4000/pycloud")
     assert parsed.options == options
-    assert kinds_of(script) == ("docker",)
+    assert possible_runtimes(script) == ("docker",)
 
 
 @given(st.text() | st.text().map(lambda rest: "nginx\n{" + rest) | st.text('{}[]":,e1.-nul\\ \n').map("n\n{".__add__))
 def test_any_script_is_read_or_refused(script: str) -> None:
-    assert set(kinds_of(script)) <= set(KINDS)
+    assert set(possible_runtimes(script)) <= set(RUNTIME_NAMES)
     try:
         parsed = parse(script)
     except BadRequest as error:
         assert error.message
     else:
-        assert "docker" in kinds_of(script) or script.strip(" \t\r\n").endswith("}")
+        assert "docker" in possible_runtimes(script) or script.strip(" \t\r\n").endswith("}")
         assert is_reference(parsed.image)
 
 
@@ -242,7 +242,7 @@ def test_a_long_first_line_is_not_read_to_its_end() -> None:
     def seconds(script: str) -> float:
         began = time.process_time()
         for _ in range(50):
-            assert kinds_of(script) == ("script",)
+            assert possible_runtimes(script) == ("script",)
         return time.process_time() - began
 
     short, long = ("x" * count + "/" + "x" * count for count in (1_000, 300_000))

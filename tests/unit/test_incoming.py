@@ -9,21 +9,21 @@ from types import SimpleNamespace
 import pytest
 import redis
 
-from pycloud.transport.connection import READ_SIZE, Incoming
+from pycloud.transport.connection import READ_SIZE, ReplyReader
 
 MESSAGE = b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$%d\r\n%b\r\n"
 
 
 @pytest.fixture
-def ends() -> Iterator[tuple[socket.socket, Incoming]]:
+def ends() -> Iterator[tuple[socket.socket, ReplyReader]]:
     """The server's end, and what reads the other one."""
     server, own = socket.socketpair()
     with server, own:
         own.settimeout(10)
-        yield server, Incoming(SimpleNamespace(_sock=own))
+        yield server, ReplyReader(SimpleNamespace(_sock=own))
 
 
-def test_all_that_is_there_is_read_at_once(ends: tuple[socket.socket, Incoming]) -> None:
+def test_all_that_is_there_is_read_at_once(ends: tuple[socket.socket, ReplyReader]) -> None:
     server, incoming = ends
     server.sendall(MESSAGE % (2, b"m1") + MESSAGE % (2, b"m2") + MESSAGE[:5])
     assert incoming.read() == [[b"message", b"c", b"m1"], [b"message", b"c", b"m2"]]
@@ -31,7 +31,7 @@ def test_all_that_is_there_is_read_at_once(ends: tuple[socket.socket, Incoming])
     assert incoming.read() == [[b"message", b"c", b"m3"]]
 
 
-def test_what_is_large_comes_in_pieces(ends: tuple[socket.socket, Incoming]) -> None:
+def test_what_is_large_comes_in_pieces(ends: tuple[socket.socket, ReplyReader]) -> None:
     server, incoming = ends
     large = b"x" * (3 * READ_SIZE)
     server.sendall(MESSAGE % (len(large), large))
@@ -46,14 +46,14 @@ def test_what_is_large_comes_in_pieces(ends: tuple[socket.socket, Incoming]) -> 
     [(b"-LOADING not yet\r\n", redis.ResponseError), (b"HTTP/1.1 400\r\n", redis.InvalidResponse)],
 )
 def test_what_is_no_message_is_an_error(
-    ends: tuple[socket.socket, Incoming], said: bytes, error: type[redis.RedisError]
+    ends: tuple[socket.socket, ReplyReader], said: bytes, error: type[redis.RedisError]
 ) -> None:
     ends[0].sendall(said)
     with pytest.raises(error):
         ends[1].read()
 
 
-def test_a_closed_connection_is_an_error(ends: tuple[socket.socket, Incoming]) -> None:
+def test_a_closed_connection_is_an_error(ends: tuple[socket.socket, ReplyReader]) -> None:
     ends[0].close()
     with pytest.raises(redis.ConnectionError):
         ends[1].read()

@@ -11,33 +11,35 @@ from hypothesis import strategies as st
 from pycloud.cluster import placement
 from pycloud.cluster.placement import Peer
 from pycloud.errors import RequestError
-from pycloud.protocol.container_spec import KINDS
-from pycloud.protocol.decoding import Refused, decode_rank, decode_request
-from pycloud.protocol.messages import CreateRequest, Rank, encode
+from pycloud.protocol.container_spec import RUNTIME_NAMES
+from pycloud.protocol.decoding import RejectedRequest, decode_heartbeat, decode_request
+from pycloud.protocol.messages import CreateRequest, Heartbeat, encode
 
-SHELL = CreateRequest("r", "exec sleep 1", kinds=("script",))
-IMAGE = CreateRequest("r", 'nginx\n{"port": 80}', kinds=("docker",))
-EITHER = CreateRequest("r", "nginx", kinds=("script", "docker"))
+SHELL = CreateRequest("r", "exec sleep 1", runtimes=("script",))
+IMAGE = CreateRequest("r", 'nginx\n{"port": 80}', runtimes=("docker",))
+EITHER = CreateRequest("r", "nginx", runtimes=("script", "docker"))
 
 
 def peer(*runtimes: str, unavailable: tuple[str, ...] = (), **fields: object) -> Peer:
     """A cloud that runs these kinds."""
     known = {"score": 1.0, "time": 0.0, "sessions": 0, "instance": "i", "version": "2", "host": "h", "heartbeat": 1.0}
     kinds = {"runtime": runtimes[0], "runtimes": runtimes, "unavailable": unavailable}
-    return Peer(Rank(id="", **{**known, **kinds, **fields}), 0.0)  # type: ignore[arg-type]
+    return Peer(Heartbeat(id="", **{**known, **kinds, **fields}), 0.0)  # type: ignore[arg-type]
 
 
 def clouds(**peers: Peer) -> dict[str, Peer]:
     """These clouds under these names."""
     for name, each in peers.items():
-        each.rank = Rank(**{f: getattr(each.rank, f) for f in Rank.__struct_fields__} | {"id": name})
+        each.last_heartbeat = Heartbeat(
+            **{f: getattr(each.last_heartbeat, f) for f in Heartbeat.__struct_fields__} | {"id": name}
+        )
     return peers
 
 
 def why(peers: dict[str, Peer], request: CreateRequest) -> tuple[str, str]:
     """Why nobody takes a create: code and words."""
     assert placement.candidates(peers, request, 0.0) == []
-    error: RequestError = placement.why_nobody(peers, request, 0.0)
+    error: RequestError = placement.rejection_for(peers, request, 0.0)
     return error.code, error.message
 
 
@@ -59,7 +61,7 @@ def test_only_where_no_living_cloud_fits_the_runtime_is_wrong() -> None:
     assert code == "wrong_runtime"
     assert message == "this is for runtime docker, and the clouds that fit have script"
     assert why(clouds(a=peer("script"), b=peer("docker", capacity=0)), IMAGE)[0] == "no_capacity"
-    assert why(clouds(a=peer("docker")), CreateRequest("r", "", cloud="z", kinds=("docker",)))[0] == "no_match"
+    assert why(clouds(a=peer("docker")), CreateRequest("r", "", cloud="z", runtimes=("docker",)))[0] == "no_match"
 
 
 def test_a_cloud_whose_engine_is_away_takes_no_containers_and_still_takes_scripts() -> None:
@@ -87,9 +89,9 @@ peers = st.builds(
 @given(st.dictionaries(st.sampled_from("abcd"), peers), st.sampled_from([SHELL, IMAGE, EITHER]))
 def test_whoever_is_asked_can_start_it_as_the_same_kind(there: dict[str, Peer], request: CreateRequest) -> None:
     clouds(**there)
-    kind = placement.kind_for(list(there.values()), request)
+    kind = placement.runtime_for(list(there.values()), request)
     for name in placement.candidates(there, request, 0.0):
-        rank = there[name].rank
+        rank = there[name].last_heartbeat
         assert kind in rank.runtimes
         assert kind not in rank.unavailable
         assert rank.capacity is None
@@ -101,19 +103,19 @@ def test_whoever_is_asked_can_start_it_as_the_same_kind(there: dict[str, Peer], 
         ({"script": "exec sleep 1"}, ("script",)),
         ({"script": 'nginx\n{"port": 80}'}, ("docker",)),
         ({"script": 'nginx\n{"port": 80}', "runtime": "script"}, ("script",)),
-        ({"script": "nginx"}, KINDS),
+        ({"script": "nginx"}, RUNTIME_NAMES),
         ({"script": "nginx", "runtime": "docker"}, ("docker",)),
-        ({"script": "nginx", "runtime": None}, KINDS),
+        ({"script": "nginx", "runtime": None}, RUNTIME_NAMES),
     ],
 )
 def test_what_a_create_may_be(fields: dict[str, str], kinds: tuple[str, ...]) -> None:
     request = decode_request("create", _payload(fields), 1000)
     assert isinstance(request, CreateRequest)
-    assert request.kinds == kinds
+    assert request.runtimes == kinds
 
 
 def test_an_unknown_runtime_is_refused() -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RejectedRequest) as caught:
         decode_request("create", _payload({"script": "x", "runtime": "swarm"}), 1000)
     assert caught.value.error.code == "bad_request"
     assert caught.value.error.message == "create: `runtime` is 'swarm'; it is one of script, docker"
@@ -122,7 +124,7 @@ def test_an_unknown_runtime_is_refused() -> None:
 def test_nobody_sets_what_is_computed() -> None:
     request = decode_request("create", _payload({"script": "echo x", "(computed kinds)": ["docker"]}), 1000)
     assert isinstance(request, CreateRequest)
-    assert request.kinds == ("script",)
+    assert request.runtimes == ("script",)
 
 
 def _payload(fields: dict[str, str]) -> bytes:
@@ -130,5 +132,5 @@ def _payload(fields: dict[str, str]) -> bytes:
 
 
 def test_a_rank_carries_its_kinds_over_the_wire() -> None:
-    rank = peer("script", "docker", unavailable=("docker",)).rank
-    assert decode_rank(encode(rank)) == rank
+    rank = peer("script", "docker", unavailable=("docker",)).last_heartbeat
+    assert decode_heartbeat(encode(rank)) == rank

@@ -11,15 +11,15 @@ import gevent
 import pytest
 
 from pycloud.keeper.storage import log_file
-from pycloud.keeper.system.inotify import Watches
-from pycloud.runtimes import Piece, Start
-from pycloud.runtimes.script.file_watcher import Growth
-from pycloud.runtimes.script.log_reader import LANDING, UNWATCHED, LogReader
+from pycloud.keeper.system.inotify import InotifyWatcher
+from pycloud.runtimes import OutputChunk, ReadFrom
+from pycloud.runtimes.script.file_watcher import FileWatcher
+from pycloud.runtimes.script.log_reader import RESUME_BEFORE_END, UNWATCHED_POLL_INTERVAL, ScriptLogReader
 
 
 @pytest.fixture
-def growth() -> Iterator[Growth]:
-    growth = Growth()
+def growth() -> Iterator[FileWatcher]:
+    growth = FileWatcher()
     yield growth
     growth.close()
 
@@ -43,67 +43,69 @@ def woken(calls: list[str], count: int) -> bool:
     return len(calls) == count
 
 
-def test_all_readers_of_a_log_are_woken_once(path: Path, growth: Growth) -> None:
+def test_all_readers_of_a_log_are_woken_once(path: Path, growth: FileWatcher) -> None:
     calls: list[str] = []
-    readers = [LogReader(path, Start(offset=0), False, growth, lambda name=name: calls.append(name)) for name in "ab"]  # type: ignore[misc]
+    readers = [
+        ScriptLogReader(path, ReadFrom(offset=0), False, growth, lambda name=name: calls.append(name)) for name in "ab"
+    ]  # type: ignore[misc]
     for reader in readers:
-        assert reader.read(100) == Piece(0, b"one\n")
+        assert reader.read(100) == OutputChunk(0, b"one\n")
         assert reader.read(100) is None
-        assert reader.patience == math.inf
-        assert not reader.complete(over=False)
+        assert reader.poll_interval == math.inf
+        assert not reader.is_complete(session_ended=False)
     write(path, b"two\n")
     write(path, b"three\n")
     assert woken(calls, 2)
     assert sorted(calls) == ["a", "b"]
     for reader in readers:
-        assert reader.read(100) == Piece(4, b"two\nthree\n")
+        assert reader.read(100) == OutputChunk(4, b"two\nthree\n")
         assert reader.read(100) is None
-        assert reader.complete(over=True)
+        assert reader.is_complete(session_ended=True)
     readers[0].close()
     write(path, b"four\n")
     assert woken(calls, 3)
     assert calls[2] == "b"
 
 
-def test_without_a_watch_it_looks_by_itself(path: Path, growth: Growth, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none_left(_watches: Watches, _path: Path) -> int:
+def test_without_a_watch_it_looks_by_itself(path: Path, growth: FileWatcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_watches: InotifyWatcher, _path: Path) -> int:
         raise OSError(errno.ENOSPC, "no watches left")
 
-    monkeypatch.setattr(Watches, "add", none_left)
-    reader = LogReader(path, Start(tail=0), False, growth, lambda: None)
+    monkeypatch.setattr(InotifyWatcher, "add", none_left)
+    reader = ScriptLogReader(path, ReadFrom(tail=0), False, growth, lambda: None)
     assert reader.read(100) is None
-    assert reader.patience == UNWATCHED
+    assert reader.poll_interval == UNWATCHED_POLL_INTERVAL
     write(path, b"two\n")
-    assert reader.read(100) == Piece(4, b"two\n")
+    assert reader.read(100) == OutputChunk(4, b"two\n")
 
 
-def test_who_was_overtaken_goes_on_close_to_the_end(path: Path, growth: Growth) -> None:
-    reader = LogReader(path, Start(offset=0), False, growth, lambda: None)
+def test_who_was_overtaken_goes_on_close_to_the_end(path: Path, growth: FileWatcher) -> None:
+    reader = ScriptLogReader(path, ReadFrom(offset=0), False, growth, lambda: None)
     reader.read(100)
-    write(path, b"x" * (4 * LANDING))
-    log_file.bound(path, 2 * LANDING)
+    write(path, b"x" * (4 * RESUME_BEFORE_END))
+    log_file.limit_size(path, 2 * RESUME_BEFORE_END)
     size = path.stat().st_size
-    assert reader.read(3) == Piece(size - LANDING, b"xxx")
-    assert reader.read(3) == Piece(size - LANDING + 3, b"xxx")
-    late = LogReader(path, Start(offset=0), False, growth, lambda: None).read(3)
+    assert reader.read(3) == OutputChunk(size - RESUME_BEFORE_END, b"xxx")
+    assert reader.read(3) == OutputChunk(size - RESUME_BEFORE_END + 3, b"xxx")
+    late = ScriptLogReader(path, ReadFrom(offset=0), False, growth, lambda: None).read(3)
     assert late is not None
-    assert size - 2 * LANDING - path.stat().st_blksize < late.offset <= size - 2 * LANDING
+    assert size - 2 * RESUME_BEFORE_END - path.stat().st_blksize < late.offset <= size - 2 * RESUME_BEFORE_END
 
 
-def test_characters_stay_whole_where_the_rest_is_there(path: Path, growth: Growth) -> None:
+def test_characters_stay_whole_where_the_rest_is_there(path: Path, growth: FileWatcher) -> None:
     path.write_bytes("aüb".encode())
-    reader = LogReader(path, Start(offset=0), False, growth, lambda: None)
+    reader = ScriptLogReader(path, ReadFrom(offset=0), False, growth, lambda: None)
     assert [reader.read(2), reader.read(2), reader.read(2)] == [
-        Piece(0, b"a"),
-        Piece(1, "ü".encode()),
-        Piece(3, b"b"),
+        OutputChunk(0, b"a"),
+        OutputChunk(1, "ü".encode()),
+        OutputChunk(3, b"b"),
     ]
 
 
-def test_a_log_that_is_gone(path: Path, growth: Growth) -> None:
-    reader = LogReader(path, Start(tail=0), False, growth, lambda: None)
+def test_a_log_that_is_gone(path: Path, growth: FileWatcher) -> None:
+    reader = ScriptLogReader(path, ReadFrom(tail=0), False, growth, lambda: None)
     path.unlink()
     with pytest.raises(FileNotFoundError):
         reader.read(100)
     with pytest.raises(FileNotFoundError):
-        LogReader(path, Start(tail=0), False, growth, lambda: None)
+        ScriptLogReader(path, ReadFrom(tail=0), False, growth, lambda: None)

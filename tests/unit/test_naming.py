@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.protocol.decoding import Refused, decode_request
+from pycloud.protocol.decoding import RejectedRequest, decode_request
 from pycloud.protocol.messages import CreateRequest
-from pycloud.protocol.validation import LONGEST, MOST_LABELS, is_name
+from pycloud.protocol.validation import MAX_LABELS, MAX_LENGTH, is_name
 
 LIMIT = 1 << 20
 
@@ -23,7 +23,7 @@ def create(**fields: object) -> CreateRequest:
     return request
 
 
-@pytest.mark.parametrize("name", ["web", "web-1", "g", "Game_7.eu", "cafe-1", "0x", "deadbeefg", "w" * LONGEST])
+@pytest.mark.parametrize("name", ["web", "web-1", "g", "Game_7.eu", "cafe-1", "0x", "deadbeefg", "w" * MAX_LENGTH])
 def test_a_good_name_is_taken_as_it_is(name: str) -> None:
     assert create(name=name).name == name
 
@@ -43,13 +43,13 @@ def test_a_good_name_is_taken_as_it_is(name: str) -> None:
         ("wéb", "letters, digits"),
         ("web*", "letters, digits"),
         ("a/b", "letters, digits"),
-        ("w" * (LONGEST + 1), "1 to 63"),
+        ("w" * (MAX_LENGTH + 1), "1 to 63"),
         (7, "a string"),
         (["web"], "a string"),
     ],
 )
 def test_a_bad_name_is_refused_and_said_why(name: object, why: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RejectedRequest) as refused:
         create(name=name)
     assert refused.value.error.code == "bad_request"
     assert "`name`" in refused.value.error.message
@@ -62,19 +62,19 @@ def test_nothing_that_may_be_the_beginning_of_an_id_is_a_name(text: str) -> None
 
 
 def test_good_labels_are_taken_as_they_are() -> None:
-    labels = {"app": "shop", "example.org/tier": "", "a": "ü = 1", **{f"k{n}": "v" for n in range(MOST_LABELS - 3)}}
+    labels = {"app": "shop", "example.org/tier": "", "a": "ü = 1", **{f"k{n}": "v" for n in range(MAX_LABELS - 3)}}
     assert create(labels=labels).labels == labels
 
 
 @pytest.mark.parametrize(
     ("labels", "why"),
     [
-        ({f"k{n}": "" for n in range(MOST_LABELS + 1)}, "16 are the most"),
+        ({f"k{n}": "" for n in range(MAX_LABELS + 1)}, "16 are the most"),
         ({"": "v"}, "''"),
         ({"a b": "v"}, "'a b'"),
         ({"-a": "v"}, "'-a'"),
-        ({"k" * (LONGEST + 1): "v"}, "1 to 63"),
-        ({"a": "v" * (LONGEST + 1)}, "at most 63"),
+        ({"k" * (MAX_LENGTH + 1): "v"}, "1 to 63"),
+        ({"a": "v" * (MAX_LENGTH + 1)}, "at most 63"),
         ({"a": "new\nline"}, "printable"),
         ({"a": 1}, "a string"),
         (["a"], "an object"),
@@ -82,7 +82,7 @@ def test_good_labels_are_taken_as_they_are() -> None:
     ],
 )
 def test_bad_labels_are_refused_and_said_why(labels: object, why: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RejectedRequest) as refused:
         create(labels=labels)
     assert refused.value.error.code == "bad_request"
     assert "`labels`" in refused.value.error.message

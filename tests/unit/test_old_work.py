@@ -8,9 +8,9 @@ from typing import Any, cast
 import redis
 
 from pycloud.protocol.session import Session
-from pycloud.runtimes import Exit, Found, Phase, Started
-from pycloud.sessions.manager import Cloud
-from pycloud.sessions.recovery import Adoption
+from pycloud.runtimes import Exit, Phase, RecoveredSession, Started
+from pycloud.sessions.manager import SessionManager
+from pycloud.sessions.recovery import SessionRecovery
 
 RECORD = {"request": "r", "digest": "d", "token": "t", "host": "h", "created": 1.0}
 
@@ -23,13 +23,13 @@ class Stub:
         self.stuck: set[str] = set()
         self.alive = 0
         self.told: list[tuple[str, str]] = []
-        self.registry = SimpleNamespace(session=self._look_up, announce=lambda _sessions: [])
-        self.teller = SimpleNamespace(tell=lambda event, session: self.told.append((event, session.id)))
+        self.session_store = SimpleNamespace(get_record=self._look_up, write_records=lambda _sessions: [])
+        self.event_publisher = SimpleNamespace(publish=lambda event, session: self.told.append((event, session.id)))
 
     def adopt(self, session: Session) -> None:
         self.sessions[session.id] = session
 
-    def note_answered(self, session: Session) -> None:
+    def mark_answered(self, session: Session) -> None:
         session.answered = True
 
     def _look_up(self, session: str) -> dict[str, Any]:
@@ -38,12 +38,12 @@ class Stub:
         return {"state": "running"}
 
 
-def found(session: str, *, answered: bool, exit_: Exit | None = None) -> Found:
-    return Found(session, Phase.RUNNING, {**RECORD, "answered": answered}, Started(None, 2.0), exit_, None)
+def found(session: str, *, answered: bool, exit_: Exit | None = None) -> RecoveredSession:
+    return RecoveredSession(session, Phase.RUNNING, {**RECORD, "answered": answered}, Started(None, 2.0), exit_, None)
 
 
-def adoption_of(stub: Stub, *sessions: Found) -> Adoption:
-    made = Adoption(cast(Cloud, stub), spawn=lambda *_args: None, know=lambda _session: None)
+def adoption_of(stub: Stub, *sessions: RecoveredSession) -> SessionRecovery:
+    made = SessionRecovery(cast(SessionManager, stub), spawn=lambda *_args: None, mark_seen=lambda _session: None)
     made.adopt(sessions)
     return made
 
@@ -52,17 +52,17 @@ def test_one_that_cannot_be_settled_is_settled_later_and_holds_up_no_other() -> 
     stub = Stub()
     adoption = adoption_of(stub, *(found(f"s{number}", answered=False) for number in range(3)))
     stub.stuck = {"s1"}
-    assert [session.id for session in adoption.finish()] == ["s0", "s2"]
+    assert [session.id for session in adoption.resume()] == ["s0", "s2"]
     assert [session.answered for session in stub.sessions.values()] == [True, False, True]
     stub.stuck = set()
-    adoption.finish_late()
+    adoption.resume_deferred()
     assert stub.sessions["s1"].answered
     assert stub.told == [("session.adopted", "s1")]
-    assert adoption.finish() == []
+    assert adoption.resume() == []
 
 
 def test_only_those_that_live_are_told_of_as_adopted() -> None:
     stub = Stub()
     ended = found("ended", answered=True, exit_=Exit(0, None, 3.0))
-    adoption_of(stub, ended, found("lives", answered=True)).finish_late()
+    adoption_of(stub, ended, found("lives", answered=True)).resume_deferred()
     assert stub.told == [("session.adopted", "lives")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.transport.paging import START, Place, limits, page_of
+from pycloud.transport.paging import START, Cursor, page_limits, parse_page
 
 Members = dict[bytes, float]
 #: Few scores, so that many members share one.
@@ -21,10 +21,10 @@ def reply(members: Members, lowest: str, most: int) -> list[bytes]:
 def read(states: list[Members], most: int) -> list[list[str]]:
     """All pages; the set is what each of ``states`` says in turn, and then stays as the last one says."""
     pages: list[list[str]] = []
-    place: Place | None = START
+    place: Cursor | None = START
     while place is not None:
         state = states[min(len(pages), len(states) - 1)]
-        page, place = page_of(reply(state, *limits(place, most)), place, most)
+        page, place = parse_page(reply(state, *page_limits(place, most)), place, most)
         pages.append(page)
         assert len(pages) < 1000, "it ends"
     return pages
@@ -46,6 +46,6 @@ def test_each_page_but_the_last_is_full(members: Members, most: int) -> None:
 
 
 def test_scores_are_told_exactly() -> None:
-    place = Place(1795471920.4000001, b"m", 1)
-    assert float(limits(place, 1)[0]) == place.score
-    assert float(limits(START, 1)[0]) == float("-inf")
+    place = Cursor(1795471920.4000001, b"m", 1)
+    assert float(page_limits(place, 1)[0]) == place.score
+    assert float(page_limits(START, 1)[0]) == float("-inf")

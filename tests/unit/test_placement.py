@@ -8,18 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycloud.cluster import placement
-from pycloud.cluster.membership import View
+from pycloud.cluster.membership import Membership
 from pycloud.cluster.placement import Peer
-from pycloud.protocol.messages import HEARTBEATS_MISSED, CreateRequest, Rank
+from pycloud.protocol.messages import HEARTBEATS_MISSED, CreateRequest, Heartbeat
 
 ANY = CreateRequest("r", "script")
 BEAT = 1.0
 
 
-def rank_of(name: str, **fields: object) -> Rank:
+def rank_of(name: str, **fields: object) -> Heartbeat:
     """A rank of cloud ``name``, as good as any unless ``fields`` say otherwise."""
     known: dict[str, object] = {"score": 1.0, "sessions": 0, "instance": "i"} | fields
-    return Rank(id=name, time=0.0, version="2", host="h", runtime="script", heartbeat=BEAT, **known)  # type: ignore[arg-type]
+    return Heartbeat(id=name, time=0.0, version="2", host="h", runtime="script", heartbeat=BEAT, **known)  # type: ignore[arg-type]
 
 
 names = st.sampled_from("abcdefghijkl")
@@ -45,8 +45,8 @@ requests = st.builds(
 )
 
 
-def _renamed(rank: Rank, name: str) -> Rank:
-    return rank_of(name, **{f: getattr(rank, f) for f in Rank.__struct_fields__ if f not in _FIXED})
+def _renamed(rank: Heartbeat, name: str) -> Heartbeat:
+    return rank_of(name, **{f: getattr(rank, f) for f in Heartbeat.__struct_fields__ if f not in _FIXED})
 
 
 _FIXED = ("id", "time", "version", "host", "runtime", "heartbeat")
@@ -55,10 +55,10 @@ _FIXED = ("id", "time", "version", "host", "runtime", "heartbeat")
 @given(peers, requests, st.floats(0, 12))
 def test_no_cloud_is_asked_that_cannot(view: dict[str, Peer], request: CreateRequest, now: float) -> None:
     for name in placement.candidates(view, request, now):
-        rank = view[name].rank
+        rank = view[name].last_heartbeat
         assert not rank.draining
         assert not rank.deaf
-        assert now - view[name].heard <= HEARTBEATS_MISSED * BEAT
+        assert now - view[name].last_seen <= HEARTBEATS_MISSED * BEAT
         assert rank.capacity is None or rank.sessions < rank.capacity
         assert request.cloud in (None, name)
         assert all(rank.labels.get(key) == value for key, value in request.where.items())
@@ -70,13 +70,13 @@ def test_every_cloud_with_the_same_view_names_the_same_order(
 ) -> None:
     shuffled = dict(sorted(view.items(), key=lambda _item: random.random()))  # type: ignore[attr-defined]
     assert placement.candidates(view, request, now) == placement.candidates(shuffled, request, now)
-    assert placement.speakers(view, now) == placement.speakers(shuffled, now)
+    assert placement.responders(view, now) == placement.responders(shuffled, now)
 
 
 @given(peers, requests, st.floats(0, 12))
 def test_where_nobody_can_there_is_a_reason(view: dict[str, Peer], request: CreateRequest, now: float) -> None:
     if not placement.candidates(view, request, now):
-        assert placement.why_nobody(view, request, now).code in ("no_match", "no_capacity")
+        assert placement.rejection_for(view, request, now).code in ("no_match", "no_capacity")
 
 
 def test_a_score_is_sessions_and_half_of_cpu_and_memory_by_weight() -> None:
@@ -85,15 +85,15 @@ def test_a_score_is_sessions_and_half_of_cpu_and_memory_by_weight() -> None:
     assert placement.score(7, 30.0, 50.0, per_load=0.5) == 27
 
 
-def hear_all(views: dict[str, View], rank: Rank, now: float) -> None:
+def hear_all(views: dict[str, Membership], rank: Heartbeat, now: float) -> None:
     """A rank comes in everywhere."""
     for view in views.values():
-        view.hear(rank, now)
+        view.on_heartbeat(rank, now)
 
 
-def swarm(*ids: str) -> dict[str, View]:
+def swarm(*ids: str) -> dict[str, Membership]:
     """Views of clouds that all have heard each other."""
-    views = {name: View(name, f"instance of {name}", BEAT) for name in ids}
+    views = {name: Membership(name, f"instance of {name}", BEAT) for name in ids}
     for name in ids:
         hear_all(views, rank_of(name, instance=f"instance of {name}", sent=0.0), 0.0)
     return views
@@ -102,7 +102,7 @@ def swarm(*ids: str) -> dict[str, View]:
 def test_a_thousand_creates_between_two_heartbeats_are_spread_evenly() -> None:
     views = swarm("a", "b", "c")
     taken = Counter(
-        name for _ in range(1000) for name, view in views.items() if view.place(ANY, 0.5, count=True)[0] == 0
+        name for _ in range(1000) for name, view in views.items() if view.position(ANY, 0.5, count=True)[0] == 0
     )
     assert sorted(taken.values()) == [333, 333, 334]
 
@@ -116,7 +116,7 @@ def test_ranks_in_the_middle_of_a_burst_change_nothing(happened: list[str], lag:
     at_last_rank: Counter[str] = Counter()
     for event in happened:
         if event == "create":
-            firsts = [name for name, view in views.items() if view.place(ANY, 0.5, count=True)[0] == 0]
+            firsts = [name for name, view in views.items() if view.position(ANY, 0.5, count=True)[0] == 0]
             assert len(firsts) == 1, "all agree"
             taken[firsts[0]] += 1
             history.append(Counter(taken))
@@ -133,56 +133,56 @@ def test_a_cloud_that_was_restarted_is_counted_anew() -> None:
     views = swarm("a", "b")
     for _ in range(10):
         for view in views.values():
-            view.place(ANY, 0.5, count=True)
-    views["a"].hear(rank_of("b", instance="another", counted=0), 0.6)
-    assert views["a"].peers["b"].expected == 0
+            view.position(ANY, 0.5, count=True)
+    views["a"].on_heartbeat(rank_of("b", instance="another", counted=0), 0.6)
+    assert views["a"].peers["b"].in_flight == 0
 
 
 def test_who_missed_creates_agrees_again_after_a_rank() -> None:
     views = swarm("a", "b")
     for _ in range(10):
-        views["b"].place(ANY, 0.5, count=True)
-    assert views["b"].peers["a"].expected == 5
+        views["b"].position(ANY, 0.5, count=True)
+    assert views["b"].peers["a"].in_flight == 5
     hear_all(views, rank_of("a", instance="instance of a", counted=0), 1.0)
-    assert views["b"].peers["a"].expected == 5, "they may be on their way there"
+    assert views["b"].peers["a"].in_flight == 5, "they may be on their way there"
     hear_all(views, rank_of("a", instance="instance of a", counted=0), 2.0)
-    assert views["b"].peers["a"].expected == 0, "they are not, by now"
+    assert views["b"].peers["a"].in_flight == 0, "they are not, by now"
 
 
 def test_who_is_sure_and_who_is_deaf() -> None:
-    view = View("a", "i", BEAT)
-    assert not view.sure(0.0)
-    view.hear(rank_of("a", sent=10.0), 10.1)
-    assert view.sure(12.0)
-    assert not view.sure(12.1)
-    assert not view.deaf(13.0)
-    assert view.deaf(13.1)
-    view.hear(rank_of("a", sent=9.0), 20.0)
-    assert not view.sure(20.0), "an old rank that comes in late proves nothing"
-    view.hear(rank_of("a", sent=20.0), 20.1)
-    assert view.sure_for(21.0) == 21.0 - 20.1
-    view.hear(rank_of("a", sent=21.0), 21.1)
-    assert view.sure_for(22.1) == 22.1 - 20.1
+    view = Membership("a", "i", BEAT)
+    assert not view.confirmed(0.0)
+    view.on_heartbeat(rank_of("a", sent=10.0), 10.1)
+    assert view.confirmed(12.0)
+    assert not view.confirmed(12.1)
+    assert not view.heartbeat_lost(13.0)
+    assert view.heartbeat_lost(13.1)
+    view.on_heartbeat(rank_of("a", sent=9.0), 20.0)
+    assert not view.confirmed(20.0), "an old rank that comes in late proves nothing"
+    view.on_heartbeat(rank_of("a", sent=20.0), 20.1)
+    assert view.confirmed_for(21.0) == 21.0 - 20.1
+    view.on_heartbeat(rank_of("a", sent=21.0), 21.1)
+    assert view.confirmed_for(22.1) == 22.1 - 20.1
 
 
 def test_lost_is_judged_only_by_who_was_listening_all_the_time() -> None:
-    view = View("a", "i", BEAT)
-    view.hear(rank_of("b"), 0.0)
+    view = Membership("a", "i", BEAT)
+    view.on_heartbeat(rank_of("b"), 0.0)
     for second in range(40):
-        view.hear(rank_of("a", sent=float(second)), float(second))
-    assert not view.lives("b", 39.0)
-    assert view.lost("b", 30.0, 39.0)
-    assert view.lost("never heard", 30.0, 39.0)
-    view.hear(rank_of("a", sent=60.0), 60.0)
-    assert not view.lost("b", 30.0, 61.0), "it was deaf for a while, and b may have been back then"
+        view.on_heartbeat(rank_of("a", sent=float(second)), float(second))
+    assert not view.is_alive("b", 39.0)
+    assert view.is_lost("b", 30.0, 39.0)
+    assert view.is_lost("never heard", 30.0, 39.0)
+    view.on_heartbeat(rank_of("a", sent=60.0), 60.0)
+    assert not view.is_lost("b", 30.0, 61.0), "it was deaf for a while, and b may have been back then"
 
 
 def test_a_double_is_one_that_keeps_coming() -> None:
-    view = View("a", "ours", BEAT)
+    view = Membership("a", "ours", BEAT)
     for now in (0.0, 0.1, 0.2):
-        view.hear(rank_of("a", instance="old"), now)
-    assert not view.doubled(0.3, 30.0), "a burst of old ranks of the daemon that we follow"
+        view.on_heartbeat(rank_of("a", instance="old"), now)
+    assert not view.duplicate_detected(0.3, 30.0), "a burst of old ranks of the daemon that we follow"
     for now in (1.0, 2.0, 3.0, 4.0):
-        view.hear(rank_of("a", instance="old"), now)
-    assert view.doubled(4.0, 30.0)
-    assert not view.doubled(40.0, 30.0), "it is gone"
+        view.on_heartbeat(rank_of("a", instance="old"), now)
+    assert view.duplicate_detected(4.0, 30.0)
+    assert not view.duplicate_detected(40.0, 30.0), "it is gone"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pycloud.config import runtime_kinds
+from pycloud.config import enabled_runtimes
 from tests.support.settings import Machine
 
 
@@ -23,7 +23,7 @@ from tests.support.settings import Machine
 def test_runtime_kinds(
     machine: Machine, runtime: str, in_container: bool, socket: bool, kinds: tuple[str, ...]
 ) -> None:
-    assert runtime_kinds(machine.load(runtime=runtime), in_container, socket) == kinds
+    assert enabled_runtimes(machine.load(runtime=runtime), in_container, socket) == kinds
 
 
 @pytest.mark.parametrize("runtime", ["", "swarm", "auto,script", "script,auto", "script,swarm"])

@@ -21,11 +21,11 @@ def test_a_session_moves_along_the_table_and_nowhere_else(wanted: list[State]) -
     for state in wanted:
         before = session.state
         if state in TRANSITIONS[before]:
-            session.move(state)
+            session.transition(state)
             assert session.state is state
         else:
             with pytest.raises(IllegalTransition):
-                session.move(state)
+                session.transition(state)
             assert session.state is before
 
 
@@ -43,9 +43,9 @@ def test_nothing_comes_back_from_removed_and_nothing_ended_lives_again() -> None
 def test_a_session_runs_and_exits() -> None:
     session = fresh()
     assert session.alive
-    session.run(40000, 2.0)
+    session.mark_running(40000, 2.0)
     assert (session.state, session.port, session.started) == (State.RUNNING, 40000, 2.0)
-    session.exit(143, "killed by signal 15 (SIGTERM)", 3.0)
+    session.mark_exited(143, "killed by signal 15 (SIGTERM)", 3.0)
     assert (session.state, session.exit_code, session.ended, session.alive) == (State.EXITED, 143, 3.0, False)
 
 

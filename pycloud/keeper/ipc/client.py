@@ -15,19 +15,19 @@ from pycloud.keeper.storage.journal import REMOVED
 _CHUNK = 1 << 16
 
 
-class RefusalError(Exception):
+class OperationRejected(Exception):
     """The keeper's own words why it did not do what it was asked."""
 
 
-class Client:
+class BlockingKeeperClient:
     """One connection. Raises OSError where there is no keeper or none any more, also when it says nothing in time."""
 
     def __init__(self, path: Path, timeout: float) -> None:
         self._socket = protocol.connect(path, timeout)
-        self._lines = protocol.Lines(longest=None)
-        self._heard: list[bytes] = []
+        self._splitter = protocol.LineSplitter(max_size=None)
+        self._received: list[bytes] = []
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> BlockingKeeperClient:
         return self
 
     def __exit__(
@@ -35,30 +35,30 @@ class Client:
     ) -> None:
         self._socket.close()
 
-    def end_all(self, grace: float) -> int:
+    def stop_all(self, grace: float) -> int:
         """End all sessions side by side, with ``grace`` seconds each; how many. Raises RefusalError, LineError."""
-        self._ask(0, protocol.LIST)
-        known = self._answer()["sessions"]
-        sessions = [entry["session"] for entry in known if entry["state"] != REMOVED]
+        self._send_request(0, protocol.LIST)
+        entries = self._read_response()["sessions"]
+        sessions = [entry["session"] for entry in entries if entry["state"] != REMOVED]
         for number, session in enumerate(sessions):
-            self._ask(number, protocol.STOP, session=session, grace=grace, note={})
+            self._send_request(number, protocol.STOP, session=session, grace=grace, note={})
         for _ in sessions:
-            self._answer()
+            self._read_response()
         return len(sessions)
 
-    def _ask(self, number: int, op: str, **fields: Any) -> None:
-        self._socket.sendall(protocol.encode({"seq": number, "op": op, **fields}))
+    def _send_request(self, seq: int, op: str, **fields: Any) -> None:
+        self._socket.sendall(protocol.encode({"seq": seq, "op": op, **fields}))
 
-    def _answer(self) -> dict[str, Any]:
+    def _read_response(self) -> dict[str, Any]:
         """The next line that is no event."""
         while True:
-            while not self._heard:
+            while not self._received:
                 data = self._socket.recv(_CHUNK)
                 if not data:
                     raise ConnectionError("the keeper hung up")
-                self._heard = self._lines.feed(data)
-            answer = protocol.decode(self._heard.pop(0))
-            if "error" in answer:
-                raise RefusalError(answer["error"]["message"])
-            if "event" not in answer:
-                return answer
+                self._received = self._splitter.feed(data)
+            response = protocol.decode(self._received.pop(0))
+            if "error" in response:
+                raise OperationRejected(response["error"]["message"])
+            if "event" not in response:
+                return response

@@ -55,7 +55,7 @@ NOT_REMOVED = "not_removed"
 MAX_LINE = 64 * 1024 * 1024
 
 #: The longest path that fits into a socket address, in bytes.
-LONGEST_ADDRESS = 107
+MAX_SOCKET_PATH = 107
 
 
 _encoder = json.JSONEncoder(separators=(",", ":"))
@@ -81,15 +81,15 @@ def decode(line: bytes) -> dict[str, Any]:
     return message
 
 
-class Lines:
+class LineSplitter:
     """Cuts a stream of bytes into lines.
 
     ``longest`` bounds what one line may take, in bytes. Use None for what the keeper says: the answer to ``list`` grows
     with the records that it was given.
     """
 
-    def __init__(self, longest: int | None = MAX_LINE) -> None:
-        self._longest = longest
+    def __init__(self, max_size: int | None = MAX_LINE) -> None:
+        self._max_size = max_size
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -102,8 +102,8 @@ class Lines:
         if rest:
             self._parts.append(rest)
             self._size += len(rest)
-        if self._longest is not None and self._size > self._longest:
-            raise LineError(f"a line longer than {self._longest} bytes")
+        if self._max_size is not None and self._size > self._max_size:
+            raise LineError(f"a line longer than {self._max_size} bytes")
         return [line for line in complete if line.strip()]
 
 
@@ -134,7 +134,7 @@ def bind(path: Path) -> socket.socket:
 
     Changes the umask for a moment: no other thread may be making files meanwhile.
     """
-    _clear_stale(path)
+    _remove_stale_socket(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     umask = os.umask(0o177)
     try:
@@ -149,7 +149,7 @@ def bind(path: Path) -> socket.socket:
     return listener
 
 
-def _clear_stale(path: Path) -> None:
+def _remove_stale_socket(path: Path) -> None:
     if not path.is_socket():
         return
     try:
@@ -163,7 +163,7 @@ def _clear_stale(path: Path) -> None:
 @contextmanager
 def _address(path: Path) -> Iterator[str]:
     """A name of ``path`` that fits into a socket address: through a descriptor of its directory where it is long."""
-    if len(os.fsencode(path)) <= LONGEST_ADDRESS:
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
         yield str(path)
         return
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -6,29 +6,29 @@ import re
 from typing import Any, TypeVar
 
 from pycloud.keeper.ipc import protocol
-from pycloud.keeper.lifecycle.starter import Request
+from pycloud.keeper.lifecycle.starter import StartRequest
 
 _SESSION = re.compile(r"[0-9a-f]{20}")
 
 T = TypeVar("T")
 
 
-class RefusedError(Exception):
+class OperationRejected(Exception):
     """A request that gets an error for an answer. ``passing``: asked again soon, it may succeed."""
 
-    def __init__(self, code: str, message: str, *, passing: bool = False) -> None:
+    def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.passing = passing
+        self.retryable = retryable
 
-    def answer(self) -> dict[str, Any]:
+    def to_response(self) -> dict[str, Any]:
         """The error as it goes over the wire."""
         error: dict[str, Any] = {"code": self.code, "message": self.message}
-        return {"error": {**error, "passing": True} if self.passing else error}
+        return {"error": {**error, "passing": True} if self.retryable else error}
 
 
-def is_session(value: object) -> bool:
+def is_session_id(value: object) -> bool:
     """Whether this is an id: it becomes part of paths, so nothing else may pass."""
     return isinstance(value, str) and _SESSION.fullmatch(value) is not None
 
@@ -36,8 +36,8 @@ def is_session(value: object) -> bool:
 def session_of(message: dict[str, Any]) -> str:
     """The field ``session``. Raises RefusedError."""
     session = field(message, "session", str)
-    if not is_session(session):
-        raise RefusedError(protocol.BAD_REQUEST, "session is not 20 lower-case hexadecimal digits")
+    if not is_session_id(session):
+        raise OperationRejected(protocol.BAD_REQUEST, "session is not 20 lower-case hexadecimal digits")
     return session
 
 
@@ -45,11 +45,11 @@ def field(message: dict[str, Any], name: str, kind: type[T]) -> T:
     """The field ``name``, which must be of ``kind``. Raises RefusedError."""
     value = message.get(name)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise RefusedError(protocol.BAD_REQUEST, f"{name} is missing or not of type {kind.__name__}")
+        raise OperationRejected(protocol.BAD_REQUEST, f"{name} is missing or not of type {kind.__name__}")
     return value
 
 
-def optional(message: dict[str, Any], name: str, kind: type[T]) -> T | None:
+def optional_field(message: dict[str, Any], name: str, kind: type[T]) -> T | None:
     """The field ``name``, None when it is missing or null. Raises RefusedError."""
     return None if message.get(name) is None else field(message, name, kind)
 
@@ -58,30 +58,30 @@ def grace_of(message: dict[str, Any]) -> float:
     """The field ``grace`` in seconds. Raises RefusedError."""
     value = message.get("grace")
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-        raise RefusedError(protocol.BAD_REQUEST, "grace is not a number of seconds")
+        raise OperationRejected(protocol.BAD_REQUEST, "grace is not a number of seconds")
     return float(value)
 
 
 def limits(message: dict[str, Any]) -> dict[str, int]:
     """Which of the fields ``log_bytes`` and ``nofile`` there are: what ``hello`` may set anew. Raises RefusedError."""
-    given = {name: optional(message, name, int) for name in ("log_bytes", "nofile")}
+    given = {name: optional_field(message, name, int) for name in ("log_bytes", "nofile")}
     for name, value in given.items():
         if value is not None and value < 1:
-            raise RefusedError(protocol.BAD_REQUEST, f"{name} is not positive")
+            raise OperationRejected(protocol.BAD_REQUEST, f"{name} is not positive")
     return {name: value for name, value in given.items() if value is not None}
 
 
-def start_request(message: dict[str, Any]) -> Request:
+def start_request(message: dict[str, Any]) -> StartRequest:
     """All fields of ``start``. Raises RefusedError."""
-    return Request(
+    return StartRequest(
         session=session_of(message),
         script=field(message, "script", str),
         env=_env(field(message, "env", dict)),
-        user=optional(message, "user", str),
+        user=optional_field(message, "user", str),
         hostname=field(message, "hostname", str),
-        cloud=field(message, "cloud", str),
+        node_id=field(message, "cloud", str),
         sessions=field(message, "sessions", int),
-        port_range=_port_range(optional(message, "port_range", list)),
+        port_range=_port_range(optional_field(message, "port_range", list)),
         record=field(message, "record", dict),
     )
 
@@ -89,7 +89,7 @@ def start_request(message: dict[str, Any]) -> Request:
 def _env(env: dict[Any, Any]) -> dict[str, str]:
     for key, value in env.items():
         if not isinstance(key, str) or not isinstance(value, str):
-            raise RefusedError(protocol.BAD_REQUEST, f"env: the value of {key} is not a string")
+            raise OperationRejected(protocol.BAD_REQUEST, f"env: the value of {key} is not a string")
     return env
 
 
@@ -97,5 +97,5 @@ def _port_range(bounds: list[Any] | None) -> tuple[int, int] | None:
     if bounds is None:
         return None
     if len(bounds) != 2 or not all(type(port) is int for port in bounds) or not 1 <= bounds[0] <= bounds[1] <= 65535:
-        raise RefusedError(protocol.BAD_REQUEST, "port_range is not [low, high] within 1 to 65535")
+        raise OperationRejected(protocol.BAD_REQUEST, "port_range is not [low, high] within 1 to 65535")
     return bounds[0], bounds[1]

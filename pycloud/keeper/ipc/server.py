@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from pycloud.keeper.ipc import protocol
-from pycloud.keeper.ipc.protocol import LineError, Lines
+from pycloud.keeper.ipc.protocol import LineError, LineSplitter
 
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 32
 MAX_BACKLOG = 64 * 1024 * 1024  # bytes that a peer may leave unread
 _CHUNK = 64 * 1024
-HOLD = 0.005  # seconds for which what is said may wait for more, while there is more to do
+MAX_FLUSH_DELAY = 0.005  # seconds for which what is said may wait for more, while there is more to do
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 Message = dict[str, Any]
@@ -36,34 +36,34 @@ class Connection:
 
     def __init__(self, peer: socket.socket) -> None:
         self.socket = peer
-        self.lines = Lines()
+        self.splitter = LineSplitter()
         self.closed = False
         self.backlog = 0
-        self.out: deque[memoryview] = deque()
+        self.send_queue: deque[memoryview] = deque()
 
-    def queue(self, data: bytes) -> bool:
+    def enqueue(self, data: bytes) -> bool:
         """Keep ``data`` for the peer; False when it has left too much unread.
 
         What is on its way does not count: one long answer must not cost the connection when an event comes after it.
         """
-        if self.backlog - (len(self.out[0]) if self.out else 0) > MAX_BACKLOG:
+        if self.backlog - (len(self.send_queue[0]) if self.send_queue else 0) > MAX_BACKLOG:
             return False
-        self.out.append(memoryview(data))
+        self.send_queue.append(memoryview(data))
         self.backlog += len(data)
         return True
 
     def flush(self) -> None:
         """Send what the peer takes now. Raises OSError when it is gone."""
-        while self.out:
+        while self.send_queue:
             try:
-                sent = self.socket.send(self.out[0])
+                sent = self.socket.send(self.send_queue[0])
             except BlockingIOError:
                 return
             self.backlog -= sent
-            if sent == len(self.out[0]):
-                self.out.popleft()
+            if sent == len(self.send_queue[0]):
+                self.send_queue.popleft()
             else:
-                self.out[0] = self.out[0][sent:]
+                self.send_queue[0] = self.send_queue[0][sent:]
 
 
 class Server:
@@ -81,10 +81,10 @@ class Server:
         self._clock = clock
         self._connections: set[Connection] = set()
         self._unsent: set[Connection] = set()
-        self._held_since = 0.0
+        self._unsent_since = 0.0
         self._listener: socket.socket | None = None
         self._path = Path()
-        self._file: list[int] | None = None
+        self._socket_file_id: list[int] | None = None
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -94,12 +94,12 @@ class Server:
         listener = protocol.bind(path)
         self._stop_listening()
         listener.setblocking(False)
-        self._listener, self._path, self._file = listener, path, protocol.file_id(path)
+        self._listener, self._path, self._socket_file_id = listener, path, protocol.file_id(path)
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
 
     def listen_again(self) -> None:
         """Where the socket's file was deleted or replaced, make it anew: nobody could reach us any more."""
-        if self._listener is None or protocol.file_id(self._path) == self._file:
+        if self._listener is None or protocol.file_id(self._path) == self._socket_file_id:
             return
         try:
             self.listen(self._path)
@@ -125,7 +125,7 @@ class Server:
     def close(self) -> None:
         """Take no more connections, and drop those that there are."""
         self.flush()
-        if self._listener is not None and protocol.file_id(self._path) == self._file:
+        if self._listener is not None and protocol.file_id(self._path) == self._socket_file_id:
             self._path.unlink()
         self._stop_listening()
         for connection in list(self._connections):
@@ -146,9 +146,9 @@ class Server:
         except OSError as error:
             log.warning("cannot accept a connection: %s", error)
             return
-        refusal = self._refusal(peer)
-        if refusal:
-            log.warning("dropped a connection: %s", refusal)
+        rejection_reason = self._rejection_reason(peer)
+        if rejection_reason:
+            log.warning("dropped a connection: %s", rejection_reason)
             peer.close()
             return
         peer.setblocking(False)
@@ -156,10 +156,10 @@ class Server:
         self._connections.add(connection)
         self._selector.register(peer, selectors.EVENT_READ, lambda ready: self._serve(connection, ready))
 
-    def _refusal(self, peer: socket.socket) -> str | None:
+    def _rejection_reason(self, peer: socket.socket) -> str | None:
         data = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         uid = _CREDENTIALS.unpack(data)[1]
-        if not may_talk(uid, os.geteuid()):
+        if not is_allowed_uid(uid, os.geteuid()):
             return f"user {uid} may not talk to this keeper"
         return "there are too many" if len(self._connections) >= MAX_CONNECTIONS else None
 
@@ -172,7 +172,7 @@ class Server:
             if mask & selectors.EVENT_READ and not connection.closed:
                 self._read(connection)
         except OSError as error:
-            self._broke(connection, error)
+            self._drop_broken(connection, error)
 
     def _read(self, connection: Connection) -> None:
         data = connection.socket.recv(_CHUNK)
@@ -180,65 +180,67 @@ class Server:
             self._drop(connection)
             return
         try:
-            lines = connection.lines.feed(data)
+            lines = connection.splitter.feed(data)
         except LineError as error:
-            self._send(connection, protocol.encode({"seq": None, **_error(protocol.BAD_REQUEST, str(error))}))
+            self._send(connection, protocol.encode({"seq": None, **_error_response(protocol.BAD_REQUEST, str(error))}))
             log.warning("dropped a connection: %s", error)
             self._flush(connection)
             self._drop(connection)
             return
         for line in lines:
             if not connection.closed:
-                self._request(connection, line)
+                self._handle_request(connection, line)
 
-    def _request(self, connection: Connection, line: bytes) -> None:
+    def _handle_request(self, connection: Connection, line: bytes) -> None:
         try:
             message = protocol.decode(line)
         except LineError as error:
-            self._answer(connection, None, _error(protocol.BAD_REQUEST, str(error)), expected=True)
+            self._respond(connection, None, _error_response(protocol.BAD_REQUEST, str(error)), expected=True)
             return
         seq, expected = message.get("seq"), "seq" in message
         try:
-            self._handle(message, lambda answer: self._answer(connection, seq, answer, expected))
+            self._handle(message, lambda answer: self._respond(connection, seq, answer, expected))
         except Exception:  # one request that we cannot carry out must not end the keeper of all sessions
             log.exception("a request failed: %.200r", line)
-            self._answer(connection, seq, _error("internal", "the keeper could not do it; see its log"), expected)
+            self._respond(
+                connection, seq, _error_response("internal", "the keeper could not do it; see its log"), expected
+            )
 
-    def _answer(self, connection: Connection, seq: object, answer: Message, expected: bool) -> None:
+    def _respond(self, connection: Connection, seq: object, response: Message, expected: bool) -> None:
         """Nobody expects an answer to a request without ``seq``: an error is logged instead."""
         if expected:
-            self._send(connection, protocol.encode({"seq": seq, **answer}))
-        elif "error" in answer:
-            log.warning("a request without seq failed: %s", answer["error"])
+            self._send(connection, protocol.encode({"seq": seq, **response}))
+        elif "error" in response:
+            log.warning("a request without seq failed: %s", response["error"])
 
     def _send(self, connection: Connection, data: bytes) -> None:
         if connection.closed:
             return
-        if not connection.queue(data):
+        if not connection.enqueue(data):
             log.warning("dropped a connection that has left %d bytes unread", connection.backlog)
             self._drop(connection)
             return
         now = self._clock()
         if not self._unsent:
-            self._held_since = now
+            self._unsent_since = now
         self._unsent.add(connection)
-        if now - self._held_since >= HOLD:
+        if now - self._unsent_since >= MAX_FLUSH_DELAY:
             self.flush()
 
     def _flush(self, connection: Connection) -> None:
         try:
             connection.flush()
         except OSError as error:
-            self._broke(connection, error)
+            self._drop_broken(connection, error)
             return
-        self._watch(connection)
+        self._update_interest(connection)
 
-    def _broke(self, connection: Connection, error: OSError) -> None:
+    def _drop_broken(self, connection: Connection, error: OSError) -> None:
         log.info("a connection broke: %s", error)
         self._drop(connection)
 
-    def _watch(self, connection: Connection) -> None:
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.out else 0)
+    def _update_interest(self, connection: Connection) -> None:
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.send_queue else 0)
         key = self._selector.get_key(connection.socket)
         if key.events != wanted:
             self._selector.modify(connection.socket, wanted, key.data)
@@ -249,13 +251,13 @@ class Server:
             self._connections.discard(connection)
             self._selector.unregister(connection.socket)
             connection.socket.close()
-            connection.out.clear()
+            connection.send_queue.clear()
 
 
-def may_talk(uid: int, own: int) -> bool:
+def is_allowed_uid(uid: int, own_uid: int) -> bool:
     """Only the user that we run as, and root."""
-    return uid in (own, 0)
+    return uid in (own_uid, 0)
 
 
-def _error(code: str, message: str) -> Message:
+def _error_response(code: str, message: str) -> Message:
     return {"error": {"code": code, "message": message}}

@@ -11,7 +11,7 @@ from pycloud.keeper.system import procfs
 from pycloud.keeper.system.procfs import Process
 
 
-class Survey:
+class ProcessSnapshot:
     """Processes found by one scan, by session and by process session (sid)."""
 
     def __init__(self, found: Iterable[Process]) -> None:
@@ -22,23 +22,23 @@ class Survey:
             if process.session is not None:
                 self.by_session.setdefault(process.session, []).append(process)
 
-    def of(self, session: str, leader: int | None, seen: int) -> list[Process]:
+    def members(self, session: str, leader: int | None, last_seen_ticks: int) -> list[Process]:
         """All that certainly belongs to ``session``; see ``belonging``."""
         same_sid = self.by_sid.get(leader, []) if leader is not None else []
-        return belonging(self.by_session.get(session, []), same_sid, seen, _lives)
+        return members_of(self.by_session.get(session, []), same_sid, last_seen_ticks, _is_alive)
 
 
-def take(living_leaders: Collection[int], children: Container[int]) -> Survey:
+def scan(living_leaders: Collection[int], children: Container[int]) -> ProcessSnapshot:
     """Look now, for others than the sessions of ``living_leaders``: the environment of what is theirs is not read.
 
     Those leaders that are our ``children`` are not even looked at. There may be thousands of them, and nobody else can
     have their pids.
     """
-    return Survey(procfs.scan(living_leaders, {pid for pid in living_leaders if pid in children}))
+    return ProcessSnapshot(procfs.scan(living_leaders, {pid for pid in living_leaders if pid in children}))
 
 
-def belonging(
-    named: list[Process], same_sid: list[Process], seen: int, lives: Callable[[Process], bool]
+def members_of(
+    named: list[Process], same_sid: list[Process], last_seen_ticks: int, is_alive: Callable[[Process], bool]
 ) -> list[Process]:
     """Which processes certainly belong to a session whose leader may be dead.
 
@@ -46,15 +46,15 @@ def belonging(
     used again since the leader's death, so of these only such count as are older than ``seen`` (the ticks at which the
     leader still held its number), or as were found while one that counts was alive: it kept the number in use.
     """
-    sure = {p.pid: p for p in named}
-    sure.update((p.pid, p) for p in same_sid if p.start_time <= seen)
-    doubtful = [p for p in same_sid if p.pid not in sure]
-    if doubtful and same_sid:
+    members = {p.pid: p for p in named}
+    members.update((p.pid, p) for p in same_sid if p.start_time <= last_seen_ticks)
+    candidates = [p for p in same_sid if p.pid not in members]
+    if candidates and same_sid:
         sid = same_sid[0].sid
-        if any(p.sid == sid and lives(p) for p in sure.values()):
-            sure.update((p.pid, p) for p in doubtful)
-    return list(sure.values())
+        if any(p.sid == sid and is_alive(p) for p in members.values()):
+            members.update((p.pid, p) for p in candidates)
+    return list(members.values())
 
 
-def _lives(process: Process) -> bool:
-    return procfs.alive(process.pid, process.start_time)
+def _is_alive(process: Process) -> bool:
+    return procfs.is_alive(process.pid, process.start_time)

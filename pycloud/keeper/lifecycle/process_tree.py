@@ -16,47 +16,47 @@ from dataclasses import dataclass
 
 from pycloud.keeper.system import procfs
 
-POLL = 1.0  # seconds between looks at an adopted leader for which there was no descriptor left
-UNCLEAR = 0.25  # seconds for which a child without an environment is taken to be between two programs
+POLL_INTERVAL = 1.0  # seconds between looks at an adopted leader for which there was no descriptor left
+UNATTRIBUTED_TIMEOUT = 0.25  # seconds for which a child without an environment is taken to be between two programs
 
 
 @dataclass(slots=True)
-class Leader:
+class SessionLeader:
     """A session's first process. ``pidfd`` is set for adopted ones that the selector watches."""
 
     pid: int
     start_time: int
-    ours: bool
+    is_child: bool
     port: int | None = None
     pidfd: int | None = None
 
 
-class Family:
+class ProcessTree:
     """All that is alive, as far as it is known. ``room`` is how many pidfds may be open."""
 
-    def __init__(self, selector: selectors.BaseSelector, room: int) -> None:
-        self.leaders: dict[str, Leader] = {}  # of sessions whose leader lives
+    def __init__(self, selector: selectors.BaseSelector, max_pidfds: int) -> None:
+        self.leaders: dict[str, SessionLeader] = {}  # of sessions whose leader lives
         self.by_pid: dict[int, str] = {}  # our own leaders that live
         self.by_sid: dict[int, str] = {}  # sessions of which anything may live
         self.ports: dict[int, str] = {}  # the same
         self._selector = selector
-        self._room = room
-        self._strays: dict[int, str] = {}
-        self._unclear: dict[int, float] = {}
+        self._free_pidfds = max_pidfds
+        self._orphan_sessions: dict[int, str] = {}
+        self._unattributed_since: dict[int, float] = {}
         self._poll_at: float | None = None
 
-    def add(self, session: str, leader: Leader, now: float) -> None:
+    def add(self, session: str, leader: SessionLeader, now: float) -> None:
         """A leader has come to life or was found alive."""
         self.leaders[session] = leader
         self.by_sid[leader.pid] = session
         if leader.port is not None:
             self.ports[leader.port] = session
-        if leader.ours:
+        if leader.is_child:
             self.by_pid[leader.pid] = session
         else:
             self._watch(session, leader, now)
 
-    def leader_gone(self, session: str) -> Leader:
+    def remove_leader(self, session: str) -> SessionLeader:
         """The leader is dead; what is left of the session may still live."""
         leader = self.leaders.pop(session)
         self.by_pid.pop(leader.pid, None)
@@ -64,10 +64,10 @@ class Family:
             self._selector.unregister(leader.pidfd)
             os.close(leader.pidfd)
             leader.pidfd = None
-            self._room += 1
+            self._free_pidfds += 1
         return leader
 
-    def release(self, session: str, leader: Leader) -> None:
+    def release(self, session: str, leader: SessionLeader) -> None:
         """Nothing of the session lives any more. Its pid and port may already belong to another session of ours."""
         if self.by_sid.get(leader.pid) == session:
             del self.by_sid[leader.pid]
@@ -80,52 +80,52 @@ class Family:
 
     def dead_adopted(self, now: float) -> list[str]:
         """Adopted sessions without a pidfd whose leaders have died."""
-        polled = [(s, x) for s, x in self.leaders.items() if not x.ours and x.pidfd is None]
-        dead = [s for s, x in polled if not procfs.alive(x.pid, x.start_time)]
-        self._poll_at = now + POLL if len(polled) > len(dead) else None
+        polled = [(s, x) for s, x in self.leaders.items() if not x.is_child and x.pidfd is None]
+        dead = [s for s, x in polled if not procfs.is_alive(x.pid, x.start_time)]
+        self._poll_at = now + POLL_INTERVAL if len(polled) > len(dead) else None
         return dead
 
-    def left_behind(self, now: float) -> tuple[set[str], bool]:
+    def sessions_with_orphans(self, now: float) -> tuple[set[str], bool]:
         """Sessions that have strays among the orphans, and whether it is too early to tell for one of them."""
-        found, seen, unclear = set(), set(), False
+        found, seen, undetermined = set(), set(), False
         for pid in procfs.orphans():
             if pid in self.by_pid:
                 continue
             seen.add(pid)
-            session = self._strays.get(pid) or self._attribute(pid)
+            session = self._orphan_sessions.get(pid) or self._attribute(pid)
             if session is not None:
-                self._strays[pid] = session
+                self._orphan_sessions[pid] = session
                 found.add(session)
-            elif now - self._unclear.setdefault(pid, now) < UNCLEAR:
-                unclear = True
+            elif now - self._unattributed_since.setdefault(pid, now) < UNATTRIBUTED_TIMEOUT:
+                undetermined = True
         # Our children's pids cannot be used again before we have waited for them; the rest is history.
-        self._strays = {pid: session for pid, session in self._strays.items() if pid in seen}
-        self._unclear = {pid: since for pid, since in self._unclear.items() if pid in seen}
-        return found, unclear
+        self._orphan_sessions = {pid: session for pid, session in self._orphan_sessions.items() if pid in seen}
+        self._unattributed_since = {pid: since for pid, since in self._unattributed_since.items() if pid in seen}
+        return found, undetermined
 
-    def tops(self, session: str) -> list[int]:
+    def roots(self, session: str) -> list[int]:
         """The processes of a session from which all its others descend: its leader, and strays among the orphans.
 
         Strays that an earlier keeper would have known are not: they are no children of ours.
         """
         leader = self.leaders.get(session)
-        others = [pid for pid in procfs.orphans() if pid not in self.by_pid]
-        strays = [pid for pid in others if (self._strays.get(pid) or self._attribute(pid)) == session]
-        return [*([leader.pid] if leader else []), *strays]
+        other_pids = [pid for pid in procfs.orphans() if pid not in self.by_pid]
+        orphans = [pid for pid in other_pids if (self._orphan_sessions.get(pid) or self._attribute(pid)) == session]
+        return [*([leader.pid] if leader else []), *orphans]
 
     def session_of_dead(self, pid: int) -> str | None:
         """The session of a child that is dead but not yet waited for, and is no leader."""
-        process = procfs.look(pid)
-        return self._strays.get(pid) or (self.by_sid.get(process.sid) if process else None)
+        process = procfs.get_process(pid)
+        return self._orphan_sessions.get(pid) or (self.by_sid.get(process.sid) if process else None)
 
     def _attribute(self, pid: int) -> str | None:
-        process = procfs.look(pid)
+        process = procfs.get_process(pid)
         if process is None or process.dead:
             return None
         return self.by_sid.get(process.sid) or procfs.session_in(procfs.environ_of(pid))
 
-    def _watch(self, session: str, leader: Leader, now: float) -> None:
-        if self._room > 0:
+    def _watch(self, session: str, leader: SessionLeader, now: float) -> None:
+        if self._free_pidfds > 0:
             try:
                 leader.pidfd = os.pidfd_open(leader.pid)
             except ProcessLookupError:
@@ -135,7 +135,7 @@ class Family:
                 if error.errno not in (errno.EMFILE, errno.ENFILE):
                     raise
         if leader.pidfd is None:
-            self._poll_at = now + POLL
+            self._poll_at = now + POLL_INTERVAL
             return
-        self._room -= 1
+        self._free_pidfds -= 1
         self._selector.register(leader.pidfd, selectors.EVENT_READ, session)

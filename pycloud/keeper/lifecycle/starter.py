@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from pycloud import fault_points
-from pycloud.keeper.lifecycle.process_tree import Family, Leader
+from pycloud.keeper.lifecycle.process_tree import ProcessTree, SessionLeader
 from pycloud.keeper.storage import log_file, workdir
-from pycloud.keeper.storage.journal_store import Book
+from pycloud.keeper.storage.journal_store import JournalStore
 from pycloud.keeper.system import exec_command, ports, procfs
-from pycloud.keeper.system.exec_command import Identity, StartError
+from pycloud.keeper.system.exec_command import StartError, UserIds
 
 #: What a host runs out of, and may have again a moment later.
-_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+_RETRYABLE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class StartRequest:
     """What is to be started. ``env`` is complete but for PYCLOUD_PORT; ``record`` is kept and given back unread."""
 
     session: str
@@ -34,7 +34,7 @@ class Request:
     env: dict[str, str]
     user: str | None
     hostname: str
-    cloud: str
+    node_id: str
     sessions: int
     port_range: tuple[int, int] | None
     record: dict[str, Any]
@@ -64,52 +64,59 @@ class Paths:
             directory.chmod(mode)
 
 
-class Starter:
+class ProcessStarter:
     """Raises StartError from ``start``; what was made until then is for the caller to undo."""
 
-    def __init__(self, paths: Paths, book: Book, family: Family, ports_dir: Path) -> None:
+    def __init__(self, paths: Paths, journal_store: JournalStore, process_tree: ProcessTree, ports_dir: Path) -> None:
         self._paths = paths
-        self._book = book
-        self._family = family
+        self._journal_store = journal_store
+        self._process_tree = process_tree
         self._ports_dir = ports_dir
-        self._nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._devnull_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
-    def start(self, request: Request, now: float) -> None:
+    def start(self, request: StartRequest, now: float) -> None:
         """Start a session that is not in the book. ``now`` is monotonic."""
         work = self._paths.work(request.session)
         argv = exec_command.command_for(request.script, f"{work}/{workdir.SCRIPT}")
         try:
-            identity = exec_command.identity_of(request.user)
+            user_ids = exec_command.user_ids_of(request.user)
             # Before the journal, which names the port: all that a crash leaves of this is an empty file.
-            port, lock = ports.choose(self._ports_dir, request.port_range, self._family.ports)
+            port, lock_fd = ports.choose(self._ports_dir, request.port_range, self._process_tree.ports)
             try:
-                self._start(request, work, argv, identity, port, lock, now)
+                self._start(request, work, argv, user_ids, port, lock_fd, now)
             finally:
-                os.close(lock)
+                os.close(lock_fd)
         except (ports.NoPortError, OSError, ValueError) as error:
-            raise StartError(_reason(error), passing=may_pass(error)) from error
+            raise StartError(_reason(error), retryable=is_retryable(error)) from error
 
     def _start(
-        self, request: Request, work: str, argv: list[str], identity: Identity | None, port: int, lock: int, now: float
+        self,
+        request: StartRequest,
+        work: str,
+        argv: list[str],
+        user_ids: UserIds | None,
+        port: int,
+        lock_fd: int,
+        now: float,
     ) -> None:
         session = request.session
-        self._book.open(session, {"starting": time.time(), "port": port, "record": request.record})
-        fault_points.point("keeper.after_journal")
-        workdir.create(work, request.script, _info(request, port), identity)
-        fault_points.point("keeper.after_workdir")
-        output = log_file.create(self._paths.log(session))
+        self._journal_store.create(session, {"starting": time.time(), "port": port, "record": request.record})
+        fault_points.fault_point("keeper.after_journal")
+        workdir.create(work, request.script, _info(request, port), user_ids)
+        fault_points.fault_point("keeper.after_workdir")
+        output_fd = log_file.create(self._paths.log(session))
         try:
             before = procfs.ticks_now()
             env = {**request.env, "PYCLOUD_PORT": str(port)}
-            pid = spawn(argv, work, env, identity, self._nothing, output, lock)
+            pid = spawn(argv, work, env, user_ids, self._devnull_fd, output_fd, lock_fd)
             after = procfs.ticks_now()
         finally:
-            os.close(output)
-        fault_points.point("keeper.after_spawn")
+            os.close(output_fd)
+        fault_points.fault_point("keeper.after_spawn")
         start_time = _start_time(pid, before, after)
-        self._family.add(session, Leader(pid, start_time, ours=True, port=port), now)
-        self._book.write(session, running(pid, start_time, port))
-        fault_points.point("keeper.after_running")
+        self._process_tree.add(session, SessionLeader(pid, start_time, is_child=True, port=port), now)
+        self._journal_store.append(session, running_line(pid, start_time, port))
+        fault_points.fault_point("keeper.after_running")
 
 
 def limit_descriptors(nofile: int) -> None:
@@ -119,7 +126,7 @@ def limit_descriptors(nofile: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def running(pid: int, start_time: int, port: int | None) -> dict[str, Any]:
+def running_line(pid: int, start_time: int, port: int | None) -> dict[str, Any]:
     """The journal's line for a session that runs now."""
     boot = procfs.boot_id()
     return {"running": time.time(), "pid": pid, "start_time": start_time, "boot_id": boot, "port": port}
@@ -129,34 +136,34 @@ def spawn(
     argv: list[str],
     directory: str,
     env: dict[str, str],
-    identity: Identity | None,
-    nothing: int,
-    output: int,
-    lock: int,
+    user_ids: UserIds | None,
+    stdin_fd: int,
+    output_fd: int,
+    lock_fd: int,
 ) -> int:
     """Start the process, in a session and group of its own; its pid. Raises StartError, ValueError.
 
     It reads from ``nothing``, writes to ``output`` and keeps ``lock``: open descriptors of ours.
     """
-    who: dict[str, Any] = {}
-    if identity is not None:
-        who = {"user": identity.uid, "group": identity.gid, "extra_groups": identity.groups}
+    credentials: dict[str, Any] = {}
+    if user_ids is not None:
+        credentials = {"user": user_ids.uid, "group": user_ids.gid, "extra_groups": user_ids.groups}
     try:
         process = subprocess.Popen(
             argv,
             cwd=directory,
             env=env,
-            stdin=nothing,
-            stdout=output,
-            stderr=output,
-            pass_fds=(lock,),
+            stdin=stdin_fd,
+            stdout=output_fd,
+            stderr=output_fd,
+            pass_fds=(lock_fd,),
             start_new_session=True,
-            **who,
+            **credentials,
         )
     except OSError as error:
         named = " (named in the script's first line)" if argv[0] != exec_command.SHELL else ""
         reason = f"cannot start {argv[0]}{named}: {error.strerror or error}"
-        raise StartError(reason, passing=may_pass(error)) from error
+        raise StartError(reason, retryable=is_retryable(error)) from error
     # The reaper waits for all children itself: this object shall neither warn nor wait when it is thrown away.
     process.returncode = 0
     return process.pid
@@ -168,27 +175,27 @@ def _start_time(pid: int, before: int, after: int) -> int:
     Where that was one tick we know already, and need not ask: the kernel answers no question about a process that is
     changing its program, and we would wait for it to be loaded.
     """
-    if before == after and procfs.clock_is_true():
+    if before == after and procfs.clock_is_real():
         return before
-    process = procfs.look(pid)
+    process = procfs.get_process(pid)
     if process is None:
         raise OSError(f"process {pid} cannot be seen in /proc")
     return process.start_time
 
 
-def _info(request: Request, port: int) -> dict[str, Any]:
+def _info(request: StartRequest, port: int) -> dict[str, Any]:
     return {
         "hostname": request.hostname,
         "port": port,
         "sessions": request.sessions,
         "session": request.session,
-        "cloud": request.cloud,
+        "cloud": request.node_id,
     }
 
 
-def may_pass(error: Exception) -> bool:
+def is_retryable(error: Exception) -> bool:
     """Whether the same start may succeed soon: the host was out of something, and not: it will never do."""
-    return isinstance(error, ports.NoPortError) or (isinstance(error, OSError) and error.errno in _PASSING)
+    return isinstance(error, ports.NoPortError) or (isinstance(error, OSError) and error.errno in _RETRYABLE_ERRNOS)
 
 
 def _reason(error: Exception) -> str:

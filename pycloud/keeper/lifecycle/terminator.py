@@ -16,60 +16,62 @@ from dataclasses import dataclass, field
 from signal import SIGCONT, SIGKILL, SIGTERM
 
 from pycloud.keeper.lifecycle import process_scan
-from pycloud.keeper.lifecycle.process_scan import Survey
-from pycloud.keeper.lifecycle.process_tree import Family, Leader
+from pycloud.keeper.lifecycle.process_scan import ProcessSnapshot
+from pycloud.keeper.lifecycle.process_tree import ProcessTree, SessionLeader
 from pycloud.keeper.system import procfs
 from pycloud.keeper.system.procfs import Process
 
 log = logging.getLogger(__name__)
 
-FIRST_ROUND, SLOWEST_ROUND = 0.02, 0.2  # seconds
-PATIENCE = 30.0  # seconds after SIGKILL before somebody should know
-HOPELESS_ROUND = 5.0  # seconds between attempts after that
-REST = 4  # times as long as a look over many processes took, other things have their turn after it
+MIN_BACKOFF, MAX_BACKOFF = 0.02, 0.2  # seconds
+SIGKILL_TIMEOUT = 30.0  # seconds after SIGKILL before somebody should know
+STUCK_RETRY = 5.0  # seconds between attempts after that
+SCAN_REST_FACTOR = 4  # times as long as a look over many processes took, other things have their turn after it
 
 
 @dataclass(slots=True)
-class Ending:
+class Termination:
     """One session on its way out. ``deadline`` is when SIGKILL comes, ``warned`` at which ticks its group was told."""
 
     session: str
-    leader: Leader
+    leader: SessionLeader
     deadline: float
-    warned: int
-    seen: int
-    surveyed: bool = False
-    told: dict[int, int] = field(default_factory=dict)
-    then: list[Callable[[], None]] = field(default_factory=list)
-    complained: bool = False
+    sigterm_ticks: int
+    last_seen_ticks: int
+    scanned: bool = False
+    sigterm_sent: dict[int, int] = field(default_factory=dict)
+    callbacks: list[Callable[[], None]] = field(default_factory=list)
+    stuck: bool = False
 
 
-class Endings:
+class Terminator:
     """All endings under way. ``on_over`` is called with each session of which nothing lives any more."""
 
     def __init__(
-        self, family: Family, on_over: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+        self, process_tree: ProcessTree, on_finished: Callable[[str], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._family = family
-        self._on_over = on_over
+        self._process_tree = process_tree
+        self._on_finished = on_finished
         self._clock = clock
-        self._endings: dict[str, Ending] = {}
+        self._terminations: dict[str, Termination] = {}
         self._due: float | None = None
-        self._pause = FIRST_ROUND
-        self._cost = 0.0  # seconds that the last full round took
+        self._backoff = MIN_BACKOFF
+        self._round_duration = 0.0  # seconds that the last full round took
         self._unchecked: set[str] = set()  # sessions of which something has died since the last look
-        self._rested = float("-inf")  # when the next look at orphans may be
+        self._next_orphan_scan = float("-inf")  # when the next look at orphans may be
 
     def __contains__(self, session: str) -> bool:
-        return session in self._endings
+        return session in self._terminations
 
     def __len__(self) -> int:
-        return len(self._endings)
+        return len(self._terminations)
 
-    def awaited(self) -> list[int]:
+    def terminating_pids(self) -> list[int]:
         """Leaders of ours that were told to end, and have not yet."""
-        leaders = self._family.leaders
-        return [each.leader.pid for each in self._endings.values() if each.leader.ours and each.session in leaders]
+        leaders = self._process_tree.leaders
+        return [
+            each.leader.pid for each in self._terminations.values() if each.leader.is_child and each.session in leaders
+        ]
 
     def begin(self, session: str, grace: float, then: Callable[[], None] | None = None) -> None:
         """End a session whose leader lives, or join its ending: the shorter grace (seconds) counts.
@@ -77,23 +79,23 @@ class Endings:
         ``then`` is called when nothing of it lives any more.
         """
         now = self._clock()
-        ending = self._endings.get(session)
-        if ending is None:
-            leader = self._family.leaders[session]
-            ending = self._add(session, leader, now + grace, _seen(leader))
-            self._press_leader(ending, now)
-        elif now + grace < ending.deadline:
-            ending.deadline = now + grace
-            if now >= ending.deadline:
-                self._press_leader(ending, now)
+        termination = self._terminations.get(session)
+        if termination is None:
+            leader = self._process_tree.leaders[session]
+            termination = self._add(session, leader, now + grace, _last_seen_ticks(leader))
+            self._signal_leader(termination, now)
+        elif now + grace < termination.deadline:
+            termination.deadline = now + grace
+            if now >= termination.deadline:
+                self._signal_leader(termination, now)
         if then is not None:
-            ending.then.append(then)
-        self._hurry(now)
+            termination.callbacks.append(then)
+        self._reset_backoff(now)
 
-    def leftovers(self, session: str, leader: Leader, grace: float) -> None:
+    def terminate_leftovers(self, session: str, leader: SessionLeader, grace: float) -> None:
         """End what is left of a session whose leader died while no keeper was watching."""
         self._add(session, leader, self._clock() + grace, leader.start_time)
-        self._hurry(self._clock())
+        self._reset_backoff(self._clock())
 
     def leader_died(self, session: str, grace: float) -> None:
         """The leader is dead, and what it left gets SIGTERM and ``grace`` seconds, unless it was told already.
@@ -101,18 +103,18 @@ class Endings:
         When the leader is our child it must not have been waited for yet: so it still holds its number.
         """
         now = self._clock()
-        leader = self._family.leader_gone(session)
-        ending = self._endings.get(session)
-        told = ending is not None
-        if ending is None:
-            ending = self._add(session, leader, now + grace, _seen(leader))
-        ending.seen = max(ending.seen, _seen(leader))
-        ending.surveyed = False
-        if leader.ours and now >= ending.deadline:
-            procfs.send_group(leader.pid, SIGKILL)
-        elif leader.ours and not told:
-            ending.warned = procfs.ticks_now()
-            procfs.send_group(leader.pid, SIGTERM, SIGCONT)
+        leader = self._process_tree.remove_leader(session)
+        termination = self._terminations.get(session)
+        already_terminating = termination is not None
+        if termination is None:
+            termination = self._add(session, leader, now + grace, _last_seen_ticks(leader))
+        termination.last_seen_ticks = max(termination.last_seen_ticks, _last_seen_ticks(leader))
+        termination.scanned = False
+        if leader.is_child and now >= termination.deadline:
+            procfs.signal_group(leader.pid, SIGKILL)
+        elif leader.is_child and not already_terminating:
+            termination.sigterm_ticks = procfs.ticks_now()
+            procfs.signal_group(leader.pid, SIGTERM, SIGCONT)
 
     def check(self, sessions: set[str]) -> None:
         """Something of these sessions has died: see what is left of them, at once or after a rest.
@@ -120,135 +122,148 @@ class Endings:
         Each look goes over all orphans. Where there are thousands, looking shall not be all we do: what dies meanwhile
         is looked at together.
         """
-        self._unchecked |= sessions & self._endings.keys()
-        if self._unchecked and self._clock() >= self._rested:
+        self._unchecked |= sessions & self._terminations.keys()
+        if self._unchecked and self._clock() >= self._next_orphan_scan:
             self._check()
 
     def due(self) -> float | None:
         """When ``tick`` wants to be called (monotonic seconds); None while nothing is being ended."""
         times = [] if self._due is None else [self._due]
-        return min([*times, self._rested] if self._unchecked else times, default=None)
+        return min([*times, self._next_orphan_scan] if self._unchecked else times, default=None)
 
     def tick(self) -> None:
         """Look at what has died, or at all endings, and press on."""
         now = self._clock()
-        if self._unchecked and now >= self._rested:
+        if self._unchecked and now >= self._next_orphan_scan:
             self._check()
         if self._due is not None and now >= self._due:
-            self._round(list(self._endings.values()), quick=False)
+            self._run_round(list(self._terminations.values()), quick=False)
 
     def _check(self) -> None:
-        concerned = [self._endings[session] for session in self._unchecked if session in self._endings]
+        concerned = [self._terminations[session] for session in self._unchecked if session in self._terminations]
         self._unchecked = set()
         if concerned:
-            self._round(concerned, quick=True)
+            self._run_round(concerned, quick=True)
 
-    def _add(self, session: str, leader: Leader, deadline: float, seen: int) -> Ending:
-        ending = Ending(session, leader, deadline, warned=-1, seen=seen)
-        self._endings[session] = ending
-        return ending
+    def _add(self, session: str, leader: SessionLeader, deadline: float, last_seen_ticks: int) -> Termination:
+        termination = Termination(session, leader, deadline, sigterm_ticks=-1, last_seen_ticks=last_seen_ticks)
+        self._terminations[session] = termination
+        return termination
 
-    def _hurry(self, now: float) -> None:
-        self._pause = FIRST_ROUND
-        self._look_by(now + max(FIRST_ROUND, REST * self._cost))
+    def _reset_backoff(self, now: float) -> None:
+        self._backoff = MIN_BACKOFF
+        self._schedule_by(now + max(MIN_BACKOFF, SCAN_REST_FACTOR * self._round_duration))
 
-    def _look_by(self, when: float) -> None:
+    def _schedule_by(self, when: float) -> None:
         self._due = when if self._due is None else min(self._due, when)
 
-    def _press_leader(self, ending: Ending, now: float) -> None:
+    def _signal_leader(self, termination: Termination, now: float) -> None:
         """The first signal. An adopted leader's group is found by a scan, in the first round."""
-        signals = (SIGKILL,) if now >= ending.deadline else (SIGTERM, SIGCONT)
-        if ending.leader.ours and ending.session in self._family.leaders:
-            ending.warned = procfs.ticks_now()
-            procfs.send_group(ending.leader.pid, *signals)
+        signals = (SIGKILL,) if now >= termination.deadline else (SIGTERM, SIGCONT)
+        if termination.leader.is_child and termination.session in self._process_tree.leaders:
+            termination.sigterm_ticks = procfs.ticks_now()
+            procfs.signal_group(termination.leader.pid, *signals)
 
-    def _round(self, endings: list[Ending], quick: bool) -> None:
+    def _run_round(self, terminations: list[Termination], quick: bool) -> None:
         """See to ``endings``; a ``quick`` round takes no survey but leaves what needs one to the next full round."""
         begun = self._clock()
-        strays, unclear = self._family.left_behind(begun)
-        looked = self._clock()
-        self._rested = looked + REST * (looked - begun)
-        seen: Survey | None = None
-        for ending in endings:
-            if self._is_over(ending, strays, unclear):
-                self._finish(ending)
-            elif not quick and self._wants_survey(ending, begun):
-                seen = seen or self._survey()
-                self._see_to(ending, seen, unclear, begun)
-        self._plan(begun, quick)
+        with_orphans, undetermined = self._process_tree.sessions_with_orphans(begun)
+        scanned_at = self._clock()
+        self._next_orphan_scan = scanned_at + SCAN_REST_FACTOR * (scanned_at - begun)
+        snapshot: ProcessSnapshot | None = None
+        for termination in terminations:
+            if self._is_finished(termination, with_orphans, undetermined):
+                self._finish(termination)
+            elif not quick and self._needs_scan(termination, begun):
+                snapshot = snapshot or self._scan()
+                self._advance(termination, snapshot, undetermined, begun)
+        self._schedule_next(begun, quick)
 
-    def _survey(self) -> Survey:
-        living = {leader.pid for leader in self._family.leaders.values()}
-        living -= {ending.leader.pid for ending in self._endings.values()}
-        return process_scan.take(living, self._family.by_pid)
+    def _scan(self) -> ProcessSnapshot:
+        living = {leader.pid for leader in self._process_tree.leaders.values()}
+        living -= {termination.leader.pid for termination in self._terminations.values()}
+        return process_scan.scan(living, self._process_tree.by_pid)
 
-    def _is_over(self, ending: Ending, strays: set[str], unclear: bool) -> bool:
+    def _is_finished(self, termination: Termination, with_orphans: set[str], undetermined: bool) -> bool:
         """The cheap answer, for sessions that are our children."""
-        if not ending.leader.ours or unclear or ending.session in strays or ending.session in self._family.leaders:
+        if (
+            not termination.leader.is_child
+            or undetermined
+            or termination.session in with_orphans
+            or termination.session in self._process_tree.leaders
+        ):
             return False
-        return procfs.group_is_empty(ending.leader.pid)
+        return procfs.group_is_empty(termination.leader.pid)
 
-    def _wants_survey(self, ending: Ending, now: float) -> bool:
+    def _needs_scan(self, termination: Termination, now: float) -> bool:
         """A leader that was told, as were its strays, has until the deadline: there is nothing to look for."""
-        return ending.session not in self._family.leaders or not ending.surveyed or now >= ending.deadline
+        return (
+            termination.session not in self._process_tree.leaders
+            or not termination.scanned
+            or now >= termination.deadline
+        )
 
-    def _see_to(self, ending: Ending, seen: Survey, unclear: bool, now: float) -> None:
-        alive = ending.session in self._family.leaders
-        ending.seen = max(ending.seen, _seen(ending.leader)) if alive else ending.seen
-        found = seen.of(ending.session, ending.leader.pid, ending.seen)
-        ending.surveyed = True
-        if not found and not alive and not unclear:
-            self._finish(ending)
+    def _advance(self, termination: Termination, snapshot: ProcessSnapshot, undetermined: bool, now: float) -> None:
+        alive = termination.session in self._process_tree.leaders
+        termination.last_seen_ticks = (
+            max(termination.last_seen_ticks, _last_seen_ticks(termination.leader))
+            if alive
+            else termination.last_seen_ticks
+        )
+        found = snapshot.members(termination.session, termination.leader.pid, termination.last_seen_ticks)
+        termination.scanned = True
+        if not found and not alive and not undetermined:
+            self._finish(termination)
             return
         for process in found:
-            self._press(ending, process, now)
-        if now > ending.deadline + PATIENCE and not ending.complained:
-            ending.complained = True
+            self._signal_process(termination, process, now)
+        if now > termination.deadline + SIGKILL_TIMEOUT and not termination.stuck:
+            termination.stuck = True
             pids = ", ".join(str(p.pid) for p in found)
-            log.warning("session %s does not die of SIGKILL, still trying: processes %s", ending.session, pids)
+            log.warning("session %s does not die of SIGKILL, still trying: processes %s", termination.session, pids)
 
-    def _press(self, ending: Ending, process: Process, now: float) -> None:
-        if now >= ending.deadline:
-            procfs.send(process, SIGKILL)
+    def _signal_process(self, termination: Termination, process: Process, now: float) -> None:
+        if now >= termination.deadline:
+            procfs.signal_process(process, SIGKILL)
             return
-        in_group = process.group == ending.leader.pid and process.start_time <= ending.warned
-        if not in_group and ending.told.get(process.pid) != process.start_time:
-            ending.told[process.pid] = process.start_time
-            procfs.send(process, SIGTERM, SIGCONT)
+        in_group = process.group == termination.leader.pid and process.start_time <= termination.sigterm_ticks
+        if not in_group and termination.sigterm_sent.get(process.pid) != process.start_time:
+            termination.sigterm_sent[process.pid] = process.start_time
+            procfs.signal_process(process, SIGTERM, SIGCONT)
 
-    def _finish(self, ending: Ending) -> None:
-        del self._endings[ending.session]
-        self._family.release(ending.session, ending.leader)
-        self._on_over(ending.session)
-        for call in ending.then:
+    def _finish(self, termination: Termination) -> None:
+        del self._terminations[termination.session]
+        self._process_tree.release(termination.session, termination.leader)
+        self._on_finished(termination.session)
+        for call in termination.callbacks:
             call()
 
-    def _plan(self, begun: float, quick: bool) -> None:
+    def _schedule_next(self, begun: float, quick: bool) -> None:
         """When to look again: soon at first, later slower, and never so often that looking is all we do."""
-        if not self._endings:
+        if not self._terminations:
             self._due = None
             return
         now = self._clock()
         if quick:
-            self._look_by(now + max(FIRST_ROUND, REST * self._cost))
+            self._schedule_by(now + max(MIN_BACKOFF, SCAN_REST_FACTOR * self._round_duration))
             return
-        self._cost = now - begun
-        self._pause = min(self._pause * 1.5, SLOWEST_ROUND)
-        pause = max(self._pause, REST * self._cost)
-        self._due = min(self._next_look(ending, now, pause) for ending in self._endings.values())
+        self._round_duration = now - begun
+        self._backoff = min(self._backoff * 1.5, MAX_BACKOFF)
+        interval = max(self._backoff, SCAN_REST_FACTOR * self._round_duration)
+        self._due = min(self._next_check(termination, now, interval) for termination in self._terminations.values())
 
-    def _next_look(self, ending: Ending, now: float, pause: float) -> float:
-        if ending.complained:
-            return now + HOPELESS_ROUND
-        if self._wants_survey(ending, now):
-            return min(now + pause, max(ending.deadline, now + FIRST_ROUND))
-        return ending.deadline
+    def _next_check(self, termination: Termination, now: float, interval: float) -> float:
+        if termination.stuck:
+            return now + STUCK_RETRY
+        if self._needs_scan(termination, now):
+            return min(now + interval, max(termination.deadline, now + MIN_BACKOFF))
+        return termination.deadline
 
 
-def _seen(leader: Leader) -> int:
+def _last_seen_ticks(leader: SessionLeader) -> int:
     """The latest ticks at which the leader certainly held its number: now, unless it is adopted and already gone."""
     now = procfs.ticks_now()
-    if leader.ours:
+    if leader.is_child:
         return now
-    process = procfs.look(leader.pid)
+    process = procfs.get_process(leader.pid)
     return now if process is not None and process.start_time == leader.start_time else leader.start_time

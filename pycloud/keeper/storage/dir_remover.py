@@ -13,19 +13,19 @@ from queue import SimpleQueue
 from pycloud.keeper.storage import workdir
 
 #: Called in the loop's thread with None when all is gone, or with what stood in the way.
-Done = Callable[[OSError | None], None]
+OnDone = Callable[[OSError | None], None]
 
 
-class Remover:
+class DirRemover:
     """``wake`` is called from the thread when there is something to ``collect``."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._jobs: SimpleQueue[tuple[Sequence[str], Done]] = SimpleQueue()
-        self._finished: deque[tuple[Done, OSError | None]] = deque()
+        self._jobs: SimpleQueue[tuple[Sequence[str], OnDone]] = SimpleQueue()
+        self._finished: deque[tuple[OnDone, OSError | None]] = deque()
         self._thread: threading.Thread | None = None
 
-    def remove(self, paths: Sequence[str], done: Done) -> None:
+    def remove(self, paths: Sequence[str], done: OnDone) -> None:
         """Remove ``paths`` with all below them; ``done`` may be called before this returns."""
         large = [path for path in paths if not workdir.remove_small(path)]
         if not large:

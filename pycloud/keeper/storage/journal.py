@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-Line = dict[str, Any]
+JournalLine = dict[str, Any]
 
 STARTING, RUNNING, ENDED, REMOVING, REMOVED = "starting", "running", "ended", "removing", "removed"
 
@@ -30,7 +30,7 @@ class JournalError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SessionEntry:
     """A session as its journal tells it. Times are Unix seconds and None until they have come."""
 
     session: str
@@ -45,7 +45,7 @@ class Entry:
     exit_code: int | None = None
     reason: str | None = None
     removing: float | None = None
-    wish: dict[str, Any] | None = None
+    removal_note: dict[str, Any] | None = None
     grace: float = 0.0
     removed: float | None = None
 
@@ -61,7 +61,7 @@ class Entry:
         return STARTING if self.running is None else RUNNING
 
 
-def decode(data: bytes) -> tuple[list[Line], int]:
+def decode(data: bytes) -> tuple[list[JournalLine], int]:
     """The lines of a journal, and how many bytes they take: what follows is a torn line. Raises JournalError."""
     whole = data.rfind(b"\n") + 1
     lines = []
@@ -76,38 +76,42 @@ def decode(data: bytes) -> tuple[list[Line], int]:
     return lines, whole
 
 
-def encode(line: Line) -> bytes:
+def encode(line: JournalLine) -> bytes:
     """One line, newline included."""
     return _encoder.encode(line).encode("ascii") + b"\n"
 
 
-def fold(session: str, lines: Iterable[Line]) -> Entry | None:
+def fold(session: str, lines: Iterable[JournalLine]) -> SessionEntry | None:
     """The session after ``lines``; None when there are none. Raises JournalError."""
-    entry: Entry | None = None
+    entry: SessionEntry | None = None
     for line in lines:
         entry = apply(session, entry, line)
     return entry
 
 
-def apply(session: str, entry: Entry | None, line: Line) -> Entry:
+def apply(session: str, entry: SessionEntry | None, line: JournalLine) -> SessionEntry:
     """The session after one more line. A line of a kind that is not known changes nothing. Raises JournalError.
 
     Applying a line again changes nothing but the times of ``starting`` and ``running``: the first end counts.
     """
     try:
         if entry is None:
-            return Entry(session, float(line["starting"]), _number(line, "port"), dict(line["record"]))
+            return SessionEntry(session, float(line["starting"]), _number(line, "port"), dict(line["record"]))
         return replace(entry, **_changes(entry, line))
     except (KeyError, TypeError, ValueError) as error:
         raise JournalError(f"a line that makes no sense here ({error!r}): {str(line)[:200]}") from error
 
 
-def _changes(entry: Entry, line: Line) -> dict[str, Any]:
+def _changes(entry: SessionEntry, line: JournalLine) -> dict[str, Any]:
     if "removing" in line:
         if entry.removing is not None:
             return {}
-        wish = dict(line.get("note") or {})
-        return {"removing": float(line["removing"]), "wish": wish, "grace": float(line.get("grace") or 0.0)}
+        removal_note = dict(line.get("note") or {})
+        return {
+            "removing": float(line["removing"]),
+            "removal_note": removal_note,
+            "grace": float(line.get("grace") or 0.0),
+        }
     if "removed" in line:
         return {"removed": float(line["removed"])}
     if "ended" in line:
@@ -125,12 +129,12 @@ def _changes(entry: Entry, line: Line) -> dict[str, Any]:
     return {"record": {**entry.record, **line["note"]}} if "note" in line else {}
 
 
-def _number(line: Line, key: str) -> int | None:
+def _number(line: JournalLine, key: str) -> int | None:
     value = line.get(key)
     return None if value is None else int(value)
 
 
-def describe(entry: Entry) -> dict[str, Any]:
+def describe(entry: SessionEntry) -> dict[str, Any]:
     """The session as the operation ``list`` shows it."""
     return {
         "session": entry.session,
@@ -142,5 +146,5 @@ def describe(entry: Entry) -> dict[str, Any]:
         "exit_code": entry.exit_code,
         "reason": entry.reason,
         "record": entry.record,
-        "removing": entry.wish,
+        "removing": entry.removal_note,
     }

@@ -12,28 +12,28 @@ from contextlib import suppress
 from pathlib import Path
 
 from pycloud.keeper.storage import journal
-from pycloud.keeper.storage.journal import Entry, JournalError, Line
+from pycloud.keeper.storage.journal import JournalError, JournalLine, SessionEntry
 
 log = logging.getLogger(__name__)
 
-RETRY = 2.0  # seconds between attempts to write down what a full disk refused
+RETRY_INTERVAL = 2.0  # seconds between attempts to write down what a full disk refused
 
 
-class Book:
+class JournalStore:
     """Entries by session id. Memory never claims less than the disk, and may be ahead: see ``record``, ``remember``."""
 
     def __init__(self, directory: Path) -> None:
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, SessionEntry] = {}
         self._directory = directory
         self._prefix = f"{directory}/"
-        self._pending: dict[str, list[Line]] = {}
+        self._pending: dict[str, list[JournalLine]] = {}
         self._retry_at: float | None = None
 
     def path(self, session: str) -> str:
         """Where the session's journal lies."""
         return f"{self._prefix}{session}.journal"
 
-    def open(self, session: str, line: Line) -> None:
+    def create(self, session: str, line: JournalLine) -> None:
         """Begin a journal. Raises OSError, and then has left nothing behind."""
         path = self.path(session)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -47,27 +47,27 @@ class Book:
             os.close(fd)
         self.entries[session] = journal.apply(session, None, line)
 
-    def write(self, session: str, line: Line) -> None:
+    def append(self, session: str, line: JournalLine) -> None:
         """Add a line that must be on disk before life goes on. Raises OSError, and then nothing has changed."""
         changed = journal.apply(session, self.entries[session], line)
-        self._append(session, [line])
+        self._write_lines(session, [line])
         self.entries[session] = changed
 
-    def record(self, session: str, line: Line, now: float) -> None:
+    def append_with_retry(self, session: str, line: JournalLine, now: float) -> None:
         """Add a line that is true whether or not the disk takes it: memory at once, disk now or as soon as it can."""
         self.entries[session] = journal.apply(session, self.entries[session], line)
         pending = [*self._pending.get(session, []), line]
         try:
-            self._append(session, pending)
+            self._write_lines(session, pending)
         except OSError as error:
             if not self._pending:
                 log.warning("cannot write journals, will try again: %s", error)
             self._pending[session] = pending
-            self._retry_at = now + RETRY
+            self._retry_at = now + RETRY_INTERVAL
         else:
             self._pending.pop(session, None)
 
-    def remember(self, session: str, line: Line) -> None:
+    def apply_in_memory(self, session: str, line: JournalLine) -> None:
         """Add a line that need not be on disk: nobody asks how a session ended that was to be removed."""
         self.entries[session] = journal.apply(session, self.entries[session], line)
 
@@ -79,7 +79,7 @@ class Book:
         self._pending.pop(session, None)
 
     @property
-    def unwritten(self) -> bool:
+    def has_unwritten(self) -> bool:
         """Whether something is not on disk yet that may still get there: not where the journals were deleted."""
         return any(os.path.exists(self.path(session)) for session in self._pending)
 
@@ -91,9 +91,9 @@ class Book:
         """Write what could not be written before."""
         for session, lines in list(self._pending.items()):
             try:
-                self._append(session, lines)
+                self._write_lines(session, lines)
             except OSError:
-                self._retry_at = now + RETRY  # said once, when it began
+                self._retry_at = now + RETRY_INTERVAL  # said once, when it began
                 return
             del self._pending[session]
         log.info("journals can be written again")
@@ -105,20 +105,20 @@ class Book:
             try:
                 entry = _read(session, path)
             except JournalError as error:
-                aside = path.with_suffix(".bad")
-                path.rename(aside)
-                log.error("set aside the journal %s, its session is left alone: %s", aside, error)
+                corrupt_path = path.with_suffix(".bad")
+                path.rename(corrupt_path)
+                log.error("set aside the journal %s, its session is left alone: %s", corrupt_path, error)
                 continue
             if entry is None:
                 path.unlink()  # its keeper died while it wrote the first line: nothing had been done yet
             else:
                 self.entries[session] = entry
 
-    def set_aside(self, session: str) -> bool:
+    def is_corrupt(self, session: str) -> bool:
         """Whether the session's journal was found unreadable."""
         return Path(self.path(session)).with_suffix(".bad").exists()
 
-    def _append(self, session: str, lines: list[Line]) -> None:
+    def _write_lines(self, session: str, lines: list[JournalLine]) -> None:
         fd = os.open(self.path(session), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
             _write(fd, b"".join(map(journal.encode, lines)))
@@ -137,7 +137,7 @@ def _write(fd: int, data: bytes) -> None:
         raise
 
 
-def _read(session: str, path: Path) -> Entry | None:
+def _read(session: str, path: Path) -> SessionEntry | None:
     data = path.read_bytes()
     lines, whole = journal.decode(data)
     if whole < len(data):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 _PUNCH_HOLE = 0x02
 _KEEP_SIZE = 0x01
-PIECE = 64 * 1024  # bytes that are read at once
+CHUNK_SIZE = 64 * 1024  # bytes that are read at once
 _NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -25,16 +25,16 @@ def create(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
-def bound(path: str, keep: int) -> None:
+def limit_size(path: str, max_bytes: int) -> None:
     """Free what lies before the newest ``keep`` bytes, to whole blocks. Raises OSError."""
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
-        old = (status.st_size - keep) // status.st_blksize * status.st_blksize
+        old = (status.st_size - max_bytes) // status.st_blksize * status.st_blksize
         if old <= 0:
             return
         try:
-            punch(fd, old)
+            punch_hole(fd, old)
         except OSError as error:
             if error.errno not in _NOT_SUPPORTED:
                 raise
@@ -43,7 +43,7 @@ def bound(path: str, keep: int) -> None:
         os.close(fd)
 
 
-def punch(fd: int, length: int) -> None:
+def punch_hole(fd: int, length: int) -> None:
     """Turn the first ``length`` bytes into a hole. Raises OSError, EOPNOTSUPP where the file system cannot."""
     libc = ctypes.CDLL(None, use_errno=True)
     fallocate = getattr(libc, "fallocate64", None) or libc.fallocate
@@ -77,11 +77,11 @@ def tail(path: Path, count: int) -> tuple[int, bytes]:
         data = _read(fd, start, size)
     finally:
         os.close(fd)
-    kept = data.lstrip(b"\0")  # a file system without holes shows what was freed as zeros
-    return start + len(data) - len(kept), kept
+    unfreed = data.lstrip(b"\0")  # a file system without holes shows what was freed as zeros
+    return start + len(data) - len(unfreed), unfreed
 
 
-def read(path: Path, offset: int, most: int) -> tuple[int, int, bytes]:
+def read(path: Path, offset: int, max_bytes: int) -> tuple[int, int, bytes]:
     """At most ``most`` bytes from ``offset`` on, where they begin, and the size of the log. Raises OSError.
 
     They begin later than at ``offset`` where what lies there has been freed.
@@ -93,7 +93,7 @@ def read(path: Path, offset: int, most: int) -> tuple[int, int, bytes]:
             if offset >= size:
                 return offset, size, b""
             start = _first_data(fd, offset, size)
-            data = os.pread(fd, min(most, size - start), start)
+            data = os.pread(fd, min(max_bytes, size - start), start)
             # What was freed while it was read may have been read as zeros.
             if _first_data(fd, start, size) == start:
                 return start, size, data
@@ -112,11 +112,11 @@ def line_start(path: Path, lines: int, pause: Callable[[], None]) -> int:
         end = at = os.fstat(fd).st_size
         missing = lines
         while at > 0 and missing > 0:
-            wanted = max(0, at - PIECE)
+            wanted = max(0, at - CHUNK_SIZE)
             begin = min(at, _first_data(fd, wanted, end))
-            piece = os.pread(fd, at - begin, begin)
+            chunk = os.pread(fd, at - begin, begin)
             # What ends the last line begins none.
-            begins = piece[:-1] if at == end else piece
+            begins = chunk[:-1] if at == end else chunk
             if (found := begins.count(b"\n")) >= missing:
                 return begin + _nth_last(begins, missing) + 1
             if begin > wanted:
@@ -128,11 +128,11 @@ def line_start(path: Path, lines: int, pause: Callable[[], None]) -> int:
         os.close(fd)
 
 
-def _nth_last(piece: bytes, count: int) -> int:
+def _nth_last(chunk: bytes, count: int) -> int:
     """The place of the line feed number ``count`` from the end."""
-    at = len(piece)
+    at = len(chunk)
     for _ in range(count):
-        at = piece.rindex(b"\n", 0, at)
+        at = chunk.rindex(b"\n", 0, at)
     return at
 
 

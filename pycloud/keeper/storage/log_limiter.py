@@ -17,68 +17,68 @@ from dataclasses import dataclass
 
 from pycloud.keeper.storage import log_file
 from pycloud.keeper.system import inotify
-from pycloud.keeper.system.inotify import Watches
+from pycloud.keeper.system.inotify import InotifyWatcher
 
 log = logging.getLogger(__name__)
 
-SOONEST, LATEST = 0.02, 0.25  # seconds between two looks at a log that grows
-UNWATCHED = 1.0  # seconds between two looks at a quiet one for which the kernel gave no watch
+MIN_DELAY, MAX_DELAY = 0.02, 0.25  # seconds between two looks at a log that grows
+UNWATCHED_DELAY = 1.0  # seconds between two looks at a quiet one for which the kernel gave no watch
 
 
-def next_delay(elapsed: float, growth: int, keep: int) -> float:
+def next_delay(elapsed: float, growth: int, max_bytes: int) -> float:
     """Seconds until the next look at a log that grew by ``growth`` bytes in ``elapsed`` seconds.
 
     The time in which it would grow by a quarter of what is kept, but at most twice the last one, so that a burst
     after a slow start is not met at the slowest pace for long; never under SOONEST or over LATEST.
     """
-    return max(SOONEST, min(LATEST, elapsed * 2, elapsed * (keep / 4) / growth))
+    return max(MIN_DELAY, min(MAX_DELAY, elapsed * 2, elapsed * (max_bytes / 4) / growth))
 
 
 @dataclass(slots=True)
-class Grown:
+class TrackedLog:
     """A log as it was last seen. ``due`` is when it is looked at next; None while it is quiet and watched."""
 
     path: str
-    looked: float
+    checked_at: float
     size: int = 0
     due: float | None = None
     watch: int | None = None
 
 
-class Sweeper:
+class LogLimiter:
     """``path`` maps a session id to its log, ``keep`` is the bound in bytes; ``clock`` is monotonic."""
 
     def __init__(
         self,
         path: Callable[[str], str],
-        keep: int,
-        watches: Watches,
+        max_bytes: int,
+        watcher: InotifyWatcher,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.keep = keep
+        self.max_bytes = max_bytes
         self._path = path
-        self._watches = watches
+        self._watcher = watcher
         self._clock = clock
-        self._logs: dict[str, Grown] = {}
+        self._logs: dict[str, TrackedLog] = {}
         self._watched: dict[int, str] = {}
         self._queue: list[tuple[float, str]] = []
-        self._said: set[int | None] = set()
+        self._logged_errnos: set[int | None] = set()
 
     def add(self, session: str, now: float) -> None:
         """Begin to look after a log."""
-        self._logs[session] = found = Grown(self._path(session), now)
-        self._rest(session, found, now)
+        self._logs[session] = tracked = TrackedLog(self._path(session), now)
+        self._watch(session, tracked, now)
 
     def discard(self, session: str) -> None:
         """Stop looking after a log, after one last look."""
-        found = self._logs.pop(session, None)
-        if found is not None:
-            self._bound(session, found)
-            self._unwatch(found)
+        tracked = self._logs.pop(session, None)
+        if tracked is not None:
+            self._limit_size(session, tracked)
+            self._unwatch(tracked)
 
     def due(self) -> float | None:
         """When ``tick`` wants to be called (monotonic seconds); None while all logs are quiet."""
-        while self._queue and not self._is_meant(*self._queue[0]):
+        while self._queue and not self._is_current(*self._queue[0]):
             heapq.heappop(self._queue)
         return self._queue[0][0] if self._queue else None
 
@@ -86,75 +86,75 @@ class Sweeper:
         """Look at the logs whose time has come."""
         while (due := self.due()) is not None and due <= now:
             session = heapq.heappop(self._queue)[1]
-            self._look(session, self._logs[session], now)
+            self._check(session, self._logs[session], now)
 
-    def woken(self, _mask: int) -> None:
+    def on_inotify_events(self, _mask: int) -> None:
         """The kernel has seen writes to quiet logs."""
         now = self._clock()
-        for watch in self._watches.fired():
-            sessions = list(self._watched.values()) if watch == inotify.ANY else [self._watched.get(watch, "")]
+        for watch in self._watcher.read_events():
+            sessions = list(self._watched.values()) if watch == inotify.ANY_WATCH else [self._watched.get(watch, "")]
             for session in sessions:
                 if session in self._logs:
-                    self._wake(session, self._logs[session], now)
+                    self._on_write(session, self._logs[session], now)
 
-    def _is_meant(self, due: float, session: str) -> bool:
+    def _is_current(self, due: float, session: str) -> bool:
         """Whether an entry of the queue still holds."""
         return session in self._logs and self._logs[session].due == due
 
-    def _wake(self, session: str, found: Grown, now: float) -> None:
-        self._unwatch(found)
-        found.looked = now
-        self._look_at(session, found, now + SOONEST)
+    def _on_write(self, session: str, tracked: TrackedLog, now: float) -> None:
+        self._unwatch(tracked)
+        tracked.checked_at = now
+        self._schedule_check(session, tracked, now + MIN_DELAY)
 
-    def _look(self, session: str, found: Grown, now: float) -> None:
-        growth, elapsed = self._bound(session, found), max(now - found.looked, SOONEST)
-        found.looked = now
+    def _check(self, session: str, tracked: TrackedLog, now: float) -> None:
+        growth, elapsed = self._limit_size(session, tracked), max(now - tracked.checked_at, MIN_DELAY)
+        tracked.checked_at = now
         if growth > 0:
-            self._look_at(session, found, now + next_delay(elapsed, growth, self.keep))
+            self._schedule_check(session, tracked, now + next_delay(elapsed, growth, self.max_bytes))
         else:
-            self._rest(session, found, now)
+            self._watch(session, tracked, now)
 
-    def _look_at(self, session: str, found: Grown, when: float) -> None:
-        found.due = when
+    def _schedule_check(self, session: str, tracked: TrackedLog, when: float) -> None:
+        tracked.due = when
         heapq.heappush(self._queue, (when, session))
 
-    def _rest(self, session: str, found: Grown, now: float) -> None:
+    def _watch(self, session: str, tracked: TrackedLog, now: float) -> None:
         """Let the kernel watch it; what was written just before that is not missed."""
-        found.due = None
+        tracked.due = None
         try:
-            found.watch = self._watches.add(found.path)
-            self._watched[found.watch] = session
-            if os.stat(found.path).st_size != found.size:
-                self._wake(session, found, now)
+            tracked.watch = self._watcher.add(tracked.path)
+            self._watched[tracked.watch] = session
+            if os.stat(tracked.path).st_size != tracked.size:
+                self._on_write(session, tracked, now)
         except FileNotFoundError:
             return  # somebody deleted it: there is nothing to bound
         except OSError as error:
-            self._complain(session, error)
-            self._look_at(session, found, now + UNWATCHED)
+            self._log_once(session, error)
+            self._schedule_check(session, tracked, now + UNWATCHED_DELAY)
 
-    def _unwatch(self, found: Grown) -> None:
-        if found.watch is not None:
-            self._watched.pop(found.watch, None)
-            self._watches.remove(found.watch)
-            found.watch = None
+    def _unwatch(self, tracked: TrackedLog) -> None:
+        if tracked.watch is not None:
+            self._watched.pop(tracked.watch, None)
+            self._watcher.remove(tracked.watch)
+            tracked.watch = None
 
-    def _bound(self, session: str, found: Grown) -> int:
+    def _limit_size(self, session: str, tracked: TrackedLog) -> int:
         """Bytes by which the log has grown since the last look."""
         try:
-            size = os.stat(found.path).st_size
-            grown = size - found.size
-            if grown > 0 and size > self.keep:
-                log_file.bound(found.path, self.keep)
+            size = os.stat(tracked.path).st_size
+            growth = size - tracked.size
+            if growth > 0 and size > self.max_bytes:
+                log_file.limit_size(tracked.path, self.max_bytes)
         except FileNotFoundError:
             return 0
         except OSError as error:
-            self._complain(session, error)
+            self._log_once(session, error)
             return 0
-        found.size = size
-        return grown
+        tracked.size = size
+        return growth
 
-    def _complain(self, session: str, error: OSError) -> None:
+    def _log_once(self, session: str, error: OSError) -> None:
         """Each reason once: it concerns many logs, each of which is looked at often."""
-        if error.errno not in self._said:
-            self._said.add(error.errno)
+        if error.errno not in self._logged_errnos:
+            self._logged_errnos.add(error.errno)
             log.warning("cannot look after the log of session %s as it should be: %s", session, error)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pycloud.keeper.system.exec_command import Identity
+from pycloud.keeper.system.exec_command import UserIds
 
 SCRIPT = "pycloud.init"
 INFO = "pycloud.json"
@@ -28,7 +28,7 @@ _SMALL_BYTES = 16 * 1024 * 1024
 _BLOCK = 512  # bytes, of which ``st_blocks`` counts
 
 
-def create(directory: str, script: str, info: dict[str, Any], owner: Identity | None) -> None:
+def create(directory: str, script: str, info: dict[str, Any], owner: UserIds | None) -> None:
     """Make ``directory`` (0700) with the script (0700) and ``info`` as JSON, all owned by ``owner``. Raises OSError.
 
     The directory is handed over last: until then nobody but us can put anything in the place of our files.
@@ -40,7 +40,7 @@ def create(directory: str, script: str, info: dict[str, Any], owner: Identity | 
         os.chown(directory, owner.uid, owner.gid)
 
 
-def _write(path: str, data: bytes, mode: int, owner: Identity | None) -> None:
+def _write(path: str, data: bytes, mode: int, owner: UserIds | None) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         while data:

@@ -15,13 +15,13 @@ SHELL = "/bin/sh"
 class StartError(Exception):
     """A session cannot be started; the text says why, for the requester. ``passing``: soon it may be possible."""
 
-    def __init__(self, text: str, *, passing: bool = False) -> None:
+    def __init__(self, text: str, *, retryable: bool = False) -> None:
         super().__init__(text)
-        self.passing = passing
+        self.retryable = retryable
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class UserIds:
     """Whom a session runs as."""
 
     uid: int
@@ -52,7 +52,7 @@ def command_for(script: str, path: str) -> list[str]:
     return [interpreter, *([argument] if argument else []), path]
 
 
-def identity_of(user: str | None) -> Identity | None:
+def user_ids_of(user: str | None) -> UserIds | None:
     """The ids of ``user``; None when sessions simply run as this process does. Raises StartError."""
     if user is None:
         return None
@@ -65,4 +65,4 @@ def identity_of(user: str | None) -> Identity | None:
     if os.geteuid() != 0:
         raise StartError(f"cannot run as {user!r}: only a cloud that runs as root can change users")
     groups = os.getgrouplist(user, account.pw_gid)
-    return Identity(account.pw_uid, account.pw_gid, tuple(groups))
+    return UserIds(account.pw_uid, account.pw_gid, tuple(groups))

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 NAME = "keeper.lock"
-PATIENCE = 5.0  # seconds for a predecessor that is about to end
-PAUSE = 0.01  # seconds between two attempts to lock
+LOCK_TIMEOUT = 5.0  # seconds for a predecessor that is about to end
+RETRY_INTERVAL = 0.01  # seconds between two attempts to lock
 #: Nobody else's to open: whoever can open a file can lock it, and so keep everybody else from starting.
 MODE = 0o600
 
@@ -23,7 +23,7 @@ class LockedError(Exception):
     """Another keeper holds the data directory."""
 
 
-def take(path: Path, patience: float) -> int | None:
+def open_locked(path: Path, timeout: float) -> int | None:
     """Lock this file, made where there is none: the descriptor that holds the lock for as long as it is open.
 
     None when somebody else still has it after ``patience`` seconds. Raises OSError.
@@ -31,7 +31,7 @@ def take(path: Path, patience: float) -> int | None:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
     try:
         os.fchmod(fd, MODE)
-        if lock_within(fd, patience):
+        if lock_within(fd, timeout):
             return fd
     except BaseException:
         os.close(fd)
@@ -40,16 +40,16 @@ def take(path: Path, patience: float) -> int | None:
     return None
 
 
-def lock_within(fd: int, patience: float) -> bool:
+def lock_within(fd: int, timeout: float) -> bool:
     """Lock an open file, trying for ``patience`` seconds; whether that was possible."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 return False
-            time.sleep(PAUSE)
+            time.sleep(RETRY_INTERVAL)
         else:
             return True
 
@@ -60,12 +60,12 @@ def write(fd: int, line: str) -> None:
     os.pwrite(fd, f"{line}\n".encode(), 0)
 
 
-def acquire(data_dir: Path, patience: float = PATIENCE) -> int:
+def acquire(data_dir: Path, timeout: float = LOCK_TIMEOUT) -> int:
     """The descriptor that holds the keeper's lock, for as long as it is open. Raises LockedError, OSError."""
-    fd = take(data_dir / NAME, patience)
+    fd = open_locked(data_dir / NAME, timeout)
     if fd is None:
-        said = (data_dir / NAME).read_text(errors="replace").strip()
-        raise LockedError(f"another keeper holds {data_dir}: {said or 'it has not said more yet'}")
+        holder_info = (data_dir / NAME).read_text(errors="replace").strip()
+        raise LockedError(f"another keeper holds {data_dir}: {holder_info or 'it has not said more yet'}")
     return fd
 
 
@@ -74,7 +74,7 @@ def announce(fd: int, socket: Path, version: int) -> None:
     write(fd, json.dumps({"pid": os.getpid(), "socket": str(socket), "version": version}))
 
 
-def withdraw(fd: int) -> None:
+def release(fd: int) -> None:
     """Let the lock go; the file then names nobody."""
     os.ftruncate(fd, 0)
     os.close(fd)
@@ -110,15 +110,15 @@ def holder(data_dir: Path) -> dict[str, Any] | None:
         return None
     path = data_dir / NAME
     try:
-        said = json.loads(path.read_bytes())
+        info = json.loads(path.read_bytes())
     except ValueError:
         return None
-    if not isinstance(said, dict):
+    if not isinstance(info, dict):
         return None
-    pid = said.get("pid")
+    pid = info.get("pid")
     if isinstance(pid, int) and has_open(pid, path):
-        return said
-    return {name: value for name, value in said.items() if name != "pid"}
+        return info
+    return {name: value for name, value in info.items() if name != "pid"}
 
 
 def has_open(pid: int, path: Path) -> bool:

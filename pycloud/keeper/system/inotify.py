@@ -14,10 +14,10 @@ _EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name that f
 _CHUNK = 64 * 1024
 
 #: Among the watches that ``fired``: the kernel could not keep up, so any may have.
-ANY = -1
+ANY_WATCH = -1
 
 
-class Watches:
+class InotifyWatcher:
     """``descriptor`` is readable when a file was written to; None where this user has too many of its kind already."""
 
     def __init__(self) -> None:
@@ -26,12 +26,12 @@ class Watches:
         try:
             self.descriptor = _checked(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         except OSError as error:
-            self._why_not = error
+            self._init_error = error
 
     def add(self, path: str) -> int:
         """Watch for the next write; the watch's number. Raises OSError, ENOSPC where the user has too many."""
         if self.descriptor is None:
-            raise self._why_not
+            raise self._init_error
         name, mask = os.fsencode(path), ctypes.c_uint32(_MODIFY | _ONE_SHOT)
         return _checked(self._libc.inotify_add_watch(self.descriptor, name, mask))
 
@@ -39,16 +39,16 @@ class Watches:
         """Watch no more. One that has fired, or whose file is gone, has removed itself."""
         self._libc.inotify_rm_watch(self.descriptor, watch)
 
-    def fired(self) -> list[int]:
+    def read_events(self) -> list[int]:
         """The watches whose files were written to; ANY may be among them."""
         found = []
         while data := self._read():
-            at = 0
-            while at < len(data):
-                watch, mask, _cookie, length = _EVENT.unpack_from(data, at)
-                at += _EVENT.size + length
+            offset = 0
+            while offset < len(data):
+                watch, mask, _cookie, length = _EVENT.unpack_from(data, offset)
+                offset += _EVENT.size + length
                 if mask & (_MODIFY | _OVERFLOW):
-                    found.append(ANY if mask & _OVERFLOW else watch)
+                    found.append(ANY_WATCH if mask & _OVERFLOW else watch)
         return found
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ def choose(directory: Path, bounds: tuple[int, int] | None, taken: Collection[in
     Raises NoPortError, and OSError when the directory cannot be made.
     """
     prepare(directory)
-    with closing(_offered() if bounds is None else _within(*bounds)) as candidates:
+    with closing(_system_offered() if bounds is None else _in_range(*bounds)) as candidates:
         for port, kinds in candidates:
             if port not in taken and (lock := _claim(directory, port, kinds)) is not None:
                 return port, lock
@@ -71,17 +71,17 @@ def choose(directory: Path, bounds: tuple[int, int] | None, taken: Collection[in
     raise NoPortError(f"none of the ports {bounds[0]} to {bounds[1]} is free")
 
 
-def _within(low: int, high: int) -> Generator[Candidate]:
+def _in_range(low: int, high: int) -> Generator[Candidate]:
     start = random.randint(low, high)  # clouds that share a range shall not all try the same port first
     for port in (*range(start, high + 1), *range(low, start)):
         yield port, _BOTH
 
 
-def _offered() -> Generator[Candidate]:
+def _system_offered() -> Generator[Candidate]:
     """What the system offers, each held for TCP until the next is asked for."""
     for _ in range(ATTEMPTS):
         try:
-            held = _bound(socket.SOCK_STREAM, 0)
+            held = _bound_socket(socket.SOCK_STREAM, 0)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return  # it has none left
@@ -107,7 +107,7 @@ def _claim(directory: Path, port: int, kinds: Kinds) -> int | None:
 
 def _lock(path: str) -> int | None:
     if not os.path.lexists(path):
-        _make(path)
+        _create_lock_file(path)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -120,7 +120,7 @@ def _lock(path: str) -> int | None:
     return fd
 
 
-def _make(path: str) -> None:
+def _create_lock_file(path: str) -> None:
     # Not O_CREAT on a file that is there: in a sticky directory the kernel may refuse that to others (and to root).
     with suppress(FileExistsError):
         created = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -132,7 +132,7 @@ def is_free(port: int, kinds: Kinds = _BOTH) -> bool:
     """Whether the port can be bound now for all ``kinds``, on IPv4 and, where the host has it, IPv6."""
     try:
         for kind in kinds:
-            _bound(kind, port).close()
+            _bound_socket(kind, port).close()
     except OSError as error:
         if error.errno in (errno.EADDRINUSE, errno.EACCES):
             return False
@@ -140,7 +140,7 @@ def is_free(port: int, kinds: Kinds = _BOTH) -> bool:
     return True
 
 
-def _bound(kind: socket.SocketKind, port: int) -> socket.socket:
+def _bound_socket(kind: socket.SocketKind, port: int) -> socket.socket:
     """A socket with this port; one has both families, where there are both. Raises OSError."""
     try:
         return _open(socket.AF_INET6, kind, port)
@@ -151,12 +151,12 @@ def _bound(kind: socket.SocketKind, port: int) -> socket.socket:
 
 
 def _open(family: socket.AddressFamily, kind: socket.SocketKind, port: int) -> socket.socket:
-    made = socket.socket(family, kind)
+    opened = socket.socket(family, kind)
     try:
         if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        made.bind(("", port))
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        opened.bind(("", port))
     except BaseException:
-        made.close()
+        opened.close()
         raise
-    return made
+    return opened

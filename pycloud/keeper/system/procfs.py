@@ -19,7 +19,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-VARIABLE = b"PYCLOUD_SESSION="
+SESSION_VARIABLE = b"PYCLOUD_SESSION="
 _PROC = "/proc"
 _KTHREADD = 2
 
@@ -59,7 +59,7 @@ def _ticks_per_second() -> int:
 
 
 @cache
-def clock_is_true() -> bool:
+def clock_is_real() -> bool:
     """Whether ``ticks_now`` is the clock that the kernel gives start times by: ours may be a fake one."""
     before = ticks_now()
     seconds, _, hundredths = Path(_PROC, "uptime").read_text().split()[0].partition(".")
@@ -67,7 +67,7 @@ def clock_is_true() -> bool:
     return before <= uptime <= ticks_now()
 
 
-def look(pid: int) -> Process | None:
+def get_process(pid: int) -> Process | None:
     """The process with this pid, None when there is none."""
     data = _read(f"{_PROC}/{pid}/stat")
     return parse_stat(data) if data else None
@@ -87,9 +87,9 @@ def parse_stat(data: bytes) -> Process:
     )
 
 
-def alive(pid: int, start_time: int) -> bool:
+def is_alive(pid: int, start_time: int) -> bool:
     """Whether exactly this process lives."""
-    process = look(pid)
+    process = get_process(pid)
     return process is not None and process.start_time == start_time and not process.dead
 
 
@@ -100,27 +100,27 @@ def environ_of(pid: int) -> bytes | None:
 
 def session_in(environ: bytes | None) -> str | None:
     """The value of PYCLOUD_SESSION in an environment as /proc shows it."""
-    if not environ or VARIABLE not in environ:
+    if not environ or SESSION_VARIABLE not in environ:
         return None
     for item in environ.split(b"\0"):
-        if item.startswith(VARIABLE):
-            return os.fsdecode(item[len(VARIABLE) :])
+        if item.startswith(SESSION_VARIABLE):
+            return os.fsdecode(item[len(SESSION_VARIABLE) :])
     return None
 
 
-def scan(known_sids: Collection[int] = (), known: Container[int] = ()) -> list[Process]:
+def scan(known_sids: Collection[int] = (), known_pids: Container[int] = ()) -> list[Process]:
     """Every living process but this one and those with ``known`` pids.
 
     The environment is not read where ``known_sids`` holds the process' sid.
     """
-    return list(_scan(known_sids, known))
+    return list(_scan(known_sids, known_pids))
 
 
-def _scan(known_sids: Collection[int], known: Container[int]) -> Iterator[Process]:
+def _scan(known_sids: Collection[int], known_pids: Container[int]) -> Iterator[Process]:
     for pid in _pids():
-        if pid in known:
+        if pid in known_pids:
             continue
-        process = look(pid)
+        process = get_process(pid)
         if process is None or process.dead or _KTHREADD in (pid, process.parent):
             continue
         if process.sid in known_sids:
@@ -175,17 +175,17 @@ def read(name: str, pid: int) -> bytes | None:
 
 def _with_parent(pid: int) -> list[int]:
     """The same on a kernel that was built without lists of children: a look at all processes."""
-    return [child for child in _pids() if (process := look(child)) is not None and process.parent == pid]
+    return [child for child in _pids() if (process := get_process(child)) is not None and process.parent == pid]
 
 
-def send(process: Process, *signals: signal.Signals) -> None:
+def signal_process(process: Process, *signals: signal.Signals) -> None:
     """Signal this process and no other that may have its pid by now."""
     try:
         fd = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return
     try:
-        now = look(process.pid)
+        now = get_process(process.pid)
         if now is not None and now.start_time == process.start_time:
             for number in signals:
                 signal.pidfd_send_signal(fd, number)
@@ -197,7 +197,7 @@ def send(process: Process, *signals: signal.Signals) -> None:
         os.close(fd)
 
 
-def send_group(leader: int, *signals: signal.Signals) -> None:
+def signal_group(leader: int, *signals: signal.Signals) -> None:
     """Signal a group whose leader is our own child and not yet reaped: nobody else can have its number."""
     for number in signals:
         try:

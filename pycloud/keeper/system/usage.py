@@ -17,11 +17,11 @@ from pycloud.keeper.system.procfs import Process
 
 _TICK, _PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 #: Bytes of a command line that are told: it is for people.
-LONGEST_COMMAND = 4096
+MAX_COMMAND_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ProcessUsage:
     """At one moment, ``at`` on the monotonic clock.
 
     ``cpu``: seconds, of these processes and of those that they have waited for. ``memory``: bytes that are resident,
@@ -34,11 +34,11 @@ class Usage:
     memory: int
 
 
-def measure(tops: Iterable[int]) -> Usage:
+def measure(roots: Iterable[int]) -> ProcessUsage:
     """What the processes ``tops`` and all that descend from them use now; those that are gone use nothing."""
-    at, found = time.monotonic(), list(_family(tops))
+    at, found = time.monotonic(), list(_descendants(roots))
     cpu = sum(ticks for ticks, _pages in found) / _TICK
-    return Usage(at, len(found), round(cpu, 3), sum(pages for _ticks, pages in found) * _PAGE)
+    return ProcessUsage(at, len(found), round(cpu, 3), sum(pages for _ticks, pages in found) * _PAGE)
 
 
 def parse(data: bytes) -> tuple[int, int]:
@@ -49,7 +49,7 @@ def parse(data: bytes) -> tuple[int, int]:
 
 def command_of(pid: int) -> list[str]:
     """What a process was started as, or has made of itself; as much of it as is told."""
-    data = (processes.read("cmdline", pid) or b"")[:LONGEST_COMMAND].rstrip(b"\0")
+    data = (processes.read("cmdline", pid) or b"")[:MAX_COMMAND_BYTES].rstrip(b"\0")
     return [word.decode(errors="replace") for word in data.split(b"\0")] if data else []
 
 
@@ -64,9 +64,9 @@ def user_of(pid: int) -> str | None:
         return str(uid)
 
 
-def _family(tops: Iterable[int]) -> Iterator[tuple[int, int]]:
+def _descendants(roots: Iterable[int]) -> Iterator[tuple[int, int]]:
     """The figures of each, as ``parse`` gives them. Zombies use nothing, but their parents are asked for more."""
-    waiting, seen = list(tops), set[int]()
+    waiting, seen = list(roots), set[int]()
     while waiting:
         pid = waiting.pop()
         if pid in seen:

@@ -15,33 +15,33 @@ from gevent.event import Event
 from gevent.pool import Pool
 
 from pycloud.errors import RequestError
-from pycloud.runtimes.docker.engine.client import Engine
+from pycloud.runtimes.docker.engine.client import EngineClient
 from pycloud.runtimes.docker.engine.containers import Containers
-from pycloud.runtimes.docker.engine.errors import Refusal
-from pycloud.runtimes.docker.records import Record, Records, Stage
+from pycloud.runtimes.docker.engine.errors import EngineError
+from pycloud.runtimes.docker.records import ContainerRecord, ContainerRecords, Stage
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks while there is something to be done.
-LOOK = 30.0
+POLL_INTERVAL = 30.0
 #: Seconds before one that could not be removed is tried again: at first, and at most.
-PAUSE, LONG_PAUSE = 5.0, 600.0
+RETRY_DELAY, MAX_RETRY_DELAY = 5.0, 600.0
 #: Seconds for which an engine that answers may yet make a container that it was asked for.
-LATE = 600.0
+LATE_CREATE_TIMEOUT = 600.0
 #: Containers that are removed side by side: some take forever.
-SIDE_BY_SIDE = 8
+MAX_PARALLEL = 8
 
 
-class Undone:
+class CleanupQueue:
     """Removes what there is of the records in stage UNDONE, and then forgets them."""
 
     def __init__(
-        self, engine: Engine, containers: Containers, records: Records, now: Callable[[], float] = time
+        self, engine: EngineClient, containers: Containers, records: ContainerRecords, now: Callable[[], float] = time
     ) -> None:
         self._engine, self._containers, self._records, self._now = engine, containers, records, now
         self._wake = Event()
-        self._waits: dict[str, _Wait] = {}
-        self._removals = Pool(SIDE_BY_SIDE)
+        self._retries: dict[str, _Retry] = {}
+        self._removals = Pool(MAX_PARALLEL)
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
@@ -54,67 +54,72 @@ class Undone:
             self._greenlet.kill()
         self._removals.kill()
 
-    def add(self, record: Record) -> None:
+    def add(self, record: ContainerRecord) -> None:
         """This session has to go."""
-        self._records.keep(record.at(Stage.UNDONE, self._now()))
-        self.wake(record.session)
+        self._records.write_best_effort(record.with_stage(Stage.CLEANUP, self._now()))
+        self.schedule(record.session)
 
-    def wake(self, session: str | None = None) -> None:
+    def schedule(self, session: str | None = None) -> None:
         """There may be something to remove now: of one session, or (None) of all."""
-        for each in [session] if session else list(self._waits):
-            if wait := self._waits.get(each):
-                wait.until = 0.0
+        for each in [session] if session else list(self._retries):
+            if retry := self._retries.get(each):
+                retry.not_before = 0.0
         self._wake.set()
 
     def _sweep_for_ever(self) -> None:
         while True:
-            self._wake.wait(self._patience())
+            self._wake.wait(self._seconds_until_due())
             self._wake.clear()
             self._engine.connected.wait()
-            now, left = monotonic(), self._left()
-            self._waits = {each.session: self._waits.get(each.session) or _Wait() for each in left}
-            for record in left:
-                wait = self._waits[record.session]
-                if wait.until <= now and not wait.busy:
-                    wait.busy, wait.until = True, inf
-                    self._removals.spawn(self._try, record, wait)
+            now, pending = monotonic(), self._pending()
+            self._retries = {each.session: self._retries.get(each.session) or _Retry() for each in pending}
+            for record in pending:
+                retry = self._retries[record.session]
+                if retry.not_before <= now and not retry.running:
+                    retry.running, retry.not_before = True, inf
+                    self._removals.spawn(self._attempt, record, retry)
 
-    def _patience(self) -> float | None:
+    def _seconds_until_due(self) -> float | None:
         """Seconds until something may be due; None: nothing is left."""
-        waits = [self._waits.get(record.session, NEW) for record in self._left()]
-        idle = [wait.until for wait in waits if not wait.busy]  # of the others we hear
-        return max(0.0, min(LOOK, min(idle) - monotonic())) if idle else None
+        retries = [self._retries.get(record.session, NEW_RETRY) for record in self._pending()]
+        due_times = [wait.not_before for wait in retries if not wait.running]  # of the others we hear
+        return max(0.0, min(POLL_INTERVAL, min(due_times) - monotonic())) if due_times else None
 
-    def _left(self) -> list[Record]:
-        return [record for record in self._records if record.stage is Stage.UNDONE]
+    def _pending(self) -> list[ContainerRecord]:
+        return [record for record in self._records if record.stage is Stage.CLEANUP]
 
-    def _try(self, record: Record, wait: _Wait) -> None:
+    def _attempt(self, record: ContainerRecord, retry: _Retry) -> None:
         """Remove it, and say when to look again, unless somebody has called for that meanwhile."""
         failed = True
         try:
             self._remove(record)
             failed = False
-        except (RequestError, Refusal) as error:
+        except (RequestError, EngineError) as error:
             log.info("what is left of session %s cannot be removed yet: %s", record.session, error)
         except Exception:
             log.exception("what is left of session %s cannot be removed", record.session)
-        pause, wait.pause = (wait.pause, min(2 * wait.pause, LONG_PAUSE)) if failed else (LOOK, PAUSE)
-        wait.busy, wait.until = False, min(wait.until, monotonic() + pause)
+        delay, retry.delay = (
+            (retry.delay, min(2 * retry.delay, MAX_RETRY_DELAY)) if failed else (POLL_INTERVAL, RETRY_DELAY)
+        )
+        retry.running, retry.not_before = False, min(retry.not_before, monotonic() + delay)
         self._wake.set()
 
-    def _remove(self, record: Record) -> None:
-        if self._containers.remove(record.target):
+    def _remove(self, record: ContainerRecord) -> None:
+        if self._containers.remove(record.container_ref):
             log.info("session %s: what was left of it is removed", record.session)
             self._records.delete(record.session)
-        elif record.container is not None or self._now() - max(record.since, self._engine.since) > LATE:
+        elif (
+            record.container is not None
+            or self._now() - max(record.since, self._engine.connected_at) > LATE_CREATE_TIMEOUT
+        ):
             self._records.delete(record.session)
 
 
-class _Wait:
+class _Retry:
     """Not to be looked at before ``until`` (monotonic seconds). ``pause``: the next; ``busy``: somebody is at it."""
 
     def __init__(self) -> None:
-        self.until, self.pause, self.busy = 0.0, PAUSE, False
+        self.not_before, self.delay, self.running = 0.0, RETRY_DELAY, False
 
 
-NEW = _Wait()
+NEW_RETRY = _Retry()

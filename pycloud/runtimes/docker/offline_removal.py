@@ -16,26 +16,26 @@ from docker.errors import DockerException, NotFound
 from requests import RequestException
 
 from pycloud.errors import PyCloudError
-from pycloud.runtimes.docker.engine.listing import listed, own
+from pycloud.runtimes.docker.engine.listing import containers_by_session, owned_containers
 from pycloud.runtimes.docker.records import decode
-from pycloud.runtimes.docker.spec.container import CLOUD
+from pycloud.runtimes.docker.spec.container import NODE_LABEL
 
 #: Seconds beyond its grace that each may take, and how many are ended side by side.
-PATIENCE, SIDE_BY_SIDE = 60.0, 16
+TIMEOUT, MAX_PARALLEL = 60.0, 16
 
 
-def end_all(engine: str, cloud: str, records: Path, grace: float) -> int:
+def remove_all(engine: str, cloud: str, records: Path, grace: float) -> int:
     """End and remove the containers of ``cloud``, each with ``grace`` seconds, and delete its records; how many.
 
     Raises PyCloudError where the engine does not answer, or refuses.
     """
     try:
-        client = docker.APIClient(base_url=engine, version="auto", timeout=math.ceil(grace + PATIENCE))
+        client = docker.APIClient(base_url=engine, version="auto", timeout=math.ceil(grace + TIMEOUT))
         try:
-            there = client.containers(all=True, filters={"label": f"{CLOUD}={cloud}"})
-            found = own(listed(there, cloud).values(), _recorded(records))
-            with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-                list(pool.map(partial(_end, client, grace), [each.id for each in found]))
+            containers = client.containers(all=True, filters={"label": f"{NODE_LABEL}={cloud}"})
+            found = owned_containers(containers_by_session(containers, cloud).values(), _recorded_ids(records))
+            with ThreadPoolExecutor(MAX_PARALLEL) as pool:
+                list(pool.map(partial(_stop_and_remove, client, grace), [each.id for each in found]))
         finally:
             client.close()
     except (DockerException, RequestException, OSError) as error:
@@ -45,7 +45,7 @@ def end_all(engine: str, cloud: str, records: Path, grace: float) -> int:
     return len(found)
 
 
-def _recorded(records: Path) -> set[str | None]:
+def _recorded_ids(records: Path) -> set[str | None]:
     """The ids of containers on record."""
     found: set[str | None] = set()
     for path in records.glob("*.json"):
@@ -54,7 +54,7 @@ def _recorded(records: Path) -> set[str | None]:
     return found
 
 
-def _end(client: docker.APIClient, grace: float, container: str) -> None:
+def _stop_and_remove(client: docker.APIClient, grace: float, container: str) -> None:
     with suppress(NotFound):
         client.stop(container, timeout=math.ceil(grace))
         client.remove_container(container, v=True, force=True)

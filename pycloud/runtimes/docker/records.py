@@ -18,12 +18,12 @@ from typing import Any
 
 from pycloud.errors import PyCloudError
 from pycloud.protocol.keys import owner_of
-from pycloud.runtimes.base import Exit, Found, Phase, Started
-from pycloud.runtimes.docker.spec.container import NAME
+from pycloud.runtimes.base import Exit, Phase, RecoveredSession, Started
+from pycloud.runtimes.docker.spec.container import CONTAINER_NAME_PREFIX
 
 log = logging.getLogger(__name__)
 
-SUFFIX, UNFINISHED = ".json", ".new"
+SUFFIX, TEMP_SUFFIX = ".json", ".new"
 
 
 class Stage(StrEnum):
@@ -34,7 +34,7 @@ class Stage(StrEnum):
     ENDED = "ended"
     REMOVING = "removing"
     REMOVED = "removed"
-    UNDONE = "undone"  # of no interest to anybody; a container that is there, or comes yet, has to go
+    CLEANUP = "undone"  # of no interest to anybody; a container that is there, or comes yet, has to go
 
 
 PHASES = {
@@ -46,7 +46,7 @@ PHASES = {
 
 
 @dataclass(frozen=True)
-class Record:
+class ContainerRecord:
     """One session. ``since``: when it came to ``stage``, Unix seconds. ``record`` is the order's.
 
     ``container`` is the engine's id, None until there is one; ``grace`` the session's own (seconds) for its end;
@@ -64,90 +64,90 @@ class Record:
     removal: Mapping[str, Any] | None = None
 
     @property
-    def target(self) -> str:
+    def container_ref(self) -> str:
         """What the engine knows its container by."""
-        return self.container or NAME + self.session
+        return self.container or CONTAINER_NAME_PREFIX + self.session
 
     @property
-    def found(self) -> Found | None:
+    def recovered(self) -> RecoveredSession | None:
         """What it looks like to those who ask a runtime; None: they do not get to see it."""
         phase = PHASES.get(self.stage)
         if phase is None:
             return None
-        return Found(self.session, phase, self.record, self.started, self.exit, self.removal)
+        return RecoveredSession(self.session, phase, self.record, self.started, self.exit, self.removal)
 
-    def at(self, stage: Stage, now: float, **changes: Any) -> Record:
+    def with_stage(self, stage: Stage, now: float, **changes: Any) -> ContainerRecord:
         """The same session, come to ``stage``."""
         return replace(self, stage=stage, since=now, **changes)
 
 
-def encode(record: Record) -> bytes:
+def encode(record: ContainerRecord) -> bytes:
     """The content of a file."""
     return json.dumps(asdict(record)).encode()
 
 
-def decode(data: bytes) -> Record:
+def decode(data: bytes) -> ContainerRecord:
     """The record in a file. Raises ValueError."""
     try:
         fields = json.loads(data)
         fields["stage"] = Stage(fields["stage"])
         fields["started"] = Started(**fields["started"]) if fields["started"] else None
         fields["exit"] = Exit(**fields["exit"]) if fields["exit"] else None
-        return Record(**fields)
+        return ContainerRecord(**fields)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"it lacks something ({error!r})") from error
 
 
-class Records:
+class ContainerRecords:
     """All records of ``cloud`` by session, in memory and in ``directory``."""
 
     def __init__(self, directory: Path, cloud: str) -> None:
         self._directory, self._cloud = directory, cloud
-        self._all: dict[str, Record] = {}
+        self._by_session: dict[str, ContainerRecord] = {}
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[ContainerRecord]:
         """All of them, as they are now."""
-        return iter(list(self._all.values()))
+        return iter(list(self._by_session.values()))
 
-    def open(self) -> None:
+    def load(self) -> None:
         """Read what is there. Raises PyCloudError where the directory cannot be used."""
         try:
             self._directory.mkdir(mode=0o700, exist_ok=True)
             for path in self._directory.iterdir():
-                self._read(path)
+                self._load_file(path)
         except OSError as error:
             raise PyCloudError(f"cannot use the directory {self._directory}: {error.strerror}") from error
 
-    def get(self, session: str) -> Record | None:
+    def get(self, session: str) -> ContainerRecord | None:
         """A session's record."""
-        return self._all.get(session)
+        return self._by_session.get(session)
 
-    def write(self, record: Record) -> Record:
+    def write(self, record: ContainerRecord) -> ContainerRecord:
         """Keep a record in place of the one that there was. Raises OSError, and then nothing has changed."""
         path = self._path(record.session)
-        unfinished = path.with_suffix(UNFINISHED)
+        temp_path = path.with_suffix(TEMP_SUFFIX)
         try:
-            unfinished.write_bytes(encode(record))
-            unfinished.replace(path)
+            temp_path.write_bytes(encode(record))
+            temp_path.replace(path)
         except OSError:
             with contextlib.suppress(OSError):
-                unfinished.unlink()
+                temp_path.unlink()
             raise
-        self._all[record.session] = record
+        self._by_session[record.session] = record
         return record
 
-    def keep(self, record: Record) -> Record:
+    def write_best_effort(self, record: ContainerRecord) -> ContainerRecord:
         """The same for what the engine would tell the next daemon anyway: kept in memory only, where it must be."""
         try:
             return self.write(record)
         except OSError as error:
             log.warning("the record of session %s cannot be written: %s", record.session, error)
-            self._all[record.session] = record
+            self._by_session[record.session] = record
             return record
 
     def delete(self, session: str) -> None:
         """Forget a session."""
-        self._all.pop(session, None)
+        self._by_session.pop(session, None)
         try:
             self._path(session).unlink(missing_ok=True)
         except OSError as error:
@@ -156,8 +156,8 @@ class Records:
     def _path(self, session: str) -> Path:
         return self._directory / (session + SUFFIX)
 
-    def _read(self, path: Path) -> None:
-        if path.suffix == UNFINISHED:
+    def _load_file(self, path: Path) -> None:
+        if path.suffix == TEMP_SUFFIX:
             path.unlink()  # its writer died
         if path.suffix != SUFFIX:
             return
@@ -171,4 +171,4 @@ class Records:
             log.error("the record %s is not used: %s", path, error)
             path.rename(path.with_suffix(".bad"))
             return
-        self._all[record.session] = record
+        self._by_session[record.session] = record

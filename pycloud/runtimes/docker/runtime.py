@@ -15,20 +15,20 @@ from gevent.pool import Group
 from pycloud.config import Config
 from pycloud.errors import EngineUnavailable, RemoveFailed, RequestError
 from pycloud.protocol.container_spec import parse
-from pycloud.runtimes.base import Exit, Found, Order, Reader, Start, Started, Usage
-from pycloud.runtimes.docker.cleanup import Undone
+from pycloud.runtimes.base import Exit, OutputReader, ReadFrom, RecoveredSession, SessionSpec, Started, Usage
+from pycloud.runtimes.docker.cleanup import CleanupQueue
 from pycloud.runtimes.docker.engine import events
-from pycloud.runtimes.docker.engine.client import Engine
+from pycloud.runtimes.docker.engine.client import EngineClient
 from pycloud.runtimes.docker.engine.containers import Containers
-from pycloud.runtimes.docker.engine.errors import Refusal
-from pycloud.runtimes.docker.engine.images import Images
-from pycloud.runtimes.docker.engine.log_reader import LogReader
-from pycloud.runtimes.docker.engine.stats import details_of, usage_of
-from pycloud.runtimes.docker.monitor import REMOVED, Survey
-from pycloud.runtimes.docker.records import Record, Records, Stage
-from pycloud.runtimes.docker.spec.container import creation
+from pycloud.runtimes.docker.engine.errors import EngineError
+from pycloud.runtimes.docker.engine.images import ImagePuller
+from pycloud.runtimes.docker.engine.log_reader import ContainerLogReader
+from pycloud.runtimes.docker.engine.stats import parse_details, parse_stats
+from pycloud.runtimes.docker.monitor import REMOVED_BY_US, ContainerMonitor
+from pycloud.runtimes.docker.records import ContainerRecord, ContainerRecords, Stage
+from pycloud.runtimes.docker.spec.container import build_container_config
 from pycloud.runtimes.docker.spec.policy import Policy
-from pycloud.runtimes.docker.starter import Starter
+from pycloud.runtimes.docker.starter import ContainerStarter
 
 log = logging.getLogger(__name__)
 
@@ -42,117 +42,119 @@ class DockerRuntime:
     kind = "docker"
 
     def __init__(self, config: Config, cloud: str) -> None:
-        self.on_found: Callable[[list[Found]], None] = lambda _found: None
+        self.on_recovered: Callable[[list[RecoveredSession]], None] = lambda _found: None
         self._config, self._cloud = config, cloud
-        self._policy = Policy.of(config)
+        self._policy = Policy.from_config(config)
         host = str(config.docker_host)
-        self._engine = Engine(host, config.docker_timeout, config.docker_parallel)
-        self._records = Records(config.data_dir / "docker", cloud)
+        self._engine = EngineClient(host, config.docker_timeout, config.docker_parallel)
+        self._records = ContainerRecords(config.data_dir / "docker", cloud)
         self._containers = Containers(self._engine, config.docker_timeout)
-        self._images = Images(self._engine)
-        self._undone = Undone(self._engine, self._containers, self._records)
-        parts = (self._containers, self._images, self._records, self._undone)
-        self._starter = Starter(*parts, pull=config.docker_pull, parallel=config.docker_parallel)
+        self._images = ImagePuller(self._engine)
+        self._cleanup = CleanupQueue(self._engine, self._containers, self._records)
+        parts = (self._containers, self._images, self._records, self._cleanup)
+        self._starter = ContainerStarter(*parts, pull=config.docker_pull, parallel=config.docker_parallel)
         self._busy = self._starter.busy
-        self._survey = Survey(cloud, self._containers, self._records, self._undone, self._busy)
-        self._events = events.Events(self._engine, cloud, self._on_connect, self._on_event)
-        self._removals = BoundedSemaphore(config.docker_parallel)
-        self._looks = Group()
+        self._monitor = ContainerMonitor(cloud, self._containers, self._records, self._cleanup, self._busy)
+        self._event_stream = events.EventStream(self._engine, cloud, self._on_connect, self._on_event)
+        self._removal_slots = BoundedSemaphore(config.docker_parallel)
+        self._background = Group()
 
     def host_name(self) -> str | None:
         """What the engine calls the host that it runs on; None while it has not been reached."""
-        return self._engine.name
+        return self._engine.host_name
 
-    def trouble(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why the engine can start nothing at present; None: it can."""
-        return self._engine.trouble()
+        return self._engine.unavailable_reason()
 
-    def open(self) -> None:
+    def connect(self) -> None:
         """Read the records, and reach for the engine; one that is away is waited for in the background.
 
         Raises PyCloudError where the records cannot be read.
         """
-        self._records.open()
-        self._engine.open()
+        self._records.load()
+        self._engine.connect()
 
-    def close(self) -> None:
+    def disconnect(self) -> None:
         """Let go of the engine; containers go on."""
-        self._events.stop()
-        self._undone.stop()
+        self._event_stream.stop()
+        self._cleanup.stop()
         self._images.close()
-        self._looks.kill()
-        self._engine.close()
+        self._background.kill()
+        self._engine.disconnect()
 
-    def recover(self) -> list[Found]:
+    def recover(self) -> list[RecoveredSession]:
         """Every session that is there or remembered; while the engine is away, what the records say."""
         try:
-            self._survey.catch_up(lambda _found: None)  # they are on record then
-        except (EngineUnavailable, Refusal) as error:
+            self._monitor.resync(lambda _found: None)  # they are on record then
+        except (EngineUnavailable, EngineError) as error:
             log.warning("what became of the container sessions will be known later: %s", error)
-        found = [record.found for record in self._records if record.found]
+        found = [record.recovered for record in self._records if record.recovered]
         for each in found:
             if each.exit:
-                self._survey.ends.settle(each.session, each.exit)
+                self._monitor.exits.set_exit(each.session, each.exit)
         return found
 
-    def begin(self) -> None:
+    def start_watching(self) -> None:
         """Follow what happens to the containers, and remove those that have to go."""
-        self._survey.alone = True
-        self._events.start()
-        self._undone.start()
+        self._monitor.exclusive = True
+        self._event_stream.start()
+        self._cleanup.start()
 
-    def start(self, order: Order) -> Started:
+    def start(self, spec: SessionSpec) -> Started:
         """Start a container. Raises RequestError."""
-        script = parse(order.script)
-        hostname = str(order.record.get("host", self._config.hostname))
-        wanted = creation(script, order, self._policy, self._cloud, hostname, self._config.log_bytes)
-        if trouble := self.trouble():
-            raise EngineUnavailable(trouble)
-        record = self._starter.start(order, wanted)
+        image_script = parse(spec.script)
+        hostname = str(spec.record.get("host", self._config.hostname))
+        container_config = build_container_config(
+            image_script, spec, self._policy, self._cloud, hostname, self._config.log_bytes
+        )
+        if reason := self.unavailable_reason():
+            raise EngineUnavailable(reason)
+        record = self._starter.start(spec, container_config)
         if record.exit:
-            self._survey.ends.settle(record.session, record.exit)
+            self._monitor.exits.set_exit(record.session, record.exit)
         assert record.started is not None
         return record.started
 
-    def note(self, session: str, note: Mapping[str, Any]) -> None:
+    def annotate(self, session: str, annotations: Mapping[str, Any]) -> None:
         """Merge ``note`` into the session's record; one that is gone has none."""
         if record := self._records.get(session):
-            self._records.keep(replace(record, record={**record.record, **note}))
+            self._records.write_best_effort(replace(record, record={**record.record, **annotations}))
 
     def wait(self, session: str) -> Exit:
         """How the session ended, once it has."""
-        return self._survey.ends.wait(session)
+        return self._monitor.exits.wait(session)
 
-    def stop(self, session: str, grace: float, note: Mapping[str, Any], at_most: float = inf) -> bool:
+    def stop(self, session: str, grace: float, removal: Mapping[str, Any], max_grace: float = inf) -> bool:
         """End the session and remove its container; True when it was there.
 
         Raises RemoveFailed, and EngineUnavailable; then the session is what it was, and may be stopped again.
         """
         record = self._records.get(session)
-        if record is None or record.stage in (Stage.STARTING, Stage.UNDONE):
+        if record is None or record.stage in (Stage.STARTING, Stage.CLEANUP):
             return False
         if record.grace is not None and grace > 0:
-            grace = min(record.grace, at_most)
+            grace = min(record.grace, max_grace)
         try:
-            with self._busy.at(session):
-                self._stop(record, grace, note)
+            with self._busy.hold(session):
+                self._stop(record, grace, removal)
         except RequestError:
-            self._take_back(session)
+            self._revert_removal(session)
             raise
         return True
 
     def forget(self, session: str) -> None:
         """Delete all that is left of it, now or as soon as the engine can be asked."""
-        self._survey.forget(session)
+        self._monitor.forget(session)
         record = self._records.get(session)
         if record is None:
             return
         if record.stage is not Stage.REMOVED:
             try:
-                self._remove(record)
+                self._remove_container(record)
             except RequestError as error:
                 log.warning("session %s cannot be forgotten yet: %s", session, error)
-                self._undone.add(record)
+                self._cleanup.add(record)
                 return
         self._records.delete(session)
 
@@ -161,16 +163,16 @@ class DockerRuntime:
         record = self._records.get(session)
         if record is None:
             raise FileNotFoundError(session)
-        return self._containers.tail(record.target, count)
+        return self._containers.tail(record.container_ref, count)
 
-    def follow(self, session: str, start: Start, once: bool, more: Callable[[], None]) -> Reader:
+    def follow(self, session: str, read_from: ReadFrom, once: bool, on_output: Callable[[], None]) -> OutputReader:
         """Its output as it grows. Raises FileNotFoundError, EngineUnavailable, and BadRequest."""
         record = self._records.get(session)
         if record is None:
             raise FileNotFoundError(session)
         try:
-            return LogReader(self._engine, record.target, start, once, more)
-        except Refusal as refusal:
+            return ContainerLogReader(self._engine, record.container_ref, read_from, once, on_output)
+        except EngineError as refusal:
             raise FileNotFoundError(refusal.message) from refusal
 
     def usage(self, session: str) -> Usage | None:
@@ -179,10 +181,10 @@ class DockerRuntime:
         if record is None or record.stage is not Stage.RUNNING:
             return None
         try:
-            stats = self._containers.stats(record.target)
-        except Refusal as refusal:
+            stats = self._containers.stats(record.container_ref)
+        except EngineError as refusal:
             raise EngineUnavailable(refusal.message) from refusal
-        return None if stats is None else usage_of(stats)
+        return None if stats is None else parse_stats(stats)
 
     def details(self, session: str) -> Mapping[str, Any]:
         """What the engine knows of its container. Raises EngineUnavailable."""
@@ -190,50 +192,50 @@ class DockerRuntime:
         if record is None:
             return {}
         try:
-            inspected = self._containers.inspect(record.target)
-        except Refusal as refusal:
+            inspected = self._containers.inspect(record.container_ref)
+        except EngineError as refusal:
             raise EngineUnavailable(refusal.message) from refusal
-        return {"engine": self._engine.host} | ({} if inspected is None else details_of(inspected))
+        return {"engine": self._engine.host} | ({} if inspected is None else parse_details(inspected))
 
-    def _stop(self, record: Record, grace: float, note: Mapping[str, Any]) -> None:
+    def _stop(self, record: ContainerRecord, grace: float, removal: Mapping[str, Any]) -> None:
         if record.stage in (Stage.RUNNING, Stage.ENDED):
-            if note and (trouble := self.trouble()):
-                raise EngineUnavailable(trouble)
-            record = self._write(record.at(Stage.REMOVING, time(), removal=dict(note)))
+            if removal and (reason := self.unavailable_reason()):
+                raise EngineUnavailable(reason)
+            record = self._write_record(record.with_stage(Stage.REMOVING, time(), removal=dict(removal)))
         if record.stage is Stage.REMOVING:
-            self._end(record, grace)
-            if there := self._records.get(record.session):
-                self._records.keep(there.at(Stage.REMOVED, time()))
+            self._stop_and_remove(record, grace)
+            if current := self._records.get(record.session):
+                self._records.write_best_effort(current.with_stage(Stage.REMOVED, time()))
 
-    def _take_back(self, session: str) -> None:
+    def _revert_removal(self, session: str) -> None:
         """A removal that somebody waited for was refused: it is not to be carried out another day."""
         record = self._records.get(session)
         if record is None or record.stage is not Stage.REMOVING or not record.removal:
             return
         stage = Stage.ENDED if record.exit else Stage.RUNNING
-        self._records.keep(record.at(stage, time(), removal=None))
-        self._looks.spawn(self._look, session)  # the engine may have done some of it, or all
+        self._records.write_best_effort(record.with_stage(stage, time(), removal=None))
+        self._background.spawn(self._refresh, session)  # the engine may have done some of it, or all
 
-    def _end(self, record: Record, grace: float) -> None:
+    def _stop_and_remove(self, record: ContainerRecord, grace: float) -> None:
         """End a session and remove its container."""
         if grace > 0 and record.exit is None:
             try:
-                self._containers.stop(record.target, grace)
-                self._survey.look(record.session)
-            except Refusal as refusal:
+                self._containers.stop(record.container_ref, grace)
+                self._monitor.refresh(record.session)
+            except EngineError as refusal:
                 log.warning("session %s is removed without grace: %s", record.session, refusal)
-        self._remove(record)
-        self._survey.ends.settle(record.session, Exit(None, REMOVED, time()))
+        self._remove_container(record)
+        self._monitor.exits.set_exit(record.session, Exit(None, REMOVED_BY_US, time()))
 
-    def _remove(self, record: Record) -> None:
+    def _remove_container(self, record: ContainerRecord) -> None:
         """Remove its container. Raises RemoveFailed, EngineUnavailable."""
         try:
-            with self._removals:
-                self._containers.remove(record.target)
-        except Refusal as refusal:
+            with self._removal_slots:
+                self._containers.remove(record.container_ref)
+        except EngineError as refusal:
             raise RemoveFailed(refusal.message) from refusal
 
-    def _write(self, record: Record) -> Record:
+    def _write_record(self, record: ContainerRecord) -> ContainerRecord:
         try:
             return self._records.write(record)
         except OSError as error:
@@ -242,39 +244,41 @@ class DockerRuntime:
     def _on_connect(self) -> None:
         """Events may have been missed, or the engine is there for the first time."""
         try:
-            self._survey.catch_up(lambda found: self._looks.spawn(self.on_found, found))  # events go on meanwhile
-            self._looks.spawn(self._look_at_all)
+            self._monitor.resync(
+                lambda found: self._background.spawn(self.on_recovered, found)
+            )  # events go on meanwhile
+            self._background.spawn(self._refresh_all)
         finally:
-            self._undone.wake()
+            self._cleanup.schedule()
 
-    def _on_event(self, event: events.Event) -> None:
+    def _on_event(self, event: events.ContainerEvent) -> None:
         if event.action == events.OOM:
-            self._survey.short_of_memory(event.session)
+            self._monitor.mark_oom(event.session)
             return
         if event.action != events.DIE:
-            self._undone.wake(event.session)  # it has come late, or is gone at last
+            self._cleanup.schedule(event.session)  # it has come late, or is gone at last
         if event.action == events.START:
-            self._looks.spawn(self._look_again, event.session)
+            self._background.spawn(self._stop_restarted, event.session)
         elif event.action != events.CREATE:
-            self._looks.spawn(self._look, event.session, event.exit_code)
+            self._background.spawn(self._refresh, event.session, event.exit_code)
 
-    def _look(self, session: str, exit_code: int | None = None) -> None:
-        self._busy.wait(session)
+    def _refresh(self, session: str, exit_code: int | None = None) -> None:
+        self._busy.wait_until_idle(session)
         try:
-            self._survey.look(session, exit_code)
-        except (EngineUnavailable, Refusal) as error:
+            self._monitor.refresh(session, exit_code)
+        except (EngineUnavailable, EngineError) as error:
             log.info("how session %s ended will be known later: %s", session, error)
 
-    def _look_at_all(self) -> None:
+    def _refresh_all(self) -> None:
         """The engine's list does not show which containers were started again meanwhile."""
         for record in self._records:
             if record.stage is Stage.RUNNING:
-                self._look(record.session)
+                self._refresh(record.session)
 
-    def _look_again(self, session: str) -> None:
+    def _stop_restarted(self, session: str) -> None:
         """Its container was started: by us, or after it had ended. A look at that end may still be under way."""
-        self._busy.wait(session)
+        self._busy.wait_until_idle(session)
         try:
-            self._survey.end_again(session)
-        except (EngineUnavailable, Refusal) as error:
+            self._monitor.stop_restarted(session)
+        except (EngineUnavailable, EngineError) as error:
             log.info("session %s was started again by somebody else, and cannot be stopped yet: %s", session, error)

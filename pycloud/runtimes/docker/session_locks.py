@@ -9,10 +9,10 @@ from contextlib import contextmanager
 import gevent
 
 #: Seconds between two looks whether somebody is done.
-PAUSE = 0.05
+POLL_INTERVAL = 0.05
 
 
-class Busy(Collection[str]):
+class BusySessions(Collection[str]):
     """The sessions that are started, stopped or looked at."""
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Busy(Collection[str]):
         return len(self._counts)
 
     @contextmanager
-    def at(self, session: str) -> Iterator[None]:
+    def hold(self, session: str) -> Iterator[None]:
         """Be at a session, as others may be, too."""
         self._counts[session] += 1
         try:
@@ -38,7 +38,7 @@ class Busy(Collection[str]):
             if not self._counts[session]:
                 del self._counts[session]
 
-    def wait(self, session: str) -> None:
+    def wait_until_idle(self, session: str) -> None:
         """Wait until nobody is at a session."""
         while session in self:
-            gevent.sleep(PAUSE)
+            gevent.sleep(POLL_INTERVAL)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-ALWAYS = ("PATH", "HOME", "LANG", "TZ", "USER")
+ALWAYS_INHERITED = ("PATH", "HOME", "LANG", "TZ", "USER")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def inherited_environment(daemon: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+def inherited_environment(daemon_env: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """What all sessions get of the daemon's own environment: ALWAYS, ``LC_*`` and ``names``, and a PATH in any case.
 
     What is not UTF-8 is left out.
     """
-    allowed = {*ALWAYS, *names}
-    wanted = {name: value for name, value in daemon.items() if name in allowed or name.startswith("LC_")}
+    allowed = {*ALWAYS_INHERITED, *names}
+    wanted = {name: value for name, value in daemon_env.items() if name in allowed or name.startswith("LC_")}
     return {"PATH": DEFAULT_PATH, **{name: value for name, value in wanted.items() if _is_text(value)}}
 
 

@@ -12,29 +12,29 @@ from pathlib import Path
 import gevent
 from gevent.socket import wait_read
 
-from pycloud.keeper.system.inotify import ANY, Watches
+from pycloud.keeper.system.inotify import ANY_WATCH, InotifyWatcher
 
 log = logging.getLogger(__name__)
 
 #: Called once, when the file was written to.
-Tell = Callable[[], None]
+Callback = Callable[[], None]
 
 
-class Growth:
+class FileWatcher:
     """One for all files that somebody reads. Holds nothing until it is used."""
 
     def __init__(self) -> None:
-        self._watches: Watches | None = None
-        self._waiting: dict[int, set[Tell]] = {}
+        self._watches: InotifyWatcher | None = None
+        self._callbacks: dict[int, set[Callback]] = {}
         self._greenlet: gevent.Greenlet | None = None
 
-    def await_next(self, path: Path, tell: Tell) -> int | None:
+    def notify_on_write(self, path: Path, callback: Callback) -> int | None:
         """Have ``tell`` called at the next write; what names the wait. None where the kernel gives no watch.
 
         Raises FileNotFoundError.
         """
         if self._watches is None:
-            self._watches = Watches()
+            self._watches = InotifyWatcher()
             if self._watches.descriptor is not None:
                 self._greenlet = gevent.spawn(self._listen, self._watches, self._watches.descriptor)
         try:
@@ -44,17 +44,17 @@ class Growth:
         except OSError as error:
             log.debug("no watch for %s: %s", path, error)
             return None
-        self._waiting.setdefault(watch, set()).add(tell)
+        self._callbacks.setdefault(watch, set()).add(callback)
         return watch
 
-    def cancel(self, watch: int | None, tell: Tell) -> None:
+    def cancel(self, watch: int | None, callback: Callback) -> None:
         """Wait no more, where that is not over already."""
-        waiting = self._waiting.get(watch) if watch is not None else None
-        if watch is None or waiting is None or self._watches is None:
+        callbacks = self._callbacks.get(watch) if watch is not None else None
+        if watch is None or callbacks is None or self._watches is None:
             return
-        waiting.discard(tell)
-        if not waiting:
-            del self._waiting[watch]
+        callbacks.discard(callback)
+        if not callbacks:
+            del self._callbacks[watch]
             self._watches.remove(watch)
 
     def close(self) -> None:
@@ -63,13 +63,13 @@ class Growth:
             self._greenlet.kill()
         if self._watches is not None:
             self._watches.close()
-        self._waiting.clear()
+        self._callbacks.clear()
         self._watches = self._greenlet = None
 
-    def _listen(self, watches: Watches, descriptor: int) -> None:
+    def _listen(self, watches: InotifyWatcher, descriptor: int) -> None:
         while True:
             wait_read(descriptor)
-            for fired in watches.fired():
-                for watch in list(self._waiting) if fired == ANY else [fired]:
-                    for tell in self._waiting.pop(watch, ()):
-                        tell()
+            for fired in watches.read_events():
+                for watch in list(self._callbacks) if fired == ANY_WATCH else [fired]:
+                    for callback in self._callbacks.pop(watch, ()):
+                        callback()

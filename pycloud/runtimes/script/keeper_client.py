@@ -17,87 +17,87 @@ from gevent.lock import BoundedSemaphore
 
 from pycloud.errors import KeeperError
 from pycloud.keeper.ipc import protocol
-from pycloud.runtimes.script.keeper_process import KeeperHome, KeeperSettings, Line
+from pycloud.runtimes.script.keeper_process import KeeperConnection, KeeperLauncher, KeeperSettings
 
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 16
 #: Seconds between two attempts to start a keeper, and before a line is built anew that made no sense.
-PAUSE = 0.5
+RETRY_INTERVAL = 0.5
 
-Message = dict[str, Any]
+KeeperMessage = dict[str, Any]
 
 
-class Refusal(Exception):
+class OperationRejected(Exception):
     """The keeper's own words why it did not do what it was asked. ``passing``: asked again soon, it may do it."""
 
-    def __init__(self, code: str, message: str, passing: bool = False) -> None:
+    def __init__(self, code: str, message: str, retryable: bool = False) -> None:
         super().__init__(message)
-        self.code, self.message, self.passing = code, message, passing
+        self.code, self.message, self.retryable = code, message, retryable
 
 
-class KeeperLink:
+class KeeperClient:
     """One line to the keeper of ``settings.data_dir``. ``on_event`` gets each event, ``on_new`` each (re)connect."""
 
     def __init__(self, settings: KeeperSettings) -> None:
-        self._home = KeeperHome(settings)
-        self._numbers = count(1)
+        self._launcher = KeeperLauncher(settings)
+        self._sequence = count(1)
         self._pending: dict[int, tuple[bytes, AsyncResult]] = {}
-        self._line: Line | None = None
+        self._connection: KeeperConnection | None = None
         self._outgoing: list[bytes] = []
-        self._something_to_send = Event()
-        self._writing = BoundedSemaphore(1)
+        self._has_outgoing = Event()
+        self._write_lock = BoundedSemaphore(1)
         self._greenlets: list[gevent.Greenlet] = []
-        self.on_event: Callable[[Message], None] = lambda _event: None
-        self.on_new: Callable[[], None] = lambda: None
+        self.on_event: Callable[[KeeperMessage], None] = lambda _event: None
+        self.on_reconnected: Callable[[], None] = lambda: None
 
-    def open(self) -> None:
+    def connect(self) -> None:
         """Connect, starting a keeper where there is none. Raises KeeperError."""
-        self._line = self._home.connect()
+        self._connection = self._launcher.connect()
         self._greenlets = [gevent.spawn(self._read_for_ever), gevent.spawn(self._write_for_ever)]
 
-    def close(self) -> None:
+    def disconnect(self) -> None:
         """Hang up; the keeper stays as long as it has sessions."""
         gevent.killall(self._greenlets)
-        self._hang_up()
+        self._close_connection()
 
-    def call(self, op: str, **fields: Any) -> Message:
+    def call(self, op: str, **fields: Any) -> KeeperMessage:
         """The keeper's reply, after however long that takes. Raises Refusal."""
-        number, result = next(self._numbers), AsyncResult()
-        line = protocol.encode({"seq": number, "op": op, **fields})
-        alone = not self._pending
-        self._pending[number] = line, result
+        seq, result = next(self._sequence), AsyncResult()
+        line = protocol.encode({"seq": seq, "op": op, **fields})
+        is_only_call = not self._pending
+        self._pending[seq] = line, result
         self._send(line)
-        if alone:  # who is one of many waits for the others: together they wake the keeper once
+        if is_only_call:  # who is one of many waits for the others: together they wake the keeper once
             self._write()
         try:
-            reply: Message = result.get()
+            response: KeeperMessage = result.get()
         finally:
-            self._pending.pop(number, None)
-        if "error" in reply:
-            error = reply["error"]
-            raise Refusal(error["code"], error["message"], error.get("passing", False))
-        return reply
+            self._pending.pop(seq, None)
+        if "error" in response:
+            error = response["error"]
+            raise OperationRejected(error["code"], error["message"], error.get("passing", False))
+        return response
 
     def _send(self, line: bytes) -> None:
         """Have a line sent."""
         self._outgoing.append(line)
-        self._something_to_send.set()
+        self._has_outgoing.set()
 
     def _write_for_ever(self) -> None:
         while True:
-            self._something_to_send.wait()
+            self._has_outgoing.wait()
             self._write()
 
     def _write(self) -> None:
         """Send what has gathered. What a broken line swallows is sent again by the reader, once there is a keeper."""
-        with self._writing:  # two greenlets must never write at once
-            self._something_to_send.clear()
-            gathered, self._outgoing = b"".join(self._outgoing), []
-            if self._line is None or not gathered:
+        with self._write_lock:  # two greenlets must never write at once
+            self._has_outgoing.clear()
+            batch, self._outgoing = b"".join(self._outgoing), []
+            if self._connection is None or not batch:
                 return
             try:
-                self._line.socket.sendall(gathered)
+                self._connection.socket.sendall(batch)
             except OSError as error:
                 log.debug("the keeper's line broke while writing: %s", error)
 
@@ -107,30 +107,30 @@ class KeeperLink:
                 self._read()
             except protocol.LineError as error:
                 log.error("what the keeper says makes no sense, so the line to it is built anew: %s", error)
-                gevent.sleep(PAUSE)  # it may say the same again
+                gevent.sleep(RETRY_INTERVAL)  # it may say the same again
             else:
                 log.warning("the keeper is gone; its sessions go on, starting another one")
-            self._hang_up()
-            self._line = self._connect_at_last()
+            self._close_connection()
+            self._connection = self._reconnect()
             self._outgoing.clear()
             for line, _result in list(self._pending.values()):
                 self._send(line)
-            gevent.spawn(self.on_new)
+            gevent.spawn(self.on_reconnected)
 
     def _read(self) -> None:
         """Hand out what the keeper says until it says no more. Raises LineError."""
-        while self._line is not None:
+        while self._connection is not None:
             try:
-                chunk = self._line.socket.recv(CHUNK)
+                chunk = self._connection.socket.recv(CHUNK)
             except OSError as error:
                 log.debug("the keeper's line broke while reading: %s", error)
                 return
             if not chunk:
                 return
-            for line in self._line.lines.feed(chunk):
-                self._hear(line)
+            for line in self._connection.line_buffer.feed(chunk):
+                self._on_message(line)
 
-    def _hear(self, line: bytes) -> None:
+    def _on_message(self, line: bytes) -> None:
         message = protocol.decode(line)
         if "event" not in message:
             _, result = self._pending.get(message.get("seq", 0), (b"", None))
@@ -142,15 +142,15 @@ class KeeperLink:
         except (KeyError, TypeError) as error:
             raise protocol.LineError(f"an event that lacks something ({error!r}): {line[:200]!r}") from error
 
-    def _connect_at_last(self) -> Line:
+    def _reconnect(self) -> KeeperConnection:
         while True:
             try:
-                return self._home.connect()
+                return self._launcher.connect()
             except KeeperError as error:
                 log.error("%s; trying again", error)
-                gevent.sleep(PAUSE)
+                gevent.sleep(RETRY_INTERVAL)
 
-    def _hang_up(self) -> None:
-        if self._line is not None:
-            self._line.socket.close()
-            self._line = None
+    def _close_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.socket.close()
+            self._connection = None

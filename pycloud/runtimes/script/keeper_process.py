@@ -23,7 +23,7 @@ from pycloud.keeper.system import file_lock
 
 _CHUNK = 1 << 16
 #: Seconds until a keeper that was started must answer, and between two looks whether it does.
-PATIENCE, LOOK = 10.0, 0.02
+TIMEOUT, POLL_INTERVAL = 10.0, 0.02
 
 
 @dataclass(frozen=True)
@@ -59,50 +59,50 @@ class KeeperSettings:
 
 
 @dataclass(frozen=True)
-class Line:
+class KeeperConnection:
     """A connection to the right keeper. ``lines`` may hold the beginning of what it says next."""
 
     socket: socket.socket
-    lines: protocol.Lines
+    line_buffer: protocol.LineSplitter
 
 
-class KeeperHome:
+class KeeperLauncher:
     """The data directory of ``settings``, as the place where a keeper is found."""
 
     def __init__(self, settings: KeeperSettings) -> None:
         self._settings = settings
         self._child: subprocess.Popen[bytes] | None = None
 
-    def connect(self) -> Line:
+    def connect(self) -> KeeperConnection:
         """A line to the keeper that runs, or to one that was started for it. Raises KeeperError."""
-        line = self._reach()
-        if line is None:
-            if not self._call():
+        connection = self._try_connect()
+        if connection is None:
+            if not self._ask_to_listen():
                 self._start()
-            line = self._await()
+            connection = self._wait_until_reachable()
         if self._child is not None:
             self._child.poll()
-        return line
+        return connection
 
-    def _await(self) -> Line:
-        with gevent.Timeout(PATIENCE, KeeperError(f"the keeper does not answer; {self._hint()}")):
-            while (line := self._reach()) is None:
+    def _wait_until_reachable(self) -> KeeperConnection:
+        with gevent.Timeout(TIMEOUT, KeeperError(f"the keeper does not answer; {self._log_hint()}")):
+            while (connection := self._try_connect()) is None:
                 if self._child is not None and self._child.poll() is not None:
-                    raise KeeperError(f"the keeper ended with code {self._child.returncode}; {self._hint()}")
-                gevent.sleep(LOOK)
-        return line
+                    raise KeeperError(f"the keeper ended with code {self._child.returncode}; {self._log_hint()}")
+                gevent.sleep(POLL_INTERVAL)
+        return connection
 
-    def _reach(self) -> Line | None:
+    def _try_connect(self) -> KeeperConnection | None:
         """None where nobody listens. Raises KeeperError where somebody does who is not our keeper."""
-        announced = self._announced()
+        holder = self._lock_holder()
         # An earlier version's keeper may listen elsewhere.
-        for path in dict.fromkeys((self._settings.socket, Path(announced.get("socket", self._settings.socket)))):
+        for path in dict.fromkeys((self._settings.socket, Path(holder.get("socket", self._settings.socket)))):
             try:
-                connection = protocol.connect(path, PATIENCE)
+                connection = protocol.connect(path, TIMEOUT)
             except OSError:
                 continue
             try:
-                return self._greet(connection, announced.get("pid"))
+                return self._handshake(connection, holder.get("pid"))
             except TimeoutError:
                 connection.close()
                 raise KeeperError(f"the keeper at {path} takes connections but does not answer") from None
@@ -113,29 +113,29 @@ class KeeperHome:
                 raise
         return None
 
-    def _greet(self, connection: socket.socket, announced: int | None) -> Line:
+    def _handshake(self, connection: socket.socket, lock_pid: int | None) -> KeeperConnection:
         """Say hello. What the keeper tells of ends meanwhile is found again in the list that is asked for next."""
-        lines, answer = protocol.Lines(longest=None), None
+        line_buffer, response = protocol.LineSplitter(max_size=None), None
         connection.sendall(protocol.encode(self._settings.hello))
-        while answer is None:
+        while response is None:
             chunk = connection.recv(_CHUNK)
             if not chunk:
                 raise ConnectionError("it hung up")
-            messages = map(protocol.decode, lines.feed(chunk))
-            answer = next((message for message in messages if message.get("seq") == 0), None)
-        refusal = why_not(answer, self._settings.data_dir, protocol.file_id(self._settings.data_dir), announced)
-        if refusal:
-            raise KeeperError(refusal)
+            messages = map(protocol.decode, line_buffer.feed(chunk))
+            response = next((message for message in messages if message.get("seq") == 0), None)
+        reason = failure_reason(response, self._settings.data_dir, protocol.file_id(self._settings.data_dir), lock_pid)
+        if reason:
+            raise KeeperError(reason)
         connection.settimeout(None)
-        return Line(connection, lines)
+        return KeeperConnection(connection, line_buffer)
 
-    def _call(self) -> bool:
+    def _ask_to_listen(self) -> bool:
         """Whether a keeper lives that only nobody can reach: it is asked to listen anew."""
         try:
             held = file_lock.is_held(self._settings.data_dir)
         except OSError as error:
             raise KeeperError(f"cannot read {self._settings.data_dir / file_lock.NAME}: {error.strerror}") from error
-        pid = self._announced().get("pid") if held else None
+        pid = self._lock_holder().get("pid") if held else None
         if pid is not None:
             try:
                 os.kill(pid, signal.SIGHUP)
@@ -143,7 +143,7 @@ class KeeperHome:
                 return False
         return held
 
-    def _announced(self) -> dict[str, Any]:
+    def _lock_holder(self) -> dict[str, Any]:
         try:
             return file_lock.holder(self._settings.data_dir) or {}
         except OSError:
@@ -151,13 +151,13 @@ class KeeperHome:
 
     def _start(self) -> None:
         package = Path(pycloud.__file__).parent.parent
-        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "PYCLOUD_FAULT")}
+        env = {name: value for name, value in os.environ.items() if name in ("PATH", "PYCLOUD_FAULT")}
         try:
             output = open_log(self._settings.data_dir / "keeper.log")
             try:
                 self._child = subprocess.Popen(
                     self._settings.command,
-                    env={**kept, "PYTHONPATH": str(package)},
+                    env={**env, "PYTHONPATH": str(package)},
                     cwd="/",
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -169,28 +169,30 @@ class KeeperHome:
         except OSError as error:
             raise KeeperError(f"the keeper cannot be started: {error.strerror}: {error.filename}") from error
 
-    def _hint(self) -> str:
+    def _log_hint(self) -> str:
         return f"see {self._settings.data_dir / 'keeper.log'}"
 
 
-def why_not(answer: dict[str, Any], data_dir: Path, own: list[int] | None, announced: int | None) -> str | None:
+def failure_reason(
+    response: dict[str, Any], data_dir: Path, own_dir_id: list[int] | None, lock_pid: int | None
+) -> str | None:
     """Why the keeper that answered hello like this is not to be used for ``data_dir``; None where it is. Pure.
 
     ``own``: device and inode of the data directory. ``announced``: the pid that its locked keeper.lock names.
     """
-    if "error" in answer:
-        return f"the keeper of {data_dir} refuses to talk: {answer['error'].get('message')}"
-    if answer.get("version") != protocol.VERSION:
+    if "error" in response:
+        return f"the keeper of {data_dir} refuses to talk: {response['error'].get('message')}"
+    if response.get("version") != protocol.VERSION:
         return (
-            f"the keeper of {data_dir} speaks version {answer.get('version')} of its protocol, this daemon only "
+            f"the keeper of {data_dir} speaks version {response.get('version')} of its protocol, this daemon only "
             f"{protocol.VERSION}: use the version of PyCloud that started it until its sessions have ended"
         )
     # An early keeper does not say where it works: then the lock that it holds there tells.
-    ours = answer["data"] == own if "data" in answer else answer.get("pid") == announced
-    if ours:
+    is_ours = response["data"] == own_dir_id if "data" in response else response.get("pid") == lock_pid
+    if is_ours:
         return None
     return (
-        f"the keeper found in {data_dir} (pid {answer.get('pid')}) works in another data directory: if this one was "
+        f"the keeper found in {data_dir} (pid {response.get('pid')}) works in another data directory: if this one was "
         "moved, move it back until its sessions have ended"
     )
 

@@ -14,84 +14,86 @@ import gevent
 
 from pycloud.errors import BadRequest
 from pycloud.keeper.storage import log_file
-from pycloud.protocol.log_stream import whole_characters
-from pycloud.runtimes.base import Piece, Start
-from pycloud.runtimes.script.file_watcher import Growth
+from pycloud.protocol.log_stream import trim_partial_character
+from pycloud.runtimes.base import OutputChunk, ReadFrom
+from pycloud.runtimes.script.file_watcher import FileWatcher
 
 #: Seconds between two looks at a log for which the kernel gave no watch, while somebody follows it.
-UNWATCHED = 0.25
+UNWATCHED_POLL_INTERVAL = 0.25
 #: Bytes before the end of the log with which a reader goes on that was overtaken: further back it would be again.
-LANDING = 256 * 1024
+RESUME_BEFORE_END = 256 * 1024
 
 
-def landing(wanted: int, kept: int, size: int, begun: bool) -> int:
+def resume_offset(wanted: int, oldest: int, size: int, has_read: bool) -> int:
     """Where to go on reading whose turn is the byte at ``wanted``, in a log that keeps what is from ``kept`` on.
 
     Where nothing is missing there; with the oldest that is kept for who only begins; else close to the end.
     """
-    if kept <= wanted or not begun:
-        return max(wanted, kept)
-    return max(kept, size - LANDING)
+    if oldest <= wanted or not has_read:
+        return max(wanted, oldest)
+    return max(oldest, size - RESUME_BEFORE_END)
 
 
-class LogReader:
+class ScriptLogReader:
     """Reads ``path`` from ``start`` on; ``more`` is called when there is more. Raises FileNotFoundError, BadRequest.
 
     ``once``: only as far as it has come by now.
     """
 
-    def __init__(self, path: Path, start: Start, once: bool, growth: Growth, more: Callable[[], None]) -> None:
-        self._path, self._growth, self._more = path, growth, more
+    def __init__(
+        self, path: Path, read_from: ReadFrom, once: bool, file_watcher: FileWatcher, on_output: Callable[[], None]
+    ) -> None:
+        self._path, self._file_watcher, self._on_output = path, file_watcher, on_output
         size = path.stat().st_size
         self._limit = size if once else math.inf
-        self.begin = self._at = _begin(path, start, size)
-        self.place: str | None = None
-        self._begun = False
+        self.start_offset = self._offset = _start_offset(path, read_from, size)
+        self.start_position: str | None = None
+        self._has_read = False
         self._watch: int | None = None
-        self.patience = math.inf
+        self.poll_interval = math.inf
 
-    def read(self, most: int) -> Piece | None:
+    def read(self, max_bytes: int) -> OutputChunk | None:
         """The next output, at most ``most`` bytes; None: there is none now. Raises FileNotFoundError."""
-        piece = self._read(most)
-        if piece is None and self._at < self._limit:
+        chunk = self._read(max_bytes)
+        if chunk is None and self._offset < self._limit:
             # What was written just before the watch was there is not missed.
-            self._growth.cancel(self._watch, self._more)
-            self._watch = self._growth.await_next(self._path, self._more)
-            self.patience = math.inf if self._watch is not None else UNWATCHED
-            piece = self._read(most)
-        return piece
+            self._file_watcher.cancel(self._watch, self._on_output)
+            self._watch = self._file_watcher.notify_on_write(self._path, self._on_output)
+            self.poll_interval = math.inf if self._watch is not None else UNWATCHED_POLL_INTERVAL
+            chunk = self._read(max_bytes)
+        return chunk
 
-    def complete(self, over: bool) -> bool:
+    def is_complete(self, session_ended: bool) -> bool:
         """Whether ``read`` has returned all; ``over``: the session had ended before."""
-        return over or self._at >= self._limit
+        return session_ended or self._offset >= self._limit
 
     def close(self) -> None:
         """Read no more."""
-        self._growth.cancel(self._watch, self._more)
+        self._file_watcher.cancel(self._watch, self._on_output)
 
-    def _read(self, most: int) -> Piece | None:
-        most = int(min(most, self._limit - self._at))
-        if most <= 0:
+    def _read(self, max_bytes: int) -> OutputChunk | None:
+        max_bytes = int(min(max_bytes, self._limit - self._offset))
+        if max_bytes <= 0:
             return None
-        kept, size, data = log_file.read(self._path, self._at, most)
-        if (start := landing(self._at, kept, size, self._begun)) != kept:
-            start, size, data = log_file.read(self._path, start, most)
+        oldest, size, data = log_file.read(self._path, self._offset, max_bytes)
+        if (start := resume_offset(self._offset, oldest, size, self._has_read)) != oldest:
+            start, size, data = log_file.read(self._path, start, max_bytes)
         if not data:
             return None
         if start + len(data) < size:
-            data = whole_characters(data)
-        self._begun, self._at = True, start + len(data)
-        return Piece(start, data)
+            data = trim_partial_character(data)
+        self._has_read, self._offset = True, start + len(data)
+        return OutputChunk(start, data)
 
 
-def _begin(path: Path, start: Start, size: int) -> int:
+def _start_offset(path: Path, read_from: ReadFrom, size: int) -> int:
     """The offset at which to begin."""
-    if start.since is not None:
+    if read_from.since is not None:
         raise BadRequest("follow: `since`: the output of a script carries no times; ask for `lines` or `tail`")
-    if start.offset is not None:
-        return min(start.offset, size)
-    if start.lines is not None:
-        return log_file.line_start(path, start.lines, lambda: gevent.sleep(0))
-    assert start.tail is not None
-    wanted = max(0, size - start.tail)
+    if read_from.offset is not None:
+        return min(read_from.offset, size)
+    if read_from.lines is not None:
+        return log_file.line_start(path, read_from.lines, lambda: gevent.sleep(0))
+    assert read_from.tail is not None
+    wanted = max(0, size - read_from.tail)
     return log_file.read(path, wanted, 1)[0]

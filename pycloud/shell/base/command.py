@@ -11,11 +11,11 @@ from typing import Any, Literal
 from pycloud.shell.base.context import Context
 
 #: What a value is, for those who complete it: a file's name, the id of a session, or that of a cloud.
-Kind = Literal["", "file", "session", "cloud"]
+ValueKind = Literal["", "file", "session", "cloud"]
 
 
 #: As many lines as there are.
-ALL = -1
+ALL_LINES = -1
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Argument:
 
     names: tuple[str, ...]
     options: Mapping[str, Any]
-    kind: Kind = ""
+    kind: ValueKind = ""
 
     @property
     def is_flag(self) -> bool:
@@ -55,12 +55,12 @@ class Command:
     aliases: tuple[str, ...] = ()
 
 
-def argument(*names: str, kind: Kind = "", **options: Any) -> Argument:
+def argument(*names: str, kind: ValueKind = "", **options: Any) -> Argument:
     """A row's argument."""
     return Argument(names, options, kind)
 
 
-def pair(text: str) -> tuple[str, str]:
+def key_value(text: str) -> tuple[str, str]:
     """``KEY=VALUE`` taken apart."""
     key, equals, value = text.partition("=")
     if not key or not equals:
@@ -68,25 +68,25 @@ def pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def some(text: str) -> int:
+def positive_int(text: str) -> int:
     """A whole number above 0."""
-    number = count(text)
+    number = non_negative_int(text)
     if not number:
         raise argparse.ArgumentTypeError("0 is too few: name a number from 1 on")
     return number
 
 
-def count(text: str) -> int:
+def non_negative_int(text: str) -> int:
     """A whole number that is not negative."""
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
     return int(text)
 
 
-def lines(text: str) -> int:
+def line_count(text: str) -> int:
     """A number of lines, or ``all``."""
     if text == "all":
-        return ALL
+        return ALL_LINES
     if not (text.isascii() and text.isdigit() and len(text) < 7):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of lines from 0 to 999999, and not `all`")
     return int(text)

@@ -10,11 +10,11 @@ from pycloud.client import Client
 from pycloud.shell.terminal.output import Printer
 
 if TYPE_CHECKING:
-    from pycloud.shell.live.feed import Feed
+    from pycloud.shell.live.feed import LiveState
 
 
 @dataclass
-class Conversation:
+class PromptState:
     """What the prompt has in common with the commands that are typed there.
 
     ``feed``: what is known just now. ``edit`` lets several lines be typed, and returns them; it raises Interrupted
@@ -22,10 +22,10 @@ class Conversation:
     the last command was about, so that what it did itself is no news.
     """
 
-    feed: Feed
+    live_state: LiveState
     edit: Callable[[], bytes]
-    watching: bool = True
-    touched: set[str] = field(default_factory=set)
+    shows_events: bool = True
+    own_changes: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -45,4 +45,4 @@ class Context:
     help_text: Callable[[str | None], str]
     read_stdin: Callable[[], bytes]
     flags: Mapping[str, str]
-    conversation: Conversation | None = None
+    prompt_state: PromptState | None = None

@@ -6,29 +6,29 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from pycloud.client.ask import LONGEST_TIMEOUT, checked_timeout
+from pycloud.client.ask import MAX_TIMEOUT, validate_timeout
 from pycloud.client.asking import DEFAULT_TIMEOUT, REMOVE_TIMEOUT
 from pycloud.shell.base.command import argument
-from pycloud.shell.base.moments import moment
-from pycloud.shell.terminal.exit_codes import UsageProblem
+from pycloud.shell.base.moments import parse_time
+from pycloud.shell.terminal.exit_codes import UsageError
 from pycloud.shell.terminal.output import MODES
 
 #: What sessions may be sorted by.
-ORDERS = ("created", "state", "host", "cloud", "name")
+SORT_ORDERS = ("created", "state", "host", "cloud", "name")
 
 
 def seconds(text: str) -> float:
     """How long a request may take."""
     try:
-        return checked_timeout(float(text))
+        return validate_timeout(float(text))
     except ValueError:
-        reason = f"{text!r} is no number of seconds above 0 and at most {LONGEST_TIMEOUT:.0f}"
+        reason = f"{text!r} is no number of seconds above 0 and at most {MAX_TIMEOUT:.0f}"
         raise argparse.ArgumentTypeError(reason) from None
 
 
 def since(text: str) -> float:
     """A point in time, as Unix seconds."""
-    return moment(text, time.time())
+    return parse_time(text, time.time())
 
 
 def labels_of(pairs: Sequence[tuple[str, str]] | None) -> dict[str, str]:
@@ -36,7 +36,7 @@ def labels_of(pairs: Sequence[tuple[str, str]] | None) -> dict[str, str]:
     labels = dict(pairs or ())
     for key, value in pairs or ():
         if labels[key] != value:
-            raise UsageProblem(f"--label {key} is given twice, as {value!r} and {labels[key]!r}")
+            raise UsageError(f"--label {key} is given twice, as {value!r} and {labels[key]!r}")
     return labels
 
 

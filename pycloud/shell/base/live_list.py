@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pycloud.client.events import OnLoss
+from pycloud.client.events import OnRedisLoss
 from pycloud.errors import RedisUnavailable
 from pycloud.shell.base.context import Context
-from pycloud.shell.terminal.exit_codes import Exit
-from pycloud.shell.terminal.redraw import Screen
+from pycloud.shell.terminal.exit_codes import ExitCode
+from pycloud.shell.terminal.redraw import Redrawer
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Feed(Generic[T]):
+class LiveList(Generic[T]):
     """A list that changes.
 
     ``look`` reads it, at most as many as there is room for (None: all); ``lines``: what is drawn of it, so
@@ -25,56 +25,58 @@ class Feed(Generic[T]):
     any more, by its id. ``every``: seconds between two looks without any news.
     """
 
-    look: Callable[[int | None], Sequence[T]]
-    lines: Callable[[Sequence[T], int], Sequence[str]]
-    id: Callable[[T], str]
-    json: Callable[[T], bytes]
-    telling: Callable[[T], object]
-    gone: Callable[[str], bytes]
-    every: float = 5.0
+    read: Callable[[int | None], Sequence[T]]
+    render: Callable[[Sequence[T], int], Sequence[str]]
+    id_of: Callable[[T], str]
+    to_json: Callable[[T], bytes]
+    change_key: Callable[[T], object]
+    removed_line: Callable[[str], bytes]
+    interval: float = 5.0
 
 
-def follow(context: Context, feed: Feed[T]) -> Exit:
+def follow(context: Context, live_list: LiveList[T]) -> ExitCode:
     """Show it, until Ctrl-C or the end of ``--timeout``."""
     if context.printer.mode == "table" and context.printer.redraws:
-        _draw(context, feed)
+        _draw(context, live_list)
     else:
-        _tell(context, feed)
-    return Exit.DONE
+        _print_changes(context, live_list)
+    return ExitCode.DONE
 
 
-def _draw(context: Context, feed: Feed[T]) -> None:
-    screen = Screen(context.printer.out)
-    last: list[str] = []
+def _draw(context: Context, live_list: LiveList[T]) -> None:
+    redrawer = Redrawer(context.printer.out)
+    drawn: list[str] = []
 
-    def lost(error: RedisUnavailable | None) -> None:
+    def on_loss(error: RedisUnavailable | None) -> None:
         notice = [] if error is None else [f"Going on as soon as Redis is back: {error.message}"]
-        screen.draw([*last[: screen.room - 1], *notice])
+        redrawer.draw([*drawn[: redrawer.height - 1], *notice])
 
-    def look() -> Sequence[T]:
-        return feed.look(screen.room)
+    def read() -> Sequence[T]:
+        return live_list.read(redrawer.height)
 
-    for seen in _looks(context, look, feed.every, lost):
-        last = list(feed.lines(seen, screen.width))
-        screen.draw(last)
+    for entries in _watch(context, read, live_list.interval, on_loss):
+        drawn = list(live_list.render(entries, redrawer.width))
+        redrawer.draw(drawn)
 
 
-def _tell(context: Context, feed: Feed[T]) -> None:
-    printer, known = context.printer, dict[str, object]()
+def _print_changes(context: Context, live_list: LiveList[T]) -> None:
+    printer, previous = context.printer, dict[str, object]()
 
-    def lost(error: RedisUnavailable | None) -> None:
-        printer.say("Redis is back." if error is None else f"{error.message}; going on as soon as it is back.")
+    def on_loss(error: RedisUnavailable | None) -> None:
+        printer.notice("Redis is back." if error is None else f"{error.message}; going on as soon as it is back.")
 
-    for seen in _looks(context, lambda: feed.look(None), feed.every, lost):
-        now = {feed.id(entry): feed.telling(entry) for entry in seen}
-        for entry in seen:
-            if known.get(feed.id(entry)) != now[feed.id(entry)]:
-                printer.line(feed.id(entry) if printer.mode == "ids" else feed.json(entry))
-        for gone in known.keys() - now.keys():
-            printer.line(gone if printer.mode == "ids" else feed.gone(gone))
-        known = now
+    for entries in _watch(context, lambda: live_list.read(None), live_list.interval, on_loss):
+        current = {live_list.id_of(entry): live_list.change_key(entry) for entry in entries}
+        for entry in entries:
+            if previous.get(live_list.id_of(entry)) != current[live_list.id_of(entry)]:
+                printer.line(live_list.id_of(entry) if printer.mode == "ids" else live_list.to_json(entry))
+        for removed_id in previous.keys() - current.keys():
+            printer.line(removed_id if printer.mode == "ids" else live_list.removed_line(removed_id))
+        previous = current
         printer.out.flush()
 
 
-def _looks(context: Context, look: Callable[[], Sequence[T]], every: float, lost: OnLoss) -> Iterator[Sequence[T]]:
-    return context.client.watch(look, every=every, timeout=context.timeout, on_loss=lost)
+def _watch(
+    context: Context, read: Callable[[], Sequence[T]], interval: float, on_loss: OnRedisLoss
+) -> Iterator[Sequence[T]]:
+    return context.client.watch(read, every=interval, timeout=context.timeout, on_loss=on_loss)

@@ -10,69 +10,69 @@ from pycloud.client.errors import NotFound
 from pycloud.config.loader import suggestion
 from pycloud.protocol.keys import owner_of
 from pycloud.protocol.validation import is_name
-from pycloud.shell.terminal.exit_codes import UsageProblem
+from pycloud.shell.terminal.exit_codes import UsageError
 
 #: More candidates than this help nobody.
-SHOWN = 10
+MAX_CANDIDATES = 10
 _HEX = frozenset("0123456789abcdef")
 
 
 @dataclass
-class Found:
+class FoundSessions:
     """Whole ids in the order typed, and the words that name no session. ``lacks``: what is to be said of each."""
 
     ids: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
-    lacks: dict[str, NotFound] = field(default_factory=dict)
+    errors: dict[str, NotFound] = field(default_factory=dict)
 
 
-def find_sessions(client: Client, words: Sequence[str]) -> Found:
+def find_sessions(client: Client, words: Sequence[str]) -> FoundSessions:
     """The sessions that ``words`` name. Raises UsageProblem where one names several.
 
     A whole id is taken as it is, so that naming one never needs the list in Redis; nor does a name. What is named twice
     counts once.
     """
-    prefixes = {word for word in words if owner_of(word) is None and is_prefix(word)}
-    names = [word for word in dict.fromkeys(words) if not is_prefix(word)]
-    candidates = match(prefixes, client.session_ids()) if prefixes else {}
+    prefixes = {word for word in words if owner_of(word) is None and is_id_prefix(word)}
+    names = [word for word in dict.fromkeys(words) if not is_id_prefix(word)]
+    candidates = match_prefixes(prefixes, client.session_ids()) if prefixes else {}
     if names:
         known = client.sessions_named([name for name in names if is_name(name)])
         candidates |= {name: [known[name]] if name in known else [] for name in names}
-    found = Found()
+    found = FoundSessions()
     for word in dict.fromkeys(words):
         ids = candidates.get(word, [word])
         if len(ids) > 1:
-            raise UsageProblem(_ambiguous(word, ids))
+            raise UsageError(_ambiguous(word, ids))
         if not ids:
             found.missing.append(word)
         elif ids[0] not in found.ids:
             found.ids.append(ids[0])
-    found.lacks = _lacks(client, found.missing)
+    found.errors = _missing_errors(client, found.missing)
     return found
 
 
-def _lacks(client: Client, missing: Sequence[str]) -> dict[str, NotFound]:
+def _missing_errors(client: Client, missing: Sequence[str]) -> dict[str, NotFound]:
     """A name may be misspelled, or have been that of one that has ended: that takes a look at all that there are."""
-    lacks = {word: not_found(word) for word in missing}
+    errors = {word: not_found(word) for word in missing}
     names = [word for word in missing if is_name(word)]
     known = {name: session for session, name in client.session_names() if name} if names else {}
     for word in names:
         if word in known:
-            lacks[word] = NotFound(f"no session is called {word} any more; one that has ended was: {known[word]}")
+            errors[word] = NotFound(f"no session is called {word} any more; one that has ended was: {known[word]}")
         elif close := suggestion(word, list(known)):
-            lacks[word] = NotFound(f"there is no session {word}{close}")
-    return lacks
+            errors[word] = NotFound(f"there is no session {word}{close}")
+    return errors
 
 
 def find_session(client: Client, word: str) -> str:
     """The one session that ``word`` names. Raises NotFound, or UsageProblem where it names several."""
     found = find_sessions(client, [word])
     if not found.ids:
-        raise found.lacks[word]
+        raise found.errors[word]
     return found.ids[0]
 
 
-def is_prefix(word: str) -> bool:
+def is_id_prefix(word: str) -> bool:
     """Whether a word may be the beginning of an id. No name is of that kind (``naming.py``)."""
     return _HEX.issuperset(word)
 
@@ -82,7 +82,7 @@ def not_found(word: str) -> NotFound:
     return NotFound(f"there is no session {word or repr(word)}; `list` shows all")
 
 
-def match(prefixes: Iterable[str], sessions: Iterable[str]) -> dict[str, list[str]]:
+def match_prefixes(prefixes: Iterable[str], sessions: Iterable[str]) -> dict[str, list[str]]:
     """For each prefix the sessions that begin with it. An empty prefix matches nothing."""
     candidates: dict[str, list[str]] = {prefix: [] for prefix in prefixes}
     for session in sessions:
@@ -93,5 +93,7 @@ def match(prefixes: Iterable[str], sessions: Iterable[str]) -> dict[str, list[st
 
 
 def _ambiguous(word: str, ids: Sequence[str]) -> str:
-    more = [f"... and {len(ids) - SHOWN} more"] if len(ids) > SHOWN else []
-    return "\n  ".join([f"{word} is the beginning of {len(ids)} sessions, type more of one:", *ids[:SHOWN], *more])
+    more = [f"... and {len(ids) - MAX_CANDIDATES} more"] if len(ids) > MAX_CANDIDATES else []
+    return "\n  ".join(
+        [f"{word} is the beginning of {len(ids)} sessions, type more of one:", *ids[:MAX_CANDIDATES], *more]
+    )

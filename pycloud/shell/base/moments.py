@@ -6,18 +6,18 @@ import argparse
 import re
 from datetime import datetime
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-AGO = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
+TIME_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+AGO_PATTERN = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
 
 
-def moment(text: str, now: float) -> float:
+def parse_time(text: str, now: float) -> float:
     """Unix seconds: of so long ago (``10m``), of a date (with the time or without, local unless it names a zone), or as
     they are.
 
     Raises ArgumentTypeError for anything else.
     """
-    if found := AGO.fullmatch(text):
-        return now - float(found[1]) * UNITS[found[2]]
+    if found := AGO_PATTERN.fullmatch(text):
+        return now - float(found[1]) * TIME_UNITS[found[2]]
     if re.fullmatch(r"\d{9,11}(\.\d+)?", text, re.ASCII):
         return float(text)
     try:

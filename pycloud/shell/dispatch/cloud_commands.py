@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pycloud.shell.base.command import Command, argument, count, pair
-from pycloud.shell.base.flags import ORDERS, since
+from pycloud.shell.base.command import Command, argument, key_value, non_negative_int
+from pycloud.shell.base.flags import SORT_ORDERS, since
 from pycloud.shell.dispatch import later
 
-_CLOUDS = argument(
+_NODES_ARGUMENT = argument(
     "clouds", nargs="+", metavar="CLOUD", kind="cloud", help="a cloud's id or host, or the beginning of either"
 )
 
-COMMANDS: tuple[Command, ...] = (
+NODE_COMMANDS: tuple[Command, ...] = (
     Command(
         "clouds",
         "list the clouds",
@@ -19,7 +19,7 @@ COMMANDS: tuple[Command, ...] = (
             argument(
                 "--label",
                 action="append",
-                type=pair,
+                type=key_value,
                 metavar="KEY=VALUE",
                 help="only with this label; may be given several times",
             ),
@@ -34,7 +34,7 @@ COMMANDS: tuple[Command, ...] = (
         "drain",
         "let clouds take nothing new",
         later.drain,
-        (_CLOUDS, argument("--wait", action="store_true", help="until no session lives there any more")),
+        (_NODES_ARGUMENT, argument("--wait", action="store_true", help="until no session lives there any more")),
         "What runs there goes on. A cloud remembers it over restarts of its daemon, until undrain. With --wait it ends "
         "with 1 where a cloud takes sessions again meanwhile, and with 124 when --timeout is over.",
     ),
@@ -42,7 +42,7 @@ COMMANDS: tuple[Command, ...] = (
         "undrain",
         "let clouds take sessions again",
         later.undrain,
-        (_CLOUDS,),
+        (_NODES_ARGUMENT,),
         "Counts more than the setting `draining` of their daemons, too.",
     ),
     Command(
@@ -53,7 +53,11 @@ COMMANDS: tuple[Command, ...] = (
             argument("-f", "--follow", action="store_true", help="go on with what happens, over restarts of Redis"),
             argument("--since", type=since, metavar="WHEN", help="from then on: 10m, 2h, 2026-01-31T18:00, ..."),
             argument(
-                "-n", "--last", type=count, metavar="N", help="at most the newest N (default: 20, or all --since)"
+                "-n",
+                "--last",
+                type=non_negative_int,
+                metavar="N",
+                help="at most the newest N (default: 20, or all --since)",
             ),
         ),
         "Redis keeps about the newest 10,000. With -o json each is a line of JSON, as in docs/protocol.md.",
@@ -62,7 +66,7 @@ COMMANDS: tuple[Command, ...] = (
         "top",
         "watch clouds and sessions on the whole screen",
         later.top,
-        (argument("--sort", choices=ORDERS, default="created", help="by what to begin with (default: created)"),),
+        (argument("--sort", choices=SORT_ORDERS, default="created", help="by what to begin with (default: created)"),),
         "Keys: arrows, j, k, page keys, g and G select; s sorts by something else, r turns it round; / filters; l "
         "shows the log of the selected session; x removes it, after a question; q, Esc or Ctrl-C leaves.",
     ),

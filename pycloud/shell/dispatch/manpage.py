@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from pycloud.shell.base.command import Argument, Command
-from pycloud.shell.terminal.exit_codes import Exit
+from pycloud.shell.terminal.exit_codes import ExitCode
 
 #: Beside flags of the same name; what the program itself says of them is in ``help``.
 ENVIRONMENT = {
@@ -26,12 +26,12 @@ EXAMPLES = {
 }
 
 
-def page(
+def manual_page(
     commands: Sequence[Command],
     common: Sequence[Argument],
     *,
     version: str,
-    codes: Mapping[Exit, str],
+    codes: Mapping[ExitCode, str],
 ) -> str:
     """The page as text for man(1). ``common``: the flags that every command takes; ``codes``: exit codes in words."""
     rows = [row for row in commands if not row.prompt_only]
@@ -62,22 +62,22 @@ def page(
 
 
 def _command(row: Command) -> Iterator[str]:
-    places = [_place(item) for item in row.arguments if not item.is_flag]
+    positionals = [_positional(item) for item in row.arguments if not item.is_flag]
     flags = [item for item in row.arguments if item.is_flag]
     names = ", ".join(f"\\fB{_escaped(name)}\\fR" for name in (row.name, *row.aliases))
-    yield ".SS " + " ".join([names, *(["[\\fIFLAG\\fR ...]"] if flags else []), *places])
+    yield ".SS " + " ".join([names, *(["[\\fIFLAG\\fR ...]"] if flags else []), *positionals])
     yield _text(f"{row.summary[0].upper()}{row.summary[1:]}. {row.details}".strip())
     for item in row.arguments:
         yield from _item(item)
 
 
 def _item(item: Argument) -> Iterator[str]:
-    names = ", ".join(f"\\fB{_escaped(name)}\\fR" for name in item.names) if item.is_flag else _place(item)
+    names = ", ".join(f"\\fB{_escaped(name)}\\fR" for name in item.names) if item.is_flag else _positional(item)
     value = f" {_value(item)}" if item.is_flag and item.takes_value else ""
     yield f".TP\n{names}{value}\n{_text(str(item.options['help']).replace('%%', '%'))}"
 
 
-def _place(item: Argument) -> str:
+def _positional(item: Argument) -> str:
     count = item.options.get("nargs")
     value = _value(item) + (" ..." if count in ("+", "*") else "")
     return f"[{value}]" if count in ("?", "*") else value

@@ -13,34 +13,36 @@ from pycloud.config.loader import suggestion
 from pycloud.shell.base.command import Argument, Command
 from pycloud.shell.base.flags import COMMON_FLAGS, CONNECTION_FLAGS
 from pycloud.shell.dispatch.table import COMMANDS
-from pycloud.shell.terminal.exit_codes import MEANINGS, UsageProblem
+from pycloud.shell.terminal.exit_codes import EXIT_CODE_MEANINGS, UsageError
 
 PROGRAM = "pycloudctl"
 DESCRIPTION = "Start sessions on a PyCloud, ask about them, end them."
 #: Few enough to a line for 80 columns.
-_CODES = [f"{code} {meaning}" for code, meaning in MEANINGS.items()]
-EXIT_CODES = "exit codes: " + ",\n            ".join(", ".join(some) for some in (_CODES[:5], _CODES[5:8], _CODES[8:]))
-EPILOG = f"""{EXIT_CODES}
+_CODE_LINES = [f"{code} {meaning}" for code, meaning in EXIT_CODE_MEANINGS.items()]
+EXIT_CODES_HELP = "exit codes: " + ",\n            ".join(
+    ", ".join(some) for some in (_CODE_LINES[:5], _CODE_LINES[5:8], _CODE_LINES[8:])
+)
+EPILOG = f"""{EXIT_CODES_HELP}
 
 Without a command: a prompt, on a terminal; otherwise commands are read from
 standard input, one per line (# begins a comment), and the first exit code
 other than 0 counts."""
 
 
-def spelled(flags: Sequence[Argument], *, valued_only: bool = False) -> tuple[str, ...]:
+def flag_names(flags: Sequence[Argument], *, with_value_only: bool = False) -> tuple[str, ...]:
     """All names of these flags; ``valued_only``: of those that take a value."""
-    return tuple(name for item in flags if item.takes_value or not valued_only for name in item.names)
+    return tuple(name for item in flags if item.takes_value or not with_value_only for name in item.names)
 
 
 #: Common flags that say which clouds to talk to.
-CONNECTION = spelled(CONNECTION_FLAGS)
+CONNECTION_FLAG_NAMES = flag_names(CONNECTION_FLAGS)
 #: Common flags that take a value, needed to tell that value from a command.
-VALUED = spelled((*CONNECTION_FLAGS, *COMMON_FLAGS), valued_only=True)
-COMMON = (*spelled((*CONNECTION_FLAGS, *COMMON_FLAGS)), "-h", "--help")
+VALUE_FLAG_NAMES = flag_names((*CONNECTION_FLAGS, *COMMON_FLAGS), with_value_only=True)
+COMMON_FLAG_NAMES = (*flag_names((*CONNECTION_FLAGS, *COMMON_FLAGS)), "-h", "--help")
 #: What argparse says of a word that is none of those it may be.
-CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
+INVALID_CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
 #: A word that begins with a minus and is no flag.
-NEGATIVE = re.compile(r"-\d|-\.\d")
+NEGATIVE_NUMBER = re.compile(r"-\d|-\.\d")
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,11 +50,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """What argparse calls for anything wrong."""
-        if found := CHOICE.search(message):
+        if found := INVALID_CHOICE.search(message):
             message += suggestion(found[1], re.findall(r"'(.*?)'", found[2]))
         command = self.prog.removeprefix(PROGRAM).strip()
         shell = f"{PROGRAM} " if self.prog.startswith(PROGRAM) else ""
-        raise UsageProblem(f"{message} (see `{' '.join(f'{shell}help {command}'.split())}`)")
+        raise UsageError(f"{message} (see `{' '.join(f'{shell}help {command}'.split())}`)")
 
 
 class Grammar:
@@ -60,7 +62,7 @@ class Grammar:
 
     def __init__(self, *, interactive: bool) -> None:
         self.commands = {row.name: row for row in COMMANDS if interactive or not row.prompt_only}
-        self._named = {name: row for row in self.commands.values() for name in (row.name, *row.aliases)}
+        self._by_name = {name: row for row in self.commands.values() for name in (row.name, *row.aliases)}
         self._interactive = interactive
         self.prefix = "" if interactive else f"{PROGRAM} "
         self._children: dict[str, argparse.ArgumentParser] = {}
@@ -68,50 +70,54 @@ class Grammar:
 
     def parse(self, words: Sequence[str]) -> Namespace:
         """The arguments, ``command`` among them (None: none was typed). Raises UsageProblem; SystemExit after help."""
-        place = command_place(words)
-        self._check_flags(words[:place], self._common_flags(), "")
-        word = words[place] if place < len(words) else None
-        if word is not None and word not in self._named:
-            hint = suggestion(word, list(self._named))
-            raise UsageProblem(f"there is no command {word}{hint} (see `{self.prefix}help`)")
+        index = command_index(words)
+        self._check_flags(words[:index], self._common_flags(), "")
+        word = words[index] if index < len(words) else None
+        if word is not None and word not in self._by_name:
+            hint = suggestion(word, list(self._by_name))
+            raise UsageError(f"there is no command {word}{hint} (see `{self.prefix}help`)")
         if word is not None:
-            own = [name for item in self._named[word].arguments for name in item.names]
-            self._check_flags(words[place + 1 :], [*self._common_flags(), *own], word)
+            own = [name for item in self._by_name[word].arguments for name in item.names]
+            self._check_flags(words[index + 1 :], [*self._common_flags(), *own], word)
         args = self._parser.parse_args(words)
         if args.command:
-            args.command = self._named[args.command].name
+            args.command = self._by_name[args.command].name
         return args
 
     def help_text(self, topic: str | None = None) -> str:
         """The help for everything, or for one command. Raises UsageProblem where there is no such command."""
         if topic is None:
             return self._parser.format_help()
-        if topic not in self._named:
-            raise UsageProblem(f"there is no command {topic}{suggestion(topic, list(self._named))}")
-        return self._children[self._named[topic].name].format_help()
+        if topic not in self._by_name:
+            raise UsageError(f"there is no command {topic}{suggestion(topic, list(self._by_name))}")
+        return self._children[self._by_name[topic].name].format_help()
 
     def _common_flags(self) -> list[str]:
         """The flags that are taken everywhere, and before the command."""
-        return [flag for flag in COMMON if flag not in CONNECTION] if self._interactive else [*COMMON, "--version"]
+        return (
+            [flag for flag in COMMON_FLAG_NAMES if flag not in CONNECTION_FLAG_NAMES]
+            if self._interactive
+            else [*COMMON_FLAG_NAMES, "--version"]
+        )
 
     def _check_flags(self, words: Sequence[str], known: Sequence[str], command: str) -> None:
         """Raises UsageProblem for the first flag among ``words`` that is not known: argparse has no suggestions."""
         for flag in flags(words):
             if flag in known or (not flag.startswith("--") and flag[:2] in known):
                 continue
-            if flag in CONNECTION:
-                raise UsageProblem(f"{flag} is chosen at the start: leave, and type `{PROGRAM} {flag} ...`")
+            if flag in CONNECTION_FLAG_NAMES:
+                raise UsageError(f"{flag} is chosen at the start: leave, and type `{PROGRAM} {flag} ...`")
             if not command and any(flag in item.names for row in self.commands.values() for item in row.arguments):
-                raise UsageProblem(f"{flag} belongs to a command, and goes behind it (see `{self.prefix}help`)")
+                raise UsageError(f"{flag} belongs to a command, and goes behind it (see `{self.prefix}help`)")
             about = f"{self.prefix}help {command}".strip()
-            raise UsageProblem(f"there is no flag {flag}{suggestion(flag, list(known))} (see `{about}`)")
+            raise UsageError(f"there is no flag {flag}{suggestion(flag, list(known))} (see `{about}`)")
 
     def _build(self) -> Parser:
         parser = Parser(
             prog=self.prefix.strip(),
             usage="COMMAND [ARGUMENT ...]" if self._interactive else None,
             description=DESCRIPTION,
-            epilog=EXIT_CODES if self._interactive else EPILOG,
+            epilog=EXIT_CODES_HELP if self._interactive else EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -145,14 +151,14 @@ class Grammar:
             group.add_argument(*item.names, default=argparse.SUPPRESS, **item.options)
 
 
-def command_place(words: Sequence[str]) -> int:
+def command_index(words: Sequence[str]) -> int:
     """Where a command stands; the length of ``words`` where none does, or flags leave it unclear."""
-    places = iter(range(len(words)))
-    for place in places:
-        if words[place] in VALUED:
-            next(places, None)
-        elif not words[place].startswith("-"):
-            return place
+    indices = iter(range(len(words)))
+    for index in indices:
+        if words[index] in VALUE_FLAG_NAMES:
+            next(indices, None)
+        elif not words[index].startswith("-"):
+            return index
     return len(words)
 
 
@@ -161,5 +167,5 @@ def flags(words: Sequence[str]) -> Iterator[str]:
     for word in words:
         if word == "--":
             return
-        if word.startswith("-") and word != "-" and " " not in word and not NEGATIVE.match(word):
+        if word.startswith("-") and word != "-" and " " not in word and not NEGATIVE_NUMBER.match(word):
             yield word.partition("=")[0]

@@ -15,12 +15,12 @@ from typing import BinaryIO, TextIO
 from pycloud.client import Client
 from pycloud.client.errors import RequestRefused
 from pycloud.errors import PyCloudError
-from pycloud.shell.base.context import Context, Conversation
-from pycloud.shell.dispatch.parser import CONNECTION, PROGRAM, Grammar
-from pycloud.shell.terminal.exit_codes import Exit, Interrupted, Leave, UsageProblem, code_of
+from pycloud.shell.base.context import Context, PromptState
+from pycloud.shell.dispatch.parser import CONNECTION_FLAG_NAMES, PROGRAM, Grammar
+from pycloud.shell.terminal.exit_codes import ExitCode, ExitPrompt, Interrupted, UsageError, exit_code_for
 from pycloud.shell.terminal.output import Mode, Printer, wants_colour
 
-CONNECTION_NAMES = tuple(flag.removeprefix("--") for flag in CONNECTION)
+CONNECTION_SETTINGS = tuple(flag.removeprefix("--") for flag in CONNECTION_FLAG_NAMES)
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Options:
     no_color: bool = False
     flags: Mapping[str, str] = field(default_factory=dict)
 
-    def over(self, args: Namespace) -> Options:
+    def overridden_by(self, args: Namespace) -> Options:
         """These, but for what ``args`` says."""
         return Options(
             getattr(args, "output", self.mode),
             getattr(args, "timeout", self.timeout),
             getattr(args, "no_color", self.no_color),
-            {**self.flags, **{name: getattr(args, name) for name in CONNECTION_NAMES if hasattr(args, name)}},
+            {**self.flags, **{name: getattr(args, name) for name in CONNECTION_SETTINGS if hasattr(args, name)}},
         )
 
 
@@ -49,21 +49,21 @@ class Terminal:
     out: BinaryIO
     err: TextIO
     environ: Mapping[str, str]
-    speaker: str = f"{PROGRAM}: "
+    error_prefix: str = f"{PROGRAM}: "
 
     def printer(self, options: Options) -> Printer:
         """A printer for one command."""
-        screen, able = self.out.isatty(), self.environ.get("TERM", "dumb") != "dumb"
+        is_terminal, can_redraw = self.out.isatty(), self.environ.get("TERM", "dumb") != "dumb"
         return Printer(
             self.out,
             self.err,
             options.mode,
-            wants_colour(self.environ, screen, options.no_color),
-            shutil.get_terminal_size().columns if screen else None,
-            chatty=screen and self.err.isatty(),
-            speaker=self.speaker,
-            redraws=screen and able,
-            shows_progress=self.err.isatty() and able,
+            wants_colour(self.environ, is_terminal, options.no_color),
+            shutil.get_terminal_size().columns if is_terminal else None,
+            interactive=is_terminal and self.err.isatty(),
+            error_prefix=self.error_prefix,
+            redraws=is_terminal and can_redraw,
+            shows_progress=self.err.isatty() and can_redraw,
         )
 
 
@@ -81,62 +81,62 @@ class Runner:
         self.grammar, self.client, self._options = grammar, client, options
         self._terminal, self._read_stdin = terminal, read_stdin
         #: Set by the prompt.
-        self.conversation: Conversation | None = None
+        self.prompt_state: PromptState | None = None
 
     def run_line(self, line: str) -> int:
         """Run what was typed; returns the exit code. An empty line and a comment do nothing. Raises Leave."""
         try:
             words = shlex.split(line, comments=True)
             args = self.grammar.parse(words) if words else None
-        except (UsageProblem, ValueError) as error:
+        except (UsageError, ValueError) as error:
             # ValueError: shlex's, a quotation that is not closed.
-            self.complain(str(error))
-            return Exit.USAGE
+            self.print_error(str(error))
+            return ExitCode.USAGE
         except SystemExit:  # argparse has shown the help that a flag asked for
-            return Exit.DONE
-        return self.run(args) if args is not None and args.command else Exit.DONE
+            return ExitCode.DONE
+        return self.run(args) if args is not None and args.command else ExitCode.DONE
 
     def run(self, args: Namespace) -> int:
         """Run a parsed command; returns the exit code. Raises Leave, and BrokenPipeError where nobody reads."""
         try:
-            return self._attempt(args)
+            return self._run_command(args)
         except BrokenPipeError:
             raise
         except OSError as error:
-            self.complain(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
-            return Exit.FAILED
+            self.print_error(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
+            return ExitCode.FAILED
 
     @property
     def printer(self) -> Printer:
         """A printer that goes by the flags of the start."""
         return self._terminal.printer(self._options)
 
-    def complain(self, text: str) -> None:
+    def print_error(self, text: str) -> None:
         """Tell that something went wrong."""
-        self.printer.complain(text)
+        self.printer.error(text)
 
-    def _attempt(self, args: Namespace) -> int:
+    def _run_command(self, args: Namespace) -> int:
         try:
             command = self.grammar.commands[args.command]
-            code = command.run(self._context(self._options.over(args)), args)
+            code = command.run(self._context(self._options.overridden_by(args)), args)
             self._terminal.out.flush()
             return code
         except RequestRefused as error:
-            self.complain(f"refused: {error.message} ({error.code})")
-            return code_of(error)
+            self.print_error(f"refused: {error.message} ({error.code})")
+            return exit_code_for(error)
         except Interrupted as error:
-            return self._interrupted(error.message)
+            return self._report_interrupt(error.message)
         except KeyboardInterrupt:
-            return self._interrupted("Interrupted.")
+            return self._report_interrupt("Interrupted.")
         except PyCloudError as error:
-            self.complain(error.message)
-            return code_of(error)
+            self.print_error(error.message)
+            return exit_code_for(error)
 
-    def _interrupted(self, text: str) -> int:
+    def _report_interrupt(self, text: str) -> int:
         if self._terminal.err.isatty():
             self._terminal.err.write("\n")  # the terminal has echoed ^C, without ending its line
-        self.complain(text)
-        return Exit.INTERRUPTED
+        self.print_error(text)
+        return ExitCode.INTERRUPTED
 
     def _context(self, options: Options) -> Context:
         return Context(
@@ -147,7 +147,7 @@ class Runner:
             self.grammar.help_text,
             self._read_stdin,
             options.flags,
-            self.conversation,
+            self.prompt_state,
         )
 
 
@@ -162,11 +162,11 @@ def run_lines(runner: Runner, lines: Iterable[str]) -> int:
         for line in lines:
             if line.strip() and not line.lstrip().startswith("#"):
                 codes.append(runner.run_line(line))
-            if Exit.INTERRUPTED in codes:
+            if ExitCode.INTERRUPTED in codes:
                 break
-    except Leave:
-        codes.append(Exit.DONE)
+    except ExitPrompt:
+        codes.append(ExitCode.DONE)
     if not codes:
-        runner.complain("no command given; `pycloudctl help` shows all, and on a terminal there is a prompt")
-        return Exit.USAGE
-    return next((code for code in codes if code != Exit.DONE), Exit.DONE)
+        runner.print_error("no command given; `pycloudctl help` shows all, and on a terminal there is a prompt")
+        return ExitCode.USAGE
+    return next((code for code in codes if code != ExitCode.DONE), ExitCode.DONE)

@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
-from pycloud.protocol.container_spec import KINDS
+from pycloud.protocol.container_spec import RUNTIME_NAMES
 from pycloud.protocol.session import State
-from pycloud.shell.base.command import Argument, Command, argument, count, lines, pair, some
-from pycloud.shell.base.flags import ORDERS, since
+from pycloud.shell.base.command import (
+    Argument,
+    Command,
+    argument,
+    key_value,
+    line_count,
+    non_negative_int,
+    positive_int,
+)
+from pycloud.shell.base.flags import SORT_ORDERS, since
 from pycloud.shell.dispatch import later
 from pycloud.shell.session_commands import sessions
 
 #: The states that a session may be listed in.
 STATES = tuple(state.value for state in State)
 
-_SESSIONS = argument(
+_SESSIONS_ARGUMENT = argument(
     "sessions", nargs="+", metavar="SESSION", help="a session's id, the beginning of it, or its name", kind="session"
 )
 
-_CLOUD = argument(
+_NODE_FLAG = argument(
     "--cloud", action="append", metavar="CLOUD", kind="cloud", help="of this cloud, by its id or host; several add up"
 )
 
-_SESSION = argument(
+_SESSION_ARGUMENT = argument(
     "session", metavar="SESSION", kind="session", help="the session's id, the beginning of it, or its name"
 )
 
 
-def _label(text: str) -> Argument:
-    return argument("--label", action="append", type=pair, metavar="KEY=VALUE", help=text)
+def _label_flag(text: str) -> Argument:
+    return argument("--label", action="append", type=key_value, metavar="KEY=VALUE", help=text)
 
 
-_FOLLOW = argument("-f", "--follow", action="store_true", help="go on with what happens, over restarts of Redis")
-_FOLLOWED = (
+_FOLLOW_FLAG = argument("-f", "--follow", action="store_true", help="go on with what happens, over restarts of Redis")
+_FOLLOW_DETAILS = (
     "With -f, what is on record is drawn anew on a terminal whenever it changes; elsewhere, and with -o json, each "
     "session that is new or has changed is a line of JSON (-o ids: its id), with an empty state where it is gone. "
     "Until Ctrl-C, which ends it with 130, or --timeout."
 )
 
-COMMANDS: tuple[Command, ...] = (
+SESSION_COMMANDS: tuple[Command, ...] = (
     Command(
         "create",
         "start a script as a session",
@@ -53,14 +61,14 @@ COMMANDS: tuple[Command, ...] = (
                 "-e",
                 "--env",
                 action="append",
-                type=pair,
+                type=key_value,
                 metavar="KEY=VALUE",
                 help="set a variable in the session's environment; may be given several times",
             ),
             argument(
                 "--where",
                 action="append",
-                type=pair,
+                type=key_value,
                 metavar="KEY=VALUE",
                 help="a label that its cloud must have; may be given several times",
             ),
@@ -71,11 +79,13 @@ COMMANDS: tuple[Command, ...] = (
                 help="the cloud that shall take it: its id or host, or the beginning of either",
             ),
             argument("--name", metavar="NAME", help="what it is called: no other session that lives may be"),
-            _label("a label to find it by; may be given several times"),
-            argument("--runtime", choices=KINDS, help="what it shall be (default: what the script looks like)"),
+            _label_flag("a label to find it by; may be given several times"),
+            argument("--runtime", choices=RUNTIME_NAMES, help="what it shall be (default: what the script looks like)"),
             argument("--id", metavar="ID", help="name the request: the same again starts nothing new"),
             argument("--follow", action="store_true", help="go on into its output, until it ends"),
-            argument("--count", type=some, default=1, metavar="N", help="start so many, up to 32 of them at once"),
+            argument(
+                "--count", type=positive_int, default=1, metavar="N", help="start so many, up to 32 of them at once"
+            ),
         ),
         "Returns when the session runs. A script without a #! line is run by /bin/sh; one that is the name of an image "
         "and a JSON object below it becomes a container. With --count, ids and lines of JSON come in the order in "
@@ -86,18 +96,20 @@ COMMANDS: tuple[Command, ...] = (
         "status",
         "tell what has become of sessions",
         sessions.status,
-        (_SESSIONS, _FOLLOW),
-        f"Ends with 0 when every session named is alive, and with 3 otherwise. {_FOLLOWED}",
+        (_SESSIONS_ARGUMENT, _FOLLOW_FLAG),
+        f"Ends with 0 when every session named is alive, and with 3 otherwise. {_FOLLOW_DETAILS}",
     ),
     Command(
         "remove",
         "end sessions and delete what is left of them",
         later.remove,
         (
-            argument(*_SESSIONS.names, kind=_SESSIONS.kind, **{**_SESSIONS.options, "nargs": "*"}),
+            argument(
+                *_SESSIONS_ARGUMENT.names, kind=_SESSIONS_ARGUMENT.kind, **{**_SESSIONS_ARGUMENT.options, "nargs": "*"}
+            ),
             argument("--all", action="store_true", help="all that there are, ended ones included"),
-            _label("those with this label; with several, those that have them all"),
-            _CLOUD,
+            _label_flag("those with this label; with several, those that have them all"),
+            _NODE_FLAG,
             argument("-y", "--yes", action="store_true", help="do not ask before several are removed"),
             argument("--id", metavar="ID", help="name the request, to repeat it; for one session only"),
         ),
@@ -110,26 +122,29 @@ COMMANDS: tuple[Command, ...] = (
         "list sessions",
         later.list_sessions,
         (
-            _CLOUD,
+            _NODE_FLAG,
             argument(
                 "--state", action="append", choices=STATES, metavar="STATE", help=f"{', '.join(STATES)}; several add up"
             ),
-            _label("with this label; with several, those that have them all"),
+            _label_flag("with this label; with several, those that have them all"),
             argument("--name", metavar="PATTERN", help="whose name matches, as in web-*"),
-            argument("--sort", choices=ORDERS, default="created", help="by what (default: created, the oldest first)"),
+            argument(
+                "--sort", choices=SORT_ORDERS, default="created", help="by what (default: created, the oldest first)"
+            ),
             argument("--reverse", action="store_true", help="the other way round, e.g. the newest first"),
-            argument("--limit", type=count, metavar="N", help="at most so many"),
-            argument("--skip", type=count, default=0, metavar="N", help="pass over so many first"),
-            _FOLLOW,
+            argument("--limit", type=non_negative_int, metavar="N", help="at most so many"),
+            argument("--skip", type=non_negative_int, default=0, metavar="N", help="pass over so many first"),
+            _FOLLOW_FLAG,
         ),
-        f"As recorded in Redis. What is recorded of a session whose cloud is away is marked as stale. {_FOLLOWED}",
+        "As recorded in Redis. What is recorded of a session whose cloud is away is marked as stale. "
+        + _FOLLOW_DETAILS,
         aliases=("ps",),
     ),
     Command(
         "inspect",
         "tell all that is known of a session",
         later.inspect,
-        (_SESSION,),
+        (_SESSION_ARGUMENT,),
         "What it is, and what it uses just now: CPU time, memory, processes. Its cloud is asked; where that is away, "
         "what is on record is shown, marked as stale. With -o json as in docs/protocol.md.",
     ),
@@ -138,9 +153,9 @@ COMMANDS: tuple[Command, ...] = (
         "print the output of a session, and follow it",
         sessions.logs,
         (
-            _SESSION,
+            _SESSION_ARGUMENT,
             argument("-f", "--follow", action="store_true", help="go on with what it writes, until it ends"),
-            argument("-n", "--lines", type=lines, metavar="N", help="begin with the newest N lines, or `all`"),
+            argument("-n", "--lines", type=line_count, metavar="N", help="begin with the newest N lines, or `all`"),
             argument("--since", type=since, metavar="WHEN", help="from then on: 10m, 2h, ...; containers only"),
         ),
         "Byte for byte, from the cloud that owns the session; without -n or --since the last 64 KiB. -f goes on over "
@@ -152,7 +167,7 @@ COMMANDS: tuple[Command, ...] = (
         "wait",
         "wait for the end of a session",
         later.wait,
-        (_SESSION,),
+        (_SESSION_ARGUMENT,),
         "Its exit code becomes that of this command. Ends with 1 where it never ran or its code cannot be known, with "
         "3 where nobody knows it (any more: it was removed), and with 124 where it is lost (its cloud is away, and may "
         "come back), or --timeout is over; without that it waits for ever.",

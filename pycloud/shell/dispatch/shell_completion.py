@@ -14,18 +14,18 @@ from pycloud.shell.base.command import Argument, Command
 
 PROGRAM = "pycloudctl"
 #: The command that prints what names those of a kind, one word per line. It must not hold a terminal up for long.
-ASK = {
+WORD_COMMANDS = {
     "session": f"{PROGRAM} --timeout 1 completion sessions",
     "cloud": f"{PROGRAM} --timeout 1 completion clouds",
 }
-HELP = "help"
+HELP_COMMAND = "help"
 #: argparse adds these everywhere.
 BUILT_IN = ("-h", "--help")
 
 
 #: What stands between @ is filled in. compgen expands the words that it is given, so it is given none that anybody may
 #: have written into Redis.
-BASH = """\
+BASH_TEMPLATE = """\
 # Completion of pycloudctl for bash: source this, or put it where bash-completion looks for the name pycloudctl.
 _pycloudctl_offer() {
     local word
@@ -67,21 +67,21 @@ complete -F _pycloudctl pycloudctl
 """
 
 
-def script(shell: str, commands: Sequence[Command], common: Sequence[Argument]) -> str:
+def completion_script(shell: str, commands: Sequence[Command], common: Sequence[Argument]) -> str:
     """The script for ``shell``, which is one of ``SHELLS``. ``common``: the flags that every command takes."""
     rows = [row for row in commands if not row.prompt_only]
     return SHELLS[shell](rows, common)
 
 
-def sessions(client: Client) -> Iterator[str]:
+def session_words(client: Client) -> Iterator[str]:
     """What names a session: ids, and names that any has. Raises RedisUnavailable."""
     known = list(client.session_names())
     yield from dict.fromkeys([*(session for session, _name in known), *(name for _session, name in known if name)])
 
 
-def clouds(client: Client) -> Iterator[str]:
+def node_words(client: Client) -> Iterator[str]:
     """What names a cloud: ids, and the hosts that are known. Raises RedisUnavailable."""
-    known = client.known_clouds()
+    known = client.known_nodes()
     yield from dict.fromkeys([*(cloud.id for cloud in known), *(cloud.host for cloud in known if cloud.host)])
 
 
@@ -89,24 +89,24 @@ def bash(rows: Sequence[Command], common: Sequence[Argument]) -> str:
     """For bash 4 and later."""
     options = [item for row in rows for item in row.arguments if item.is_flag]
     values = "\n".join(
-        f"        {'|'.join(item.names)}) {_reply(item)}; return ;;"
+        f"        {'|'.join(item.names)}) {_bash_value(item)}; return ;;"
         for item in _distinct([*common, *options])
         if item.takes_value
     )
     valued = "|".join(name for item in common if item.takes_value for name in item.names)
-    flags = "\n".join(f'        {"|".join(_names(row))}) flags="{_words(_flags(row, common))}" ;;' for row in rows)
-    places = "\n".join(
-        f"        {'|'.join(_names(row))}) {_reply(item)} ;;" for row in rows if (item := _positional(row, rows))
+    flags = "\n".join(f'        {"|".join(_names(row))}) flags="{_join_words(_flags(row, common))}" ;;' for row in rows)
+    positionals = "\n".join(
+        f"        {'|'.join(_names(row))}) {_bash_value(item)} ;;" for row in rows if (item := _positional(row, rows))
     )
-    filled = {
+    replacements = {
         "@VALUED@": valued,
         "@VALUES@": values,
         "@FLAGS@": flags,
-        "@PLACES@": places,
-        "@BEFORE@": _words(_spelled(common, "--version")),
-        "@COMMANDS@": _words([name for row in rows for name in _names(row)]),
+        "@PLACES@": positionals,
+        "@BEFORE@": _join_words(_flag_names(common, "--version")),
+        "@COMMANDS@": _join_words([name for row in rows for name in _names(row)]),
     }
-    return re.sub("|".join(filled), lambda found: filled[found[0]], BASH)
+    return re.sub("|".join(replacements), lambda found: replacements[found[0]], BASH_TEMPLATE)
 
 
 def zsh(rows: Sequence[Command], common: Sequence[Argument]) -> str:
@@ -119,7 +119,7 @@ def zsh(rows: Sequence[Command], common: Sequence[Argument]) -> str:
     return f"""\
 #compdef {PROGRAM}
 # Completion of {PROGRAM} for zsh: put it as _{PROGRAM} into a directory of $fpath, or source it after compinit.
-{"".join(_zsh_offer(kind) for kind in ASK)}\
+{"".join(_zsh_word_function(kind) for kind in WORD_COMMANDS)}\
 _{PROGRAM}() {{
     local context state state_descr line
     local -a common commands
@@ -163,23 +163,23 @@ def fish(rows: Sequence[Command], common: Sequence[Argument]) -> str:
 
 SHELLS: dict[str, Callable[[Sequence[Command], Sequence[Argument]], str]] = {"bash": bash, "zsh": zsh, "fish": fish}
 #: What the scripts ask for.
-WORDS: dict[str, Callable[[Client], Iterator[str]]] = {"sessions": sessions, "clouds": clouds}
+WORD_SOURCES: dict[str, Callable[[Client], Iterator[str]]] = {"sessions": session_words, "clouds": node_words}
 
 
 def _names(row: Command) -> tuple[str, ...]:
     return (row.name, *row.aliases)
 
 
-def _words(words: Sequence[str]) -> str:
+def _join_words(words: Sequence[str]) -> str:
     return " ".join(words)
 
 
-def _spelled(items: Sequence[Argument], *more: str) -> list[str]:
+def _flag_names(items: Sequence[Argument], *more: str) -> list[str]:
     return [*(name for item in items for name in item.names), *BUILT_IN, *more]
 
 
 def _flags(row: Command, common: Sequence[Argument]) -> list[str]:
-    return _spelled([*(item for item in row.arguments if item.is_flag), *common])
+    return _flag_names([*(item for item in row.arguments if item.is_flag), *common])
 
 
 def _distinct(items: Sequence[Argument]) -> list[Argument]:
@@ -190,55 +190,55 @@ def _distinct(items: Sequence[Argument]) -> list[Argument]:
 def _positional(row: Command, rows: Sequence[Command]) -> Argument | None:
     """The argument without a name, as far as anything is known of it; that of ``help`` is a command."""
     item = next((item for item in row.arguments if not item.is_flag), None)
-    if item is not None and row.name == HELP:
+    if item is not None and row.name == HELP_COMMAND:
         names = tuple(other.name for other in rows)
         return Argument(item.names, {**item.options, "choices": names})
     return item if item is not None and (item.choices or item.kind) else None
 
 
-def _reply(item: Argument) -> str:
+def _bash_value(item: Argument) -> str:
     """What bash is to do for a value."""
     if item.choices:
-        return f'COMPREPLY=($(compgen -W "{_words(item.choices)}" -- "$word"))'
+        return f'COMPREPLY=($(compgen -W "{_join_words(item.choices)}" -- "$word"))'
     if item.kind == "file":
         return "compopt -o default 2>/dev/null"
-    if item.kind in ASK:
-        return f'_{PROGRAM}_offer "$word" < <({ASK[item.kind]} 2>/dev/null)'
+    if item.kind in WORD_COMMANDS:
+        return f'_{PROGRAM}_offer "$word" < <({WORD_COMMANDS[item.kind]} 2>/dev/null)'
     return ":"
 
 
 def _zsh_row(row: Command, rows: Sequence[Command]) -> str:
     flags = [_zsh_flag(item) for item in row.arguments if item.is_flag]
     item = _positional(row, rows)
-    place = (
+    positional = (
         [_quoted(f"{'*' if item.options.get('nargs') in ('+', '*') else ''}:{row.name}:{_zsh_value(item)}")]
         if item
         else []
     )
-    return " ".join([*flags, *place]) or "'*:'"
+    return " ".join([*flags, *positional]) or "'*:'"
 
 
 def _zsh_flag(item: Argument) -> str:
     text = str(item.options["help"]).replace("[", "(").replace("]", ")").replace(":", ";")
     value = f":{item.options.get('metavar', 'value')}:{_zsh_value(item)}" if item.takes_value else ""
-    again = "*" if item.options.get("action") == "append" else ""
-    return " ".join(_quoted(f"{again}{name}[{text}]{value}") for name in item.names)
+    repeatable = "*" if item.options.get("action") == "append" else ""
+    return " ".join(_quoted(f"{repeatable}{name}[{text}]{value}") for name in item.names)
 
 
 def _zsh_value(item: Argument) -> str:
     if item.choices:
-        return f"({_words(item.choices)})"
-    if item.kind in ASK:
+        return f"({_join_words(item.choices)})"
+    if item.kind in WORD_COMMANDS:
         return f"_{PROGRAM}_{item.kind}s"
     return "_files" if item.kind == "file" else " "
 
 
-def _zsh_offer(kind: str) -> str:
+def _zsh_word_function(kind: str) -> str:
     """A function that offers what names those of a kind."""
     return f"""\
 _{PROGRAM}_{kind}s() {{
     local -a {kind}s
-    {kind}s=(${{(f)"$({ASK[kind]} 2>/dev/null)"}})
+    {kind}s=(${{(f)"$({WORD_COMMANDS[kind]} 2>/dev/null)"}})
     compadd -a {kind}s
 }}
 """
@@ -252,10 +252,10 @@ def _fish_flag(item: Argument) -> str:
 
 def _fish_value(item: Argument) -> str:
     if item.choices:
-        return f" -a '{_words(item.choices)}'"
+        return f" -a '{_join_words(item.choices)}'"
     if item.kind == "file":
         return " -F"
-    return f" -a '({ASK[item.kind]} 2>/dev/null)'" if item.kind in ASK else ""
+    return f" -a '({WORD_COMMANDS[item.kind]} 2>/dev/null)'" if item.kind in WORD_COMMANDS else ""
 
 
 def _quoted(text: str) -> str:

@@ -9,31 +9,34 @@ from pycloud.shell.base.context import Context
 from pycloud.shell.base.flags import COMMON_FLAGS, CONNECTION_FLAGS
 from pycloud.shell.dispatch import cloud_commands, later, session_commands
 from pycloud.shell.session_commands import sessions
-from pycloud.shell.terminal.exit_codes import MEANINGS, Exit
+from pycloud.shell.terminal.exit_codes import EXIT_CODE_MEANINGS, ExitCode
 
 
 def _completion(context: Context, args: Namespace) -> int:
-    from pycloud.shell.dispatch.shell_completion import WORDS, script  # only whoever sets up a shell needs it
+    from pycloud.shell.dispatch.shell_completion import (  # only whoever sets up a shell needs it
+        WORD_SOURCES,
+        completion_script,
+    )
 
-    if args.shell in WORDS:
-        for word in WORDS[args.shell](context.client):
+    if args.shell in WORD_SOURCES:
+        for word in WORD_SOURCES[args.shell](context.client):
             context.printer.line(word)
-        return Exit.DONE
-    context.printer.raw(script(args.shell, COMMANDS, (*CONNECTION_FLAGS, *COMMON_FLAGS)).encode())
-    return Exit.DONE
+        return ExitCode.DONE
+    context.printer.raw(completion_script(args.shell, COMMANDS, (*CONNECTION_FLAGS, *COMMON_FLAGS)).encode())
+    return ExitCode.DONE
 
 
 def _man(context: Context, args: Namespace) -> int:
     import pycloud
-    from pycloud.shell.dispatch.manpage import page
+    from pycloud.shell.dispatch.manpage import manual_page
 
     common = (*CONNECTION_FLAGS, *COMMON_FLAGS)
-    context.printer.raw(page(COMMANDS, common, version=pycloud.__version__, codes=MEANINGS).encode())
-    return Exit.DONE
+    context.printer.raw(manual_page(COMMANDS, common, version=pycloud.__version__, codes=EXIT_CODE_MEANINGS).encode())
+    return ExitCode.DONE
 
 
 #: What pycloudctl says of itself.
-_OWN: tuple[Command, ...] = (
+_SHELL_COMMANDS: tuple[Command, ...] = (
     Command(
         "config",
         "show the settings, and where each came from",
@@ -65,7 +68,7 @@ _OWN: tuple[Command, ...] = (
         "events at once are summed up.",
         prompt_only=True,
     ),
-    Command("exit", "leave (Ctrl-D does, too)", sessions.leave, prompt_only=True),
+    Command("exit", "leave (Ctrl-D does, too)", sessions.exit_prompt, prompt_only=True),
 )
 
-COMMANDS: tuple[Command, ...] = (*session_commands.COMMANDS, *cloud_commands.COMMANDS, *_OWN)
+COMMANDS: tuple[Command, ...] = (*session_commands.SESSION_COMMANDS, *cloud_commands.NODE_COMMANDS, *_SHELL_COMMANDS)

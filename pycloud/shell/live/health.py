@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from pycloud.client.errors import Unsettled
-from pycloud.client.pulse import Pulse
+from pycloud.client.pulse import HealthSnapshot
 from pycloud.errors import PyCloudError
-from pycloud.protocol.messages import Rank
+from pycloud.protocol.messages import Heartbeat
 
 
 @dataclass(frozen=True)
@@ -20,32 +20,32 @@ class Health:
     """
 
     up: bool | None = None
-    trouble: str = ""
+    error: str = ""
     since: float = 0.0
-    pulse: Pulse = field(default_factory=lambda: Pulse(0.0))
+    snapshot: HealthSnapshot = field(default_factory=lambda: HealthSnapshot(0.0))
 
-    def heard(self, pulse: Pulse, now: float) -> Health:
+    def after_snapshot(self, snapshot: HealthSnapshot, now: float) -> Health:
         """Redis has answered."""
-        return Health(True, "", self.since if self.up else now, pulse)
+        return Health(True, "", self.since if self.up else now, snapshot)
 
-    def lost(self, trouble: str, now: float) -> Health:
+    def after_outage(self, error: str, now: float) -> Health:
         """Redis has not."""
-        return replace(self, up=False, trouble=trouble, since=self.since if self.up is False else now)
+        return replace(self, up=False, error=error, since=self.since if self.up is False else now)
 
     @property
-    def clouds(self) -> Mapping[str, Rank]:
+    def nodes(self) -> Mapping[str, Heartbeat]:
         """The last rank of each cloud that lives, by id."""
-        return {rank.id: rank for rank in self.pulse.clouds}
+        return {heartbeat.id: heartbeat for heartbeat in self.snapshot.heartbeats}
 
 
-def trouble_of(error: Exception) -> str:
+def error_message(error: Exception) -> str:
     """What is said of an error where it ends nothing; one that is a bug is named."""
     if isinstance(error, Unsettled):
         return error.reason
     return error.message if isinstance(error, PyCloudError) else f"{type(error).__name__}: {error}"
 
 
-def place(url: str) -> str:
+def redis_address(url: str) -> str:
     """Where a Redis is, short enough to be shown all the time: never with a user or a password."""
     parts = urlsplit(url)
     if parts.scheme == "unix":

@@ -5,62 +5,68 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pycloud.shell.live.health import Health
-from pycloud.shell.live.session_cache import Sessions
+from pycloud.shell.live.session_cache import SessionsSnapshot
 from pycloud.shell.terminal.output import printable
 
 #: The least that is shown of where Redis is.
-LEAST = 12
+MIN_ADDRESS_WIDTH = 12
 
 
-def line_of(health: Health, sessions: Sessions, where: str, width: int, *, watching: bool = True) -> str:
+def status_line(
+    health: Health, sessions: SessionsSnapshot, redis_address: str, width: int, *, shows_events: bool = True
+) -> str:
     """What the toolbar says; the first spelling that fits, or what fits of the last."""
-    last = ""
-    for last in _spellings(health, sessions, printable(where), width, watching):
-        if len(last) <= width:
-            return last
-    return last[: max(0, width - 1)] + "…"
+    variant = ""
+    for variant in _variants(health, sessions, printable(redis_address), width, shows_events):
+        if len(variant) <= width:
+            return variant
+    return variant[: max(0, width - 1)] + "…"
 
 
-def _spellings(health: Health, sessions: Sessions, where: str, width: int, watching: bool) -> Iterator[str]:
+def _variants(
+    health: Health, sessions: SessionsSnapshot, redis_address: str, width: int, shows_events: bool
+) -> Iterator[str]:
     state = {None: "?", True: "up", False: "DOWN"}[health.up]
-    clouds, live = _clouds(health), _sessions(health, sessions)
-    took = round_trip(health.pulse.round_trip) if health.up else ""
-    quiet = "" if watching else "events off"
+    clouds, live = _node_counts(health), _session_counts(health, sessions)
+    latency = format_round_trip(health.snapshot.round_trip) if health.up else ""
+    events_off = "" if shows_events else "events off"
 
-    def spell(*parts: str) -> str:
+    def join_parts(*parts: str) -> str:
         return " " + " | ".join(part for part in parts if part) + " "
 
-    full = (f"clouds {clouds}", f"sessions {live}", took, quiet)
-    yield spell(f"Redis {where} {state}", *full)
-    spare = width - len(spell(f"Redis  {state}", *full))
-    if spare >= LEAST:
-        yield spell(f"Redis {where[: spare - 1]}… {state}", *full)
-    yield spell(f"Redis {state}", *full)
-    yield spell(f"Redis {state}", f"clouds {clouds}", f"sessions {live}")
-    yield spell(f"Redis {state}", f"clouds {clouds.split(', ')[0]}", live.split(", ")[0])
+    full = (f"clouds {clouds}", f"sessions {live}", latency, events_off)
+    yield join_parts(f"Redis {redis_address} {state}", *full)
+    spare = width - len(join_parts(f"Redis  {state}", *full))
+    if spare >= MIN_ADDRESS_WIDTH:
+        yield join_parts(f"Redis {redis_address[: spare - 1]}… {state}", *full)
+    yield join_parts(f"Redis {state}", *full)
+    yield join_parts(f"Redis {state}", f"clouds {clouds}", f"sessions {live}")
+    yield join_parts(f"Redis {state}", f"clouds {clouds.split(', ')[0]}", live.split(", ")[0])
     yield f"Redis {state}"
 
 
-def _clouds(health: Health) -> str:
+def _node_counts(health: Health) -> str:
     if not health.up:
         return "?"
-    silent = len(health.pulse.silent)
-    draining = sum(rank.draining and rank.id not in health.pulse.silent for rank in health.pulse.clouds)
-    up = len(health.pulse.clouds) - silent
+    silent = len(health.snapshot.overdue)
+    draining = sum(
+        heartbeat.draining and heartbeat.id not in health.snapshot.overdue for heartbeat in health.snapshot.heartbeats
+    )
+    up = len(health.snapshot.heartbeats) - silent
     words = [f"{up} up", f"{draining} draining" if draining else "", f"{silent} silent" if silent else ""]
     return ", ".join(word for word in words if word) if up or silent else "none"
 
 
-def _sessions(health: Health, sessions: Sessions) -> str:
+def _session_counts(health: Health, sessions: SessionsSnapshot) -> str:
     if not health.up or not sessions.complete:
         return "?"
-    living = health.clouds
-    here = sum(count for cloud, count in sessions.live.items() if cloud in living)
-    away = sum(sessions.live.values()) - here
+    live_nodes = health.nodes
+    here = sum(count for cloud, count in sessions.live_by_node.items() if cloud in live_nodes)
+    away = sum(sessions.live_by_node.values()) - here
     return f"{here:,} live, {away:,} away" if away else f"{here:,} live"
 
 
-def round_trip(seconds: float) -> str:
+def format_round_trip(seconds: float) -> str:
     """How long Redis takes to answer, with one digit that counts: what changes all the time tells nobody anything."""
     milliseconds = seconds * 1000
     return "<1 ms" if milliseconds < 1 else f"{float(f'{milliseconds:.1g}'):.0f} ms"

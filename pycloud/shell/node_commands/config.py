@@ -10,20 +10,20 @@ from pathlib import Path
 import msgspec
 
 from pycloud.config import DEFAULT_REDIS, FROM_DEFAULT
-from pycloud.config.loader import Host, all_given, settings_files
+from pycloud.config.loader import Host, iter_raw_settings, settings_files
 from pycloud.protocol.keys import DEFAULT_NAMESPACE
 from pycloud.shell.base.context import Context
-from pycloud.shell.terminal.exit_codes import Exit
+from pycloud.shell.terminal.exit_codes import ExitCode
 from pycloud.shell.terminal.output import printable
 from pycloud.transport.url import hide_password
 
 #: The settings that a requester has, in the order shown.
 DEFAULTS = {"redis": DEFAULT_REDIS, "namespace": DEFAULT_NAMESPACE}
-FILE = "file "
+FILE_PREFIX = "file "
 
 
 @dataclass(frozen=True)
-class Value:
+class SettingValue:
     """A setting: ``source`` is a flag, a variable, a file, or the default. It may hold a password."""
 
     name: str
@@ -31,38 +31,38 @@ class Value:
     source: str
 
     @property
-    def shown(self) -> str:
+    def redacted(self) -> str:
         """The value, fit to be shown."""
         return hide_password(self.value)
 
     @property
     def file(self) -> Path | None:
         """The file that it came from, where it came from one."""
-        return Path(self.source.removeprefix(FILE)) if self.source.startswith(FILE) else None
+        return Path(self.source.removeprefix(FILE_PREFIX)) if self.source.startswith(FILE_PREFIX) else None
 
 
-def values(flags: Mapping[str, str], host: Host) -> list[Value]:
+def setting_values(flags: Mapping[str, str], host: Host) -> list[SettingValue]:
     """The settings, as the program has found them at its start. Raises ConfigError where one is of no use."""
-    found = {name: Value(name, value, FROM_DEFAULT) for name, value in DEFAULTS.items()}
+    found = {name: SettingValue(name, value, FROM_DEFAULT) for name, value in DEFAULTS.items()}
     files = settings_files(host, flags.get("config"), readable_only=True)
-    for given in all_given(files, host.environ, flags):  # the strongest comes last
+    for given in iter_raw_settings(files, host.environ, flags):  # the strongest comes last
         if given.setting.name in found:
-            found[given.setting.name] = Value(given.setting.name, str(given.read()), given.source)
+            found[given.setting.name] = SettingValue(given.setting.name, str(given.read()), given.source)
     return list(found.values())
 
 
 def config(context: Context, args: Namespace) -> int:
     """Show the settings."""
-    printer, found = context.printer, values(context.flags, Host.current())
+    printer, found = context.printer, setting_values(context.flags, Host.current())
     if context.timeout is not None:
-        found.append(Value("timeout", f"{context.timeout:g}", "flag --timeout"))
-    widest = max(len(value.shown) for value in found)
+        found.append(SettingValue("timeout", f"{context.timeout:g}", "flag --timeout"))
+    widest = max(len(value.redacted) for value in found)
     for value in found:
         if printer.mode == "json":
-            row = {"name": value.name, "value": value.shown, "source": value.source}
+            row = {"name": value.name, "value": value.redacted, "source": value.source}
             printer.line(msgspec.json.encode(row))
         elif printer.mode == "ids":
             printer.line(value.name)
         else:
-            printer.line(printable(f"{value.name:<9}  {value.shown:<{widest}}  {value.source}"))
-    return Exit.DONE
+            printer.line(printable(f"{value.name:<9}  {value.redacted:<{widest}}  {value.source}"))
+    return ExitCode.DONE

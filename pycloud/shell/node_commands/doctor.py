@@ -12,35 +12,35 @@ from pycloud.config import FROM_DEFAULT
 from pycloud.config.loader import Host
 from pycloud.errors import RedisUnavailable
 from pycloud.shell.base.context import Context
-from pycloud.shell.node_commands.config import Value, values
+from pycloud.shell.node_commands.config import SettingValue, setting_values
 from pycloud.shell.node_commands.findings import Finding, findings
-from pycloud.shell.terminal.exit_codes import Exit
+from pycloud.shell.terminal.exit_codes import ExitCode
 from pycloud.shell.terminal.output import printable
 
 COLOURS = {"ok": "32", "note": "33", "problem": "31"}
-LOST = "is it running, and does the URL name it? `config show` says where that came from"
+UNREACHABLE_ADVICE = "is it running, and does the URL name it? `config show` says where that came from"
 
 
 def doctor(context: Context, args: Namespace) -> int:
     """Print the findings; 1 where one is a problem."""
     context.printer.hint("Listening for some seconds ...")
-    found = of_settings(values(context.flags, Host.current()))
+    found = check_settings(setting_values(context.flags, Host.current()))
     try:
-        found += findings(context.client.examine())
+        found += findings(context.client.diagnose())
     except RedisUnavailable as error:
-        found.append(Finding("problem", "redis", error.message, LOST))
+        found.append(Finding("problem", "redis", error.message, UNREACHABLE_ADVICE))
     for finding in found:
         _print(context, finding)
     problems = sum(finding.level == "problem" for finding in found)
     context.printer.hint(f"{problems or 'No'} problem{'s' if problems != 1 else ''}.")
-    return Exit.FAILED if problems else Exit.DONE
+    return ExitCode.FAILED if problems else ExitCode.DONE
 
 
-def of_settings(settings: Sequence[Value]) -> list[Finding]:
+def check_settings(settings: Sequence[SettingValue]) -> list[Finding]:
     """What is to be said of pycloudctl's own settings."""
     (redis,) = (value for value in settings if value.name == "redis")
-    found = [Finding("ok", "settings", f"redis is {redis.shown} ({redis.source})")]
-    secret = redis.shown != redis.value
+    found = [Finding("ok", "settings", f"redis is {redis.redacted} ({redis.source})")]
+    secret = redis.redacted != redis.value
     if redis.source == FROM_DEFAULT:
         advice = "name the one that the clouds use (--redis, PYCLOUD_REDIS_URL), unless it runs here"
         found.append(Finding("note", "settings", "no Redis was named", advice))

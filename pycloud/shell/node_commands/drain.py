@@ -7,56 +7,56 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pycloud.client.clouds import KnownCloud
+from pycloud.client.clouds import KnownNode
 from pycloud.client.errors import NoAnswer, NoCloud, NotEnded, RequestRefused, UnusableAnswer
 from pycloud.errors import PyCloudError, RedisUnavailable
 from pycloud.protocol.messages import DrainResponse
-from pycloud.shell.base.cloud_lookup import find_clouds
+from pycloud.shell.base.cloud_lookup import find_nodes
 from pycloud.shell.base.context import Context
-from pycloud.shell.terminal.exit_codes import Exit, Interrupted, code_of
+from pycloud.shell.terminal.exit_codes import ExitCode, Interrupted, exit_code_for
 
 
 def drain(context: Context, args: Namespace) -> int:
     """Tell clouds to take nothing new."""
-    clouds = find_clouds(context.client, args.clouds)
-    code, done = _tell(context, clouds, draining=True)
-    if args.wait and done:
-        return max(code, _wait(context, done))
-    if code == Exit.DONE:
+    clouds = find_nodes(context.client, args.clouds)
+    code, drained = _send_to_all(context, clouds, draining=True)
+    if args.wait and drained:
+        return max(code, _wait_until_empty(context, drained))
+    if code == ExitCode.DONE:
         context.printer.hint(f"Next: {context.prefix}drain {' '.join(clouds)} --wait")
     return code
 
 
 def undrain(context: Context, args: Namespace) -> int:
     """Tell clouds to take sessions again."""
-    return _tell(context, find_clouds(context.client, args.clouds), draining=False)[0]
+    return _send_to_all(context, find_nodes(context.client, args.clouds), draining=False)[0]
 
 
-def _tell(context: Context, clouds: Sequence[str], *, draining: bool) -> tuple[Exit, list[str]]:
+def _send_to_all(context: Context, clouds: Sequence[str], *, draining: bool) -> tuple[ExitCode, list[str]]:
     """Tell each, whatever becomes of the others: the worst code, and those that have done it."""
-    codes, done = [Exit.DONE], []
+    codes, done = [ExitCode.DONE], []
     for cloud in clouds:
         try:
-            _tell_one(context, cloud, draining)
+            _send_one(context, cloud, draining)
             done.append(cloud)
         except RedisUnavailable:
             raise
         except (NoCloud, NoAnswer, RequestRefused, UnusableAnswer) as error:
-            context.printer.complain(f"{cloud}: {error.message}")
-            codes.append(code_of(error))
+            context.printer.error(f"{cloud}: {error.message}")
+            codes.append(exit_code_for(error))
         except KeyboardInterrupt:
             raise Interrupted(f"Stopped waiting for {cloud}; it may still do it.") from None
     return max(codes), done
 
 
-def _tell_one(context: Context, cloud: str, draining: bool) -> None:
+def _send_one(context: Context, cloud: str, draining: bool) -> None:
     printer, client = context.printer, context.client
-    if context.conversation is not None:
-        context.conversation.touched.add(cloud)
-    answer = client.request("drain", {"cloud": cloud, "draining": draining}, timeout=context.timeout)
-    response = msgspec.convert(answer.accepted().response, DrainResponse)
+    if context.prompt_state is not None:
+        context.prompt_state.own_changes.add(cloud)
+    reply = client.request("drain", {"cloud": cloud, "draining": draining}, timeout=context.timeout)
+    response = msgspec.convert(reply.raise_for_error().response, DrainResponse)
     if printer.mode == "json":
-        printer.line(answer.raw)
+        printer.line(reply.raw)
     elif printer.mode == "ids":
         printer.line(cloud)
     else:
@@ -64,41 +64,43 @@ def _tell_one(context: Context, cloud: str, draining: bool) -> None:
         state = "takes nothing new" if draining else "takes sessions again"
         printer.line(f"{cloud} {state}; {count or 'no'} session{'s' if count != 1 else ''} there")
     if response.kept is False:
-        printer.complain(f"{cloud}: it could not write that down (see its log), and forgets it when it is restarted")
+        printer.error(f"{cloud}: it could not write that down (see its log), and forgets it when it is restarted")
 
 
-def _wait(context: Context, clouds: Sequence[str]) -> Exit:
+def _wait_until_empty(context: Context, clouds: Sequence[str]) -> ExitCode:
     """Until no session lives on any of them. Raises NotEnded when the time is up."""
-    printer, told = context.printer, set[str]()
+    printer, reported_away = context.printer, set[str]()
 
-    def lost(error: RedisUnavailable | None) -> None:
-        printer.say("Redis is back." if error is None else f"{error.message}; going on as soon as it is back.")
+    def on_loss(error: RedisUnavailable | None) -> None:
+        printer.notice("Redis is back." if error is None else f"{error.message}; going on as soon as it is back.")
 
-    left: dict[str, int] = {}
+    remaining: dict[str, int] = {}
     try:
         for known in context.client.watch(
-            context.client.known_clouds, every=1.0, timeout=context.timeout, on_loss=lost
+            context.client.known_nodes, every=1.0, timeout=context.timeout, on_loss=on_loss
         ):
             found = [cloud for cloud in known if cloud.id in clouds]
-            left = {cloud.id: cloud.sessions if cloud.rank is None else cloud.rank.sessions for cloud in found}
-            if problem := _undone(found):
+            remaining = {
+                cloud.id: cloud.sessions if cloud.heartbeat is None else cloud.heartbeat.sessions for cloud in found
+            }
+            if problem := _undrained_error(found):
                 raise problem
             for cloud in found:
-                if cloud.rank is None and cloud.id not in told:
-                    told.add(cloud.id)
-                    printer.say(f"Cloud {cloud.id} is away; its sessions may go on there.")
-            if not any(left.values()):
+                if cloud.heartbeat is None and cloud.id not in reported_away:
+                    reported_away.add(cloud.id)
+                    printer.notice(f"Cloud {cloud.id} is away; its sessions may go on there.")
+            if not any(remaining.values()):
                 printer.hint("No session lives there any more.")
-                return Exit.DONE
+                return ExitCode.DONE
     except KeyboardInterrupt:
         raise Interrupted("Stopped waiting; nothing new is taken there all the same.") from None
-    count = sum(left.values())
+    count = sum(remaining.values())
     raise NotEnded(f"{count} session{'s' if count != 1 else ''} still live{'' if count != 1 else 's'} there")
 
 
-def _undone(clouds: Sequence[KnownCloud]) -> PyCloudError | None:
+def _undrained_error(clouds: Sequence[KnownNode]) -> PyCloudError | None:
     """Somebody has told one of them otherwise: there may be no end to it."""
     for cloud in clouds:
-        if cloud.rank is not None and not cloud.rank.draining:
+        if cloud.heartbeat is not None and not cloud.heartbeat.draining:
             return PyCloudError(f"cloud {cloud.id} takes sessions again: somebody has told it to")
     return None

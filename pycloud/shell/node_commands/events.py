@@ -8,17 +8,17 @@ from datetime import datetime
 from pycloud.errors import RedisUnavailable
 from pycloud.protocol.messages import Event
 from pycloud.shell.base.context import Context
-from pycloud.shell.terminal.exit_codes import Exit
-from pycloud.shell.terminal.output import SHORT, printable
+from pycloud.shell.terminal.exit_codes import ExitCode
+from pycloud.shell.terminal.output import SHORT_ID_LENGTH, printable
 
 #: As many are shown where neither a number nor a time is given.
-NEWEST = 20
+DEFAULT_LAST = 20
 #: Columns are as wide as what usually stands in them: nobody knows yet what is going to.
 WIDTHS = (19, 16, 10, 20)
 #: On a screen with fewer columns the year gives way, so that an exit code has room.
-WIDE, YEAR = 100, len("2026-")
+WIDE_SCREEN, YEAR_WIDTH = 100, len("2026-")
 HEADINGS = ("TIME", "EVENT", "CLOUD", "SESSION", "NOTE")
-COLOURS = {
+EVENT_COLOURS = {
     "session.running": "32",
     "session.starting": "33",
     "session.failed": "31",
@@ -33,9 +33,11 @@ def events(context: Context, args: Namespace) -> int:
     """Print what happened, and with ``-f`` what happens."""
     printer, last = context.printer, args.last
     if last is None and args.since is None:
-        last = NEWEST
-    found = context.client.events(args.since, args.follow, last=last, on_loss=lambda error: _say(context, error))
-    headed = False
+        last = DEFAULT_LAST
+    found = context.client.events(
+        args.since, args.follow, last=last, on_loss=lambda error: _print_notice(context, error)
+    )
+    header_printed = False
     for event in found:
         if printer.mode == "json":
             printer.line(event.raw)
@@ -43,33 +45,33 @@ def events(context: Context, args: Namespace) -> int:
             if event.session:
                 printer.line(event.session)
         else:
-            if not headed:
+            if not header_printed:
                 printer.line(_columns(HEADINGS, printer.width))
-            headed = True
-            printer.line(line_of(event, printer.width, printer.colour))
+            header_printed = True
+            printer.line(event_line(event, printer.width, printer.colour))
         if args.follow:
             printer.out.flush()
-    return Exit.DONE
+    return ExitCode.DONE
 
 
-def line_of(event: Event, width: int | None, colour: bool) -> str:
+def event_line(event: Event, width: int | None, colour: bool) -> str:
     """An event as one line of at most ``width`` columns (None: as many as it takes)."""
     try:
-        when = datetime.fromtimestamp(event.time).isoformat(" ", "seconds")[_without(width) :]
+        when = datetime.fromtimestamp(event.time).isoformat(" ", "seconds")[_omitted_prefix(width) :]
     except (ValueError, OverflowError, OSError):
         when = "-"
-    cells = (when, event.event, event.cloud, _session(event), note(event))
+    cells = (when, event.event, event.cloud, _session_cell(event), note(event))
     line = _columns(tuple(printable(cell) for cell in cells), width)
     if width is not None and len(line) > width:
         line = line[: width - 1] + "…"
-    code = COLOURS.get(event.event)
+    code = EVENT_COLOURS.get(event.event)
     return f"\x1b[{code}m{line}\x1b[0m" if colour and code else line
 
 
-def _session(event: Event) -> str:
+def _session_cell(event: Event) -> str:
     """Its id; where it has a name, the beginning of the id and the name, so that both fit in."""
     if event.session and event.name:
-        return f"{event.session[:SHORT]} {event.name}"
+        return f"{event.session[:SHORT_ID_LENGTH]} {event.name}"
     return event.session or "-"
 
 
@@ -83,15 +85,15 @@ def note(event: Event) -> str:
 
 
 def _columns(cells: tuple[str, ...], width: int | None) -> str:
-    widths = (WIDTHS[0] - _without(width), *WIDTHS[1:])
+    widths = (WIDTHS[0] - _omitted_prefix(width), *WIDTHS[1:])
     return "  ".join((*(cell.ljust(room) for cell, room in zip(cells, widths, strict=False)), cells[-1])).rstrip()
 
 
-def _without(width: int | None) -> int:
+def _omitted_prefix(width: int | None) -> int:
     """How much of a time is left out on a screen of so many columns."""
-    return YEAR if width is not None and width < WIDE else 0
+    return YEAR_WIDTH if width is not None and width < WIDE_SCREEN else 0
 
 
-def _say(context: Context, error: RedisUnavailable | None) -> None:
+def _print_notice(context: Context, error: RedisUnavailable | None) -> None:
     """Redis is lost or back: to be said once, so that nobody takes the silence for peace."""
-    context.printer.say("Redis is back." if error is None else f"{error.message}; going on as soon as it is back.")
+    context.printer.notice("Redis is back." if error is None else f"{error.message}; going on as soon as it is back.")

@@ -9,65 +9,65 @@ from dataclasses import dataclass, field
 from pycloud.protocol.messages import Event
 
 #: As many are told one by one; more at once are summed up in a line.
-ONE_BY_ONE = 5
+MAX_INDIVIDUAL = 5
 #: Seconds between two times that something is told: a burst becomes few lines.
-SELDOM = 1.0
+MIN_INTERVAL = 1.0
 #: Seconds after a command's end in which what it did itself is still being heard of.
-ECHO = 2.0
+OWN_EVENT_WINDOW = 2.0
 #: What a cloud says when ``drain`` or ``undrain`` has told it to.
-TOLD = ("cloud.draining", "cloud.up")
+DRAIN_EVENTS = ("cloud.draining", "cloud.up")
 #: As many are remembered between two times; of the others only the number is known.
-MOST = 200
+MAX_QUEUED = 200
 
 
 @dataclass
-class Desk:
+class NotificationQueue:
     """Takes events in, and hands lines out. ``touched``: the sessions and clouds that the commands here were about."""
 
-    _waiting: list[Event] = field(default_factory=list)
-    _counted: Counter[str] = field(default_factory=Counter)
-    _told_at: float = float("-inf")
-    _touched: dict[str, float] = field(default_factory=dict)
+    _queued: list[Event] = field(default_factory=list)
+    _overflow: Counter[str] = field(default_factory=Counter)
+    _taken_at: float = float("-inf")
+    _suppressed_until: dict[str, float] = field(default_factory=dict)
 
-    def heard(self, events: Sequence[Event]) -> None:
+    def add(self, events: Sequence[Event]) -> None:
         """Something happened, here or elsewhere."""
         for event in events:
-            if len(self._waiting) < MOST:
-                self._waiting.append(event)
+            if len(self._queued) < MAX_QUEUED:
+                self._queued.append(event)
             else:
-                self._counted[event.event] += 1
+                self._overflow[event.event] += 1
 
-    def done(self, touched: Collection[str], now: float) -> None:
+    def suppress_own(self, own_changes: Collection[str], now: float) -> None:
         """A command here is over; it was about these sessions and clouds."""
-        self._touched = {session: until for session, until in self._touched.items() if until > now}
-        self._touched.update(dict.fromkeys(touched, now + ECHO))
+        self._suppressed_until = {session: until for session, until in self._suppressed_until.items() if until > now}
+        self._suppressed_until.update(dict.fromkeys(own_changes, now + OWN_EVENT_WINDOW))
 
-    def due(self, now: float) -> float | None:
+    def seconds_until_due(self, now: float) -> float | None:
         """In how many seconds there is something to tell; None: there is nothing."""
-        return max(0.0, self._told_at + SELDOM - now) if self._waiting else None
+        return max(0.0, self._taken_at + MIN_INTERVAL - now) if self._queued else None
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Nobody wants to hear of what is waiting."""
-        self._waiting, self._counted = [], Counter()
+        self._queued, self._overflow = [], Counter()
 
-    def tell(self, now: float) -> tuple[list[Event], Counter[str]]:
+    def take(self, now: float) -> tuple[list[Event], Counter[str]]:
         """What is to be told one by one, and what is only to be summed up, by kind. Either may be empty."""
-        events = [event for event in self._waiting if self._touched.get(_about(event), now) <= now]
-        counted = self._counted
-        self.forget()
+        events = [event for event in self._queued if self._suppressed_until.get(_subject_id(event), now) <= now]
+        counted = self._overflow
+        self.clear()
         if events or counted:
-            self._told_at = now
-        if len(events) + sum(counted.values()) > ONE_BY_ONE:
+            self._taken_at = now
+        if len(events) + sum(counted.values()) > MAX_INDIVIDUAL:
             return [], counted + Counter(event.event for event in events)
         return events, counted
 
 
-def _about(event: Event) -> str:
+def _subject_id(event: Event) -> str:
     """What a command must have been about to have brought this about: a session, or a cloud that was told to drain."""
-    return event.session or (event.cloud if event.event in TOLD else "")
+    return event.session or (event.cloud if event.event in DRAIN_EVENTS else "")
 
 
-def summary(counted: Counter[str]) -> str:
+def events_summary(counted: Counter[str]) -> str:
     """One line for many events, the most frequent kinds first."""
     kinds = ", ".join(f"{kind} {number:,}" for kind, number in counted.most_common())
     return f"{sum(counted.values()):,} events: {kinds}. `events` tells them one by one"

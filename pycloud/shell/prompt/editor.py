@@ -11,9 +11,9 @@ from prompt_toolkit.styles import BaseStyle
 
 from pycloud.shell.prompt.highlighting import ScriptLexer
 from pycloud.shell.terminal.exit_codes import Interrupted
-from pycloud.shell.terminal.signals import mind
+from pycloud.shell.terminal.signals import install_sigterm_handler
 
-KEYS = " Esc Enter or Ctrl-D: start | Ctrl-X Ctrl-E: $EDITOR | Ctrl-C: leave "
+KEY_HELP = " Esc Enter or Ctrl-D: start | Ctrl-X Ctrl-E: $EDITOR | Ctrl-C: leave "
 INDENT = "    "
 
 
@@ -23,13 +23,15 @@ class Editor:
     def __init__(self, style: BaseStyle, *, colour: bool) -> None:
         self._history = InMemoryHistory()
         self._session: PromptSession[str] = PromptSession(
-            _number(0),
+            _line_number(0),
             multiline=True,
-            prompt_continuation=lambda _width, line, wrapped: _number(line) if not wrapped else " " * len(_number(0)),
+            prompt_continuation=lambda _width, line, wrapped: (
+                _line_number(line) if not wrapped else " " * len(_line_number(0))
+            ),
             lexer=ScriptLexer(),
             history=self._history,
             key_bindings=_keys(),
-            bottom_toolbar=lambda: KEYS[: self._session.app.output.get_size().columns],
+            bottom_toolbar=lambda: KEY_HELP[: self._session.app.output.get_size().columns],
             tempfile_suffix=".sh",
             style=style,
             color_depth=None if colour else ColorDepth.DEPTH_1_BIT,
@@ -38,7 +40,7 @@ class Editor:
     def edit(self) -> bytes:
         """The script that was typed. Raises Interrupted where there shall be none."""
         try:
-            script = self._session.prompt(pre_run=lambda: mind(get_app()))
+            script = self._session.prompt(pre_run=lambda: install_sigterm_handler(get_app()))
         except KeyboardInterrupt:
             typed = self._session.default_buffer.text
             if not typed.strip():
@@ -52,7 +54,7 @@ class Editor:
         return f"{script.rstrip()}\n".encode(errors="replace")
 
 
-def _number(line: int) -> str:
+def _line_number(line: int) -> str:
     return f"{line + 1:3} "
 
 
@@ -71,7 +73,7 @@ def _keys() -> KeyBindings:
             buffer.delete()
 
     @keys.add("c-x", "c-e")
-    def elsewhere(event: KeyPressEvent) -> None:
+    def open_external_editor(event: KeyPressEvent) -> None:
         """Go on in the user's own editor, and come back."""
         event.current_buffer.open_in_editor()
 

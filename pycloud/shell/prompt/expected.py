@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pycloud.shell.base.command import Argument, Command
 from pycloud.shell.base.flags import COMMON_FLAGS
 
-HELP = "help"
+HELP_COMMAND = "help"
 
 
 @dataclass(frozen=True)
-class Expected:
+class CompletionTarget:
     """``commands``: a command may. ``flags``: those that may. ``value``: the argument whose value may; ``prefix`` (of
     the word) is not part of that value.
     """
@@ -23,71 +23,71 @@ class Expected:
     prefix: str = ""
 
 
-def expected(commands: Mapping[str, Command], before: Sequence[str], word: str) -> Expected:
+def completion_target(commands: Mapping[str, Command], before: Sequence[str], word: str) -> CompletionTarget:
     """What may stand where ``word`` is being typed, behind the words ``before``.
 
     ``commands``: all rows, by each of their names.
     """
-    place, last = _command(before)
-    if place is None:
-        if last is not None:
-            return Expected(value=last)
-        return Expected(flags=COMMON_FLAGS) if word.startswith("-") else Expected(commands=True)
-    row = commands.get(before[place])
+    command_index, pending_flag = _find_command(before)
+    if command_index is None:
+        if pending_flag is not None:
+            return CompletionTarget(value=pending_flag)
+        return CompletionTarget(flags=COMMON_FLAGS) if word.startswith("-") else CompletionTarget(commands=True)
+    row = commands.get(before[command_index])
     if row is None:
-        return Expected()
-    known = (*row.arguments, *COMMON_FLAGS)
-    values, last, ended = _values(known, before[place + 1 :])
-    if last is not None:
-        return Expected(value=last)
+        return CompletionTarget()
+    arguments = (*row.arguments, *COMMON_FLAGS)
+    values, pending_flag, ended = _scan_arguments(arguments, before[command_index + 1 :])
+    if pending_flag is not None:
+        return CompletionTarget(value=pending_flag)
     if word.startswith("-") and not ended:
         name, equals, _ = word.partition("=")
-        flag = _flag(known, name) if equals else None
+        flag = _find_flag(arguments, name) if equals else None
         if flag is not None:
-            return Expected(value=flag, prefix=f"{name}=")
-        return Expected(flags=tuple(item for item in known if item.is_flag))
-    if row.name == HELP:
-        return Expected(commands=not values)
-    return Expected(value=_positional(row, values))
+            return CompletionTarget(value=flag, prefix=f"{name}=")
+        return CompletionTarget(flags=tuple(item for item in arguments if item.is_flag))
+    if row.name == HELP_COMMAND:
+        return CompletionTarget(commands=not values)
+    return CompletionTarget(value=_next_positional(row, values))
 
 
-def _command(before: Sequence[str]) -> tuple[int | None, Argument | None]:
+def _find_command(before: Sequence[str]) -> tuple[int | None, Argument | None]:
     """Where the command stands, and where there is none yet, the flag that waits for its value."""
-    waiting: Argument | None = None
-    for place, word in enumerate(before):
-        if waiting is not None:
-            waiting = None
+    pending_flag: Argument | None = None
+    for index, word in enumerate(before):
+        if pending_flag is not None:
+            pending_flag = None
         elif word.startswith("-"):
-            waiting = _flag(COMMON_FLAGS, word)
-            waiting = waiting if waiting is not None and waiting.takes_value else None
+            pending_flag = _find_flag(COMMON_FLAGS, word)
+            pending_flag = pending_flag if pending_flag is not None and pending_flag.takes_value else None
         else:
-            return place, None
-    return None, waiting
+            return index, None
+    return None, pending_flag
 
 
-def _values(known: Sequence[Argument], words: Sequence[str]) -> tuple[int, Argument | None, bool]:
+def _scan_arguments(arguments: Sequence[Argument], words: Sequence[str]) -> tuple[int, Argument | None, bool]:
     """How many words stand for themselves, the flag that waits for its value, and whether flags have ended (``--``)."""
-    count, waiting, ended = 0, None, False
+    count, pending_flag, ended = 0, None, False
     for word in words:
-        if waiting is not None:
-            waiting = None
+        if pending_flag is not None:
+            pending_flag = None
         elif word == "--":
             ended = True
         elif word.startswith("-") and word != "-" and not ended:
-            flag = _flag(known, word)
-            waiting = flag if flag is not None and flag.takes_value else None
+            flag = _find_flag(arguments, word)
+            pending_flag = flag if flag is not None and flag.takes_value else None
         else:
             count += 1
-    return count, waiting, ended
+    return count, pending_flag, ended
 
 
-def _flag(known: Sequence[Argument], name: str) -> Argument | None:
-    return next((item for item in known if item.is_flag and name in item.names), None)
+def _find_flag(arguments: Sequence[Argument], name: str) -> Argument | None:
+    return next((item for item in arguments if item.is_flag and name in item.names), None)
 
 
-def _positional(row: Command, count: int) -> Argument | None:
+def _next_positional(row: Command, count: int) -> Argument | None:
     """The argument that the next word is for, when ``count`` are there; the last may take many."""
-    places = [item for item in row.arguments if not item.is_flag]
-    if count < len(places):
-        return places[count]
-    return places[-1] if places and places[-1].options.get("nargs") in ("+", "*") else None
+    positionals = [item for item in row.arguments if not item.is_flag]
+    if count < len(positionals):
+        return positionals[count]
+    return positionals[-1] if positionals and positionals[-1].options.get("nargs") in ("+", "*") else None

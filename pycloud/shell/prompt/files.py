@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pycloud.shell.prompt.fuzzy import best
+from pycloud.shell.prompt.fuzzy import best_matches
 
 #: So many names of a directory are looked at: it may hold millions.
-MOST = 2000
+MAX_SCANNED = 2000
 
 
 def file_names(word: str) -> list[str]:
@@ -21,9 +21,9 @@ def file_names(word: str) -> list[str]:
     names: dict[str, str] = {}
     try:
         with os.scandir(where.expanduser()) as entries:
-            for entry, _ in zip(entries, range(MOST), strict=False):
+            for entry, _ in zip(entries, range(MAX_SCANNED), strict=False):
                 if entry.name.startswith(".") == beginning.startswith(".") and entry.name.isprintable():
                     names[entry.name] = "/" if entry.is_dir() else ""
     except (OSError, RuntimeError):  # RuntimeError: no such home directory
         return []
-    return [f"{folder}{slash}{name}{names[name]}" for name in best(beginning, sorted(names))]
+    return [f"{folder}{slash}{name}{names[name]}" for name in best_matches(beginning, sorted(names))]

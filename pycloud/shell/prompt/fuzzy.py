@@ -20,7 +20,7 @@ class Match:
     start: int
 
 
-def matching(word: str) -> re.Pattern[str]:
+def fuzzy_pattern(word: str) -> re.Pattern[str]:
     """A pattern that finds words with the letters of ``word`` in their order, with as little as possible between."""
     return re.compile(".*?".join(map(re.escape, word)), re.IGNORECASE)
 
@@ -30,32 +30,32 @@ def match(word: str, pattern: re.Pattern[str], text: str) -> Match | None:
     found = pattern.search(text)
     if found is None:
         return None
-    place = text.lower().find(word.lower())
-    if place >= 0:
-        return Match(0 if place == 0 else 1, len(word), place)
+    position = text.lower().find(word.lower())
+    if position >= 0:
+        return Match(0 if position == 0 else 1, len(word), position)
     return Match(2, found.end() - found.start(), found.start())
 
 
-def best(word: str, texts: Iterable[str]) -> list[str]:
+def best_matches(word: str, texts: Iterable[str]) -> list[str]:
     """Those that ``word`` may mean, the best first, and in their order where they are alike."""
-    pattern = matching(word)
+    pattern = fuzzy_pattern(word)
     found = [(hit, text) for text in texts if (hit := match(word, pattern, text)) is not None]
     return [text for _hit, text in sorted(found, key=lambda pair: pair[0])]
 
 
-def some(word: str, texts: Sequence[str], most: int) -> list[str]:
+def best_sorted_matches(word: str, texts: Sequence[str], limit: int) -> list[str]:
     """As ``best``, but of very many, which are sorted, and at most so many: those that begin so come first, and once
     there are enough no others are looked for.
     """
     begin = bisect_left(texts, word)
     end = bisect_left(texts, word + "\U0010ffff", lo=begin)
-    first = list(texts[begin : min(end, begin + most)])
-    if len(first) == most or not word:
+    first = list(texts[begin : min(end, begin + limit)])
+    if len(first) == limit or not word:
         return first
-    pattern, rest = matching(word), []
-    for place, text in enumerate(texts):
-        if not begin <= place < end and pattern.search(text):
+    pattern, rest = fuzzy_pattern(word), []
+    for index, text in enumerate(texts):
+        if not begin <= index < end and pattern.search(text):
             rest.append(text)
-            if len(first) + len(rest) == most:
+            if len(first) + len(rest) == limit:
                 break
-    return first + best(word, rest)
+    return first + best_matches(word, rest)

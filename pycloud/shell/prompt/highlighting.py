@@ -13,18 +13,18 @@ from pygments.lexers.data import JsonLexer
 from pygments.lexers.shell import BashLexer
 from pygments.util import ClassNotFound
 
-from pycloud.protocol.container_spec import kinds_of
+from pycloud.protocol.container_spec import possible_runtimes
 
-Line = Callable[[int], StyleAndTextTuples]
+LineStyler = Callable[[int], StyleAndTextTuples]
 
 
 class ScriptLexer(Lexer):
     """A shell script, another interpreter's, or an image with a JSON object below it."""
 
-    def lex_document(self, document: Document) -> Line:
+    def lex_document(self, document: Document) -> LineStyler:
         """What each line looks like."""
-        if kinds_of(document.text) == ("docker",):
-            return _image(document)
+        if possible_runtimes(document.text) == ("docker",):
+            return _lex_image_script(document)
         return _lexer(interpreter(document.lines[0])).lex_document(document)
 
 
@@ -45,14 +45,14 @@ def _lexer(name: str) -> PygmentsLexer:
         return PygmentsLexer(BashLexer)
 
 
-def _image(document: Document) -> Line:
+def _lex_image_script(document: Document) -> LineStyler:
     """The first line that is not empty names the image; what follows is JSON."""
-    place = next((place for place, line in enumerate(document.lines) if line.strip()), 0)
-    below = PygmentsLexer(JsonLexer).lex_document(Document("\n".join(document.lines[place + 1 :])))
+    image_line = next((place for place, line in enumerate(document.lines) if line.strip()), 0)
+    json_lines = PygmentsLexer(JsonLexer).lex_document(Document("\n".join(document.lines[image_line + 1 :])))
 
     def line(number: int) -> StyleAndTextTuples:
-        if number > place:
-            return below(number - place - 1)
+        if number > image_line:
+            return json_lines(number - image_line - 1)
         return [("class:pygments.keyword", document.lines[number])] if number < len(document.lines) else []
 
     return line

@@ -23,13 +23,13 @@ class PromptHistory(FileHistory):
     def __init__(self, file: Path) -> None:
         """Makes ``file``, which nobody else may read, where it can; raises nothing where it cannot."""
         super().__init__(str(file))
-        self._file, self._broken, self._untold = file, False, ""
+        self._file, self._unwritable, self._pending_warning = file, False, ""
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             file.touch(mode=0o600)
             file.chmod(0o600)
         except OSError as error:
-            self._give_up(error)
+            self._stop_writing(error)
 
     def append_string(self, string: str) -> None:
         """Keep a line, unless it holds a secret: such a line is forgotten at once."""
@@ -41,33 +41,33 @@ class PromptHistory(FileHistory):
         try:
             return list(super().load_history_strings())
         except OSError as error:
-            self._give_up(error)
+            self._stop_writing(error)
             return []
 
     def store_string(self, string: str) -> None:
         """Write a line to the file."""
-        if self._broken:
+        if self._unwritable:
             return
         try:
             super().store_string(string)
         except OSError as error:
-            self._give_up(error)
+            self._stop_writing(error)
 
-    def news(self) -> str:
+    def take_warning(self) -> str:
         """What went wrong since this was asked last; usually nothing."""
-        told, self._untold = self._untold, ""
-        return told
+        warning, self._pending_warning = self._pending_warning, ""
+        return warning
 
-    def _give_up(self, error: OSError) -> None:
-        if not self._broken:
-            self._untold = f"what you type is not kept: {self._file}: {error.strerror}"
-        self._broken = True
+    def _stop_writing(self, error: OSError) -> None:
+        if not self._unwritable:
+            self._pending_warning = f"what you type is not kept: {self._file}: {error.strerror}"
+        self._unwritable = True
 
 
 def history_file(environ: Mapping[str, str], home: Path) -> Path:
     """Where typed lines are kept: in the user's state directory, as XDG names it."""
-    named = Path(environ.get("XDG_STATE_HOME", ""))
-    return (named if named.is_absolute() else home / ".local" / "state") / "pycloud" / "pycloudctl_history"
+    state_home = Path(environ.get("XDG_STATE_HOME", ""))
+    return (state_home if state_home.is_absolute() else home / ".local" / "state") / "pycloud" / "pycloudctl_history"
 
 
 def holds_secret(line: str) -> bool:

@@ -20,17 +20,17 @@ from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import is_dumb_terminal
 
 from pycloud.protocol.messages import Event
-from pycloud.shell.base.context import Conversation
+from pycloud.shell.base.context import PromptState
 from pycloud.shell.dispatch.runner import Runner
-from pycloud.shell.live.feed import Feed
-from pycloud.shell.live.health import place
-from pycloud.shell.node_commands.events import line_of
-from pycloud.shell.prompt.above import Above
+from pycloud.shell.live.feed import LiveState
+from pycloud.shell.live.health import redis_address
+from pycloud.shell.node_commands.events import event_line
+from pycloud.shell.prompt.above import NotificationPrinter
 from pycloud.shell.prompt.completer import LineCompleter, complete
 from pycloud.shell.prompt.history import PromptHistory, history_file
 from pycloud.shell.prompt.toolbar import Toolbar
-from pycloud.shell.terminal.exit_codes import Exit, Leave
-from pycloud.shell.terminal.signals import mind
+from pycloud.shell.terminal.exit_codes import ExitCode, ExitPrompt
+from pycloud.shell.terminal.signals import install_sigterm_handler
 
 if TYPE_CHECKING:
     from pycloud.shell.prompt.editor import Editor
@@ -39,29 +39,31 @@ PROMPT = "pycloud> "
 WELCOME = "Type help for the commands, exit or Ctrl-D to leave."
 STYLE = Style.from_dict({"bottom-toolbar": "reverse", "bottom-toolbar.text": ""})
 #: What is typed and what is only suggested must be told apart without colours, too.
-COLOURLESS = Style.from_dict({"bottom-toolbar": "reverse", "bottom-toolbar.text": "", "auto-suggestion": "underline"})
+COLOURLESS_STYLE = Style.from_dict(
+    {"bottom-toolbar": "reverse", "bottom-toolbar.text": "", "auto-suggestion": "underline"}
+)
 
 
 def run_prompt(runner: Runner, environ: Mapping[str, str], home: Path) -> int:
     """Read and run lines until ``exit`` or Ctrl-D; returns the exit code."""
     if is_dumb_terminal():
-        return _plain(runner)
+        return _run_dumb_terminal(runner)
     history = PromptHistory(history_file(environ, home))
-    with Feed(runner.client) as feed:
-        prompt = Prompt(runner, feed, history)
+    with LiveState(runner.client) as live_state:
+        prompt = Prompt(runner, live_state, history)
         print(WELCOME)
         while True:
             try:
-                if news := history.news():
-                    runner.complain(news)
+                if warning := history.take_warning():
+                    runner.print_error(warning)
                 prompt.run(prompt.read())
             except KeyboardInterrupt:
                 continue
-            except (EOFError, Leave):
-                return Exit.DONE
+            except (EOFError, ExitPrompt):
+                return ExitCode.DONE
 
 
-def _plain(runner: Runner) -> int:
+def _run_dumb_terminal(runner: Runner) -> int:
     """The same on a terminal that can do nothing but print: no colours, no completion, and nothing that moves."""
     print(WELCOME)
     while True:
@@ -69,39 +71,39 @@ def _plain(runner: Runner) -> int:
             _run(runner, input(PROMPT))
         except KeyboardInterrupt:
             print()
-        except (EOFError, Leave):
-            return Exit.DONE
+        except (EOFError, ExitPrompt):
+            return ExitCode.DONE
 
 
 class Prompt:
     """Reads a line at a time, with all that stands around it, and runs it."""
 
-    def __init__(self, runner: Runner, feed: Feed, history: PromptHistory) -> None:
-        self._runner, self._conversation = runner, Conversation(feed, self._edit)
-        runner.conversation = self._conversation
+    def __init__(self, runner: Runner, live_state: LiveState, history: PromptHistory) -> None:
+        self._runner, self._state = runner, PromptState(live_state, self._edit)
+        runner.prompt_state = self._state
         self._editor: Editor | None = None
-        self._session = _session(runner, feed, history)
-        app, watching = self._session.app, lambda: self._conversation.watching
-        toolbar = Toolbar(feed, watching, place(runner.client.url), app.invalidate)
+        self._session = _session(runner, live_state, history)
+        app, shows_events = self._session.app, lambda: self._state.shows_events
+        toolbar = Toolbar(live_state, shows_events, redis_address(runner.client.url), app.invalidate)
         self._session.bottom_toolbar = lambda: toolbar.text(app.output.get_size().columns)
-        self._above = Above(app, watching, self._spell, self._say)
-        feed.on_events.append(self._above.heard)
+        self._notifications = NotificationPrinter(app, shows_events, self._format_event, self._print_lines)
+        live_state.on_events.append(self._notifications.on_events)
 
     def read(self) -> str:
         """The next line. Raises KeyboardInterrupt for Ctrl-C, EOFError for Ctrl-D."""
-        return self._session.prompt(pre_run=self._begin)
+        return self._session.prompt(pre_run=self._on_prompt_start)
 
     def run(self, line: str) -> None:
         """Run it, whatever becomes of it. Raises Leave."""
-        self._conversation.touched.clear()
+        self._state.own_changes.clear()
         try:
             _run(self._runner, line)
         finally:
-            self._above.done(self._conversation.touched)
+            self._notifications.suppress_own(self._state.own_changes)
 
-    def _begin(self) -> None:
-        mind(get_app())
-        self._above.begin()
+    def _on_prompt_start(self) -> None:
+        install_sigterm_handler(get_app())
+        self._notifications.on_prompt_start()
 
     def _edit(self) -> bytes:
         if self._editor is None:
@@ -110,27 +112,29 @@ class Prompt:
             self._editor = Editor(STYLE, colour=self._runner.printer.colour)
         return self._editor.edit()
 
-    def _spell(self, event: Event) -> str:
+    def _format_event(self, event: Event) -> str:
         printer = self._runner.printer
-        return line_of(event, None, printer.colour)  # the reason is what people want to read: it may wrap
+        return event_line(event, None, printer.colour)  # the reason is what people want to read: it may wrap
 
-    def _say(self, lines: str) -> None:
+    def _print_lines(self, lines: str) -> None:
         printer = self._runner.printer
         printer.line(lines)
         printer.out.flush()
 
 
-def _session(runner: Runner, feed: Feed, history: PromptHistory) -> PromptSession[str]:
+def _session(runner: Runner, live_state: LiveState, history: PromptHistory) -> PromptSession[str]:
     colour, keys = runner.printer.colour, KeyBindings()
     keys.add("tab")(complete)
     return PromptSession(
         PROMPT,
         history=history,
         auto_suggest=AutoSuggestFromHistory(),
-        completer=LineCompleter(runner.grammar.commands.values(), lambda: feed.health, lambda: feed.sessions),
+        completer=LineCompleter(
+            runner.grammar.commands.values(), lambda: live_state.health, lambda: live_state.sessions
+        ),
         complete_while_typing=True,
         key_bindings=keys,
-        style=STYLE if colour else COLOURLESS,
+        style=STYLE if colour else COLOURLESS_STYLE,
         color_depth=None if colour else ColorDepth.DEPTH_1_BIT,
     )
 
@@ -139,7 +143,7 @@ def _run(runner: Runner, line: str) -> None:
     """Run a line, whatever becomes of it. Raises Leave."""
     try:
         runner.run_line(line)
-    except Leave:
+    except ExitPrompt:
         raise
     except Exception:
         # A bug. Whoever works at the prompt sees all there is to see of it, and goes on.

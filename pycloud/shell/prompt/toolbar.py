@@ -5,37 +5,46 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from pycloud.shell.live.feed import Feed
-from pycloud.shell.live.session_cache import Sessions
-from pycloud.shell.live.summary import line_of
+from pycloud.shell.live.feed import LiveState
+from pycloud.shell.live.session_cache import SessionsSnapshot
+from pycloud.shell.live.summary import status_line
 
 #: Seconds between two changes of the line, unless something is lost or back: a slow line has better things to carry.
-SELDOM = 1.0
+MIN_REDRAW_INTERVAL = 1.0
 
 
 class Toolbar:
     """Redraws when what it says has changed, and no more than once a second. ``watching``: events are told."""
 
-    def __init__(self, feed: Feed, watching: Callable[[], bool], where: str, redraw: Callable[[], None]) -> None:
-        self._feed, self._watching, self._where, self._redraw = feed, watching, where, redraw
-        self._shown, self._up, self._width, self._drawn_at = "", feed.health.up, 0, 0.0
-        feed.on_change.append(self.look)
+    def __init__(
+        self, live_state: LiveState, shows_events: Callable[[], bool], redis_address: str, redraw: Callable[[], None]
+    ) -> None:
+        self._live_state, self._shows_events, self._redis_address, self._redraw = (
+            live_state,
+            shows_events,
+            redis_address,
+            redraw,
+        )
+        self._shown, self._up, self._width, self._drawn_at = "", live_state.health.up, 0, 0.0
+        live_state.on_change.append(self.on_change)
 
     def text(self, width: int) -> str:
         """The line, at most ``width`` columns wide; asked for whenever the prompt is drawn."""
-        self._shown, self._width, self._drawn_at = self._now(width), width, time.monotonic()
+        self._shown, self._width, self._drawn_at = self._status_line(width), width, time.monotonic()
         return self._shown
 
-    def look(self) -> None:
+    def on_change(self) -> None:
         """The feed has a new picture. Called by its threads."""
         if not self._width:
             return
-        up = self._feed.health.up
-        urgent, self._up = up != self._up, up
-        late = time.monotonic() - self._drawn_at >= SELDOM
-        if (urgent or late) and self._now(self._width) != self._shown:
+        up = self._live_state.health.up
+        redis_changed, self._up = up != self._up, up
+        interval_over = time.monotonic() - self._drawn_at >= MIN_REDRAW_INTERVAL
+        if (redis_changed or interval_over) and self._status_line(self._width) != self._shown:
             self._redraw()
 
-    def _now(self, width: int) -> str:
-        known = self._feed.sessions if not self._feed.deaf else Sessions()
-        return line_of(self._feed.health, known, self._where, width, watching=self._watching())
+    def _status_line(self, width: int) -> str:
+        sessions = self._live_state.sessions if not self._live_state.read_error else SessionsSnapshot()
+        return status_line(
+            self._live_state.health, sessions, self._redis_address, width, shows_events=self._shows_events()
+        )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Typed:
+class InputTokens:
     """``before``: the whole words before the one at the cursor. ``word``: that one, without its quotation marks, as far
     as it was typed; ``start``: where it begins on the line.
     """
@@ -16,23 +16,23 @@ class Typed:
     start: int
 
 
-def typed(text: str) -> Typed:
+def tokenize(text: str) -> InputTokens:
     """``text``: the line up to the cursor. What is not finished (a quotation, an escape) is taken as it stands."""
     words: list[str] = []
     word, start, quote, escaped = "", None, "", False
-    for place, char in enumerate(text):
+    for index, char in enumerate(text):
         if escaped:
             word, escaped = word + char, False
         elif char == "\\" and quote != "'":
-            start, escaped = place if start is None else start, True
+            start, escaped = index if start is None else start, True
         elif quote:
             word, quote = (word, "") if char == quote else (word + char, quote)
         elif char in "'\"":
-            start, quote = place if start is None else start, char
+            start, quote = index if start is None else start, char
         elif char.isspace():
             if start is not None:
                 words.append(word)
             word, start = "", None
         else:
-            word, start = word + char, place if start is None else start
-    return Typed(tuple(words), word, len(text) if start is None else start)
+            word, start = word + char, index if start is None else start
+    return InputTokens(tuple(words), word, len(text) if start is None else start)

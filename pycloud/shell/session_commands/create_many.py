@@ -15,45 +15,45 @@ from pycloud.client.errors import NoCloud, RequestRefused, Unsettled
 from pycloud.errors import PyCloudError, RedisUnavailable
 from pycloud.protocol.messages import CreateResponse
 from pycloud.shell.base.context import Context
-from pycloud.shell.terminal.exit_codes import Exit, Interrupted, code_of
-from pycloud.shell.terminal.output import Printer, Row, duration, row_of
-from pycloud.shell.terminal.progress_bar import Progress
+from pycloud.shell.terminal.exit_codes import ExitCode, Interrupted, exit_code_for
+from pycloud.shell.terminal.output import Printer, Row, duration, session_row
+from pycloud.shell.terminal.progress_bar import ProgressBar
 
 #: Requests that are under way at a time: more would only wait for each other in Redis and on the hosts.
-AT_ONCE = 32
+MAX_CONCURRENT = 32
 #: A cloud's answer, or why there is none.
-Outcome = Answer | PyCloudError
+CreateResult = Answer | PyCloudError
 
 
-class Crowd:
+class CreateBatch:
     """Sends ``fields`` as ``number`` creates, each under an id of its own. ``outcomes`` come in as they are settled.
 
     Its threads end with the program: what was asked for may be carried out all the same.
     """
 
     def __init__(self, context: Context, fields: Mapping[str, Any], number: int) -> None:
-        self.outcomes: queue.Queue[Outcome] = queue.Queue()
+        self.results: queue.Queue[CreateResult] = queue.Queue()
         self.stopped = threading.Event()
         self._context, self._fields = context, fields
-        self._tickets = itertools.islice(itertools.count(), number)
+        self._remaining = itertools.islice(itertools.count(), number)
         self._lock = threading.Lock()
-        self.asked = 0
-        for _ in range(min(number, AT_ONCE)):
+        self.sent = 0
+        for _ in range(min(number, MAX_CONCURRENT)):
             threading.Thread(target=self._work, daemon=True).start()
 
     def _work(self) -> None:
-        while self._take():
-            self.outcomes.put(self._ask())
+        while self._take_next():
+            self.results.put(self._create_one())
 
-    def _take(self) -> bool:
+    def _take_next(self) -> bool:
         """Whether there is one more to ask for."""
         with self._lock:
-            if self.stopped.is_set() or next(self._tickets, None) is None:
+            if self.stopped.is_set() or next(self._remaining, None) is None:
                 return False
-            self.asked += 1
+            self.sent += 1
             return True
 
-    def _ask(self) -> Outcome:
+    def _create_one(self) -> CreateResult:
         try:
             return self._context.client.request("create", self._fields, timeout=self._context.timeout)
         except PyCloudError as error:
@@ -65,79 +65,85 @@ class Crowd:
             return PyCloudError(str(error))
 
 
-class Tally:
+class BatchResult:
     """What has become of them so far."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self.rows: list[Row] = []
         self.started = 0
-        self.clouds: set[str] = set()
+        self.nodes: set[str] = set()
         self.failures: Counter[str] = Counter()
-        self.worst = Exit.DONE
+        self.exit_code = ExitCode.DONE
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, result: CreateResult) -> None:
         """Count one, and print it for programs."""
         try:
-            if isinstance(outcome, PyCloudError):
-                raise outcome
+            if isinstance(result, PyCloudError):
+                raise result
             if self._context.printer.mode == "json":
-                self._context.printer.line(outcome.raw)
-            self._count(outcome.accepted().response)
+                self._context.printer.line(result.raw)
+            self._count(result.raise_for_error().response)
         except PyCloudError as error:
             self.failures[_reason(error)] += 1
-            self.worst = max(self.worst, code_of(error))
+            self.exit_code = max(self.exit_code, exit_code_for(error))
         self._context.printer.out.flush()
 
     def _count(self, created: Any) -> None:
         assert isinstance(created, CreateResponse)
         self.started += 1
-        self.clouds.add(created.cloud)
-        if self._context.conversation is not None:
-            self._context.conversation.touched.add(str(created.id))
+        self.nodes.add(created.cloud)
+        if self._context.prompt_state is not None:
+            self._context.prompt_state.own_changes.add(str(created.id))
         if self._context.printer.mode == "ids":
             self._context.printer.line(str(created.id))
         elif self._context.printer.mode == "table":
-            self.rows.append(row_of(created, time.time()))
+            self.rows.append(session_row(created, time.time()))
 
 
-def create_many(context: Context, fields: Mapping[str, Any], number: int) -> Exit:
+def create_many(context: Context, fields: Mapping[str, Any], number: int) -> ExitCode:
     """Start ``number`` sessions; the worst exit code. Ctrl-C leaves those that were started."""
-    began, printer = time.monotonic(), context.printer
-    tally, progress = Tally(context), Progress(printer, "Started", number)
-    crowd = Crowd(context, fields, number)
+    started_at, printer = time.monotonic(), context.printer
+    batch_result, progress = BatchResult(context), ProgressBar(printer, "Started", number)
+    batch = CreateBatch(context, fields, number)
     try:
-        _collect(crowd, tally, progress, printer, number)
+        _collect(batch, batch_result, progress, printer, number)
     except KeyboardInterrupt:
-        crowd.stopped.set()
-        under_way = crowd.asked - tally.started - tally.failures.total()
-        more = f"; {under_way} more were asked for and may be, too" if under_way else ""
-        raise Interrupted(f"{_sessions(tally.started)} of {number} started, and go on{more}.") from None
+        batch.stopped.set()
+        in_flight = batch.sent - batch_result.started - batch_result.failures.total()
+        more = f"; {in_flight} more were asked for and may be, too" if in_flight else ""
+        raise Interrupted(f"{_sessions(batch_result.started)} of {number} started, and go on{more}.") from None
     finally:
         progress.clear()
-        printer.table(tally.rows)
-        for reason, count in tally.failures.most_common():
-            printer.complain(f"{count} of {number} not started: {reason}")
-    if printer.shows_progress or tally.failures:
-        took = time.monotonic() - began
-        clouds = f" on {len(tally.clouds)} cloud{'s' if len(tally.clouds) != 1 else ''}" if tally.clouds else ""
-        printer.say(f"{_sessions(tally.started)} of {number} started{clouds} in {duration(took)}.")
-    return tally.worst
+        printer.table(batch_result.rows)
+        for reason, count in batch_result.failures.most_common():
+            printer.error(f"{count} of {number} not started: {reason}")
+    if printer.shows_progress or batch_result.failures:
+        elapsed = time.monotonic() - started_at
+        clouds = (
+            f" on {len(batch_result.nodes)} cloud{'s' if len(batch_result.nodes) != 1 else ''}"
+            if batch_result.nodes
+            else ""
+        )
+        printer.notice(f"{_sessions(batch_result.started)} of {number} started{clouds} in {duration(elapsed)}.")
+    return batch_result.exit_code
 
 
-def _collect(crowd: Crowd, tally: Tally, progress: Progress, printer: Printer, number: int) -> None:
-    done, shared = 0, printer.mode != "table" and printer.width is not None
+def _collect(
+    batch: CreateBatch, batch_result: BatchResult, progress: ProgressBar, printer: Printer, number: int
+) -> None:
+    done, shares_screen = 0, printer.mode != "table" and printer.width is not None
     progress.show(0)
-    while done < (crowd.asked if crowd.stopped.is_set() else number):
+    while done < (batch.sent if batch.stopped.is_set() else number):
         try:
-            outcome = crowd.outcomes.get(timeout=0.2)
+            result = batch.results.get(timeout=0.2)
         except queue.Empty:
             continue
         done += 1
-        if shared:
+        if shares_screen:
             progress.clear()  # what is printed goes to the same screen
-        tally.add(outcome)
-        progress.show(tally.started, tally.failures.total())
+        batch_result.add(result)
+        progress.show(batch_result.started, batch_result.failures.total())
 
 
 def _sessions(count: int) -> str:

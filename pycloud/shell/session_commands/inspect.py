@@ -15,77 +15,77 @@ from pycloud.client.errors import NoCloud, NotFound
 from pycloud.protocol.messages import InspectResponse, encode
 from pycloud.shell.base.context import Context
 from pycloud.shell.base.lookup import find_session, not_found
-from pycloud.shell.terminal.exit_codes import Exit
-from pycloud.shell.terminal.output import STALE, address, age, duration, printable
+from pycloud.shell.terminal.exit_codes import ExitCode
+from pycloud.shell.terminal.output import STALE_NOTE, address, age, duration, printable
 
 #: Shown under other names, or in other words, or not at all.
-HIDDEN = frozenset({"id", "status", "host", "port", "stale", "figures", "details", "time", "trouble"})
-MOMENTS = frozenset({"created", "started", "ended", "kept_since"})
-SIZES = frozenset({"log_bytes", "log_kept", "memory_limit"})
-COLUMN = 14
+HIDDEN_FIELDS = frozenset({"id", "status", "host", "port", "stale", "figures", "details", "time", "trouble"})
+TIME_FIELDS = frozenset({"created", "started", "ended", "kept_since"})
+SIZE_FIELDS = frozenset({"log_bytes", "log_kept", "memory_limit"})
+LABEL_WIDTH = 14
 
 
 def inspect(context: Context, args: Namespace) -> int:
     """Print all that its cloud knows of a session, or what is on record while that is away."""
     printer, session = context.printer, find_session(context.client, args.session)
-    raw, response = _look(context, session)
+    raw, response = _fetch(context, session)
     if printer.mode == "json":
         printer.line(raw)
     elif printer.mode == "ids":
         printer.line(session)
     else:
-        for name, value in lines(response, time.time()):
-            printer.line(f"{name + ':':<{COLUMN}} {printable(value)}")
-    return Exit.DONE
+        for name, value in inspect_lines(response, time.time()):
+            printer.line(f"{name + ':':<{LABEL_WIDTH}} {printable(value)}")
+    return ExitCode.DONE
 
 
-def _look(context: Context, session: str) -> tuple[bytes, InspectResponse]:
+def _fetch(context: Context, session: str) -> tuple[bytes, InspectResponse]:
     try:
         answer = context.client.request("inspect", {"session": session}, timeout=context.timeout)
     except NoCloud as error:
-        response = inspection.from_record(session, context.client.records([session]), error)
+        response = inspection.inspection_from_record(session, context.client.records([session]), error)
         return encode(response), response
-    response = msgspec.convert(answer.accepted().response, InspectResponse)
+    response = msgspec.convert(answer.raise_for_error().response, InspectResponse)
     try:
-        return answer.raw, inspection.known(response)
+        return answer.raw, inspection.require_known(response)
     except NotFound:
         raise not_found(session) from None
 
 
-def lines(response: InspectResponse, now: float) -> Iterator[tuple[str, str]]:
+def inspect_lines(response: InspectResponse, now: float) -> Iterator[tuple[str, str]]:
     """Names and values for people; what a newer cloud tells is shown as it came. ``now``: Unix seconds."""
     fields: dict[str, Any] = msgspec.to_builtins(response)
     yield "session", response.id
     yield "address", address(response.host or "", response.port or None)
-    yield from _plain({name: value for name, value in fields.items() if name not in HIDDEN}, now)
-    yield from _usage(fields.get("figures"))
-    yield from _plain(fields.get("details", {}), now)
+    yield from _field_lines({name: value for name, value in fields.items() if name not in HIDDEN_FIELDS}, now)
+    yield from _usage_lines(fields.get("figures"))
+    yield from _field_lines(fields.get("details", {}), now)
     if response.stale is True:
-        yield "note", STALE
+        yield "note", STALE_NOTE
     if response.trouble:
         yield "trouble", response.trouble
 
 
-def _usage(figures: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+def _usage_lines(figures: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
     if figures:
         uptime = figures["uptime"]
         yield "uptime", "-" if uptime is None else age(uptime)
         yield "cpu", f"{figures['cpu_percent']:.1f} % of one processor, {duration(figures['cpu_seconds'])} in all"
-        yield "memory", size(figures["memory"])
+        yield "memory", format_size(figures["memory"])
         yield "processes", str(figures["processes"])
 
 
-def _plain(fields: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
+def _field_lines(fields: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
     for name, value in fields.items():
         if value is not None:
-            yield name.replace("_", " "), _told(name, value, now)
+            yield name.replace("_", " "), _format_value(name, value, now)
 
 
-def _told(name: str, value: Any, now: float) -> str:
-    if name in MOMENTS and isinstance(value, int | float):
+def _format_value(name: str, value: Any, now: float) -> str:
+    if name in TIME_FIELDS and isinstance(value, int | float):
         return f"{datetime.fromtimestamp(value).isoformat(' ', 'seconds')} ({age(now - value)} ago)"
-    if name in SIZES and isinstance(value, int):
-        return size(value)
+    if name in SIZE_FIELDS and isinstance(value, int):
+        return format_size(value)
     kinds: dict[type, Callable[[Any], str]] = {
         bool: lambda flag: "yes" if flag else "no",
         list: lambda words: " ".join(map(str, words)),
@@ -94,7 +94,7 @@ def _told(name: str, value: Any, now: float) -> str:
     return kinds.get(type(value), str)(value)
 
 
-def size(count: float) -> str:
+def format_size(count: float) -> str:
     """Bytes for people, in powers of 1000."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000:

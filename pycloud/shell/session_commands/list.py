@@ -10,19 +10,19 @@ from itertools import islice
 import msgspec
 
 from pycloud.client import SessionRecord
-from pycloud.client.records import PAGE, batched
-from pycloud.protocol.keys import CLOUD_ID_LENGTH
+from pycloud.client.records import PAGE_SIZE, batched
+from pycloud.protocol.keys import NODE_ID_LENGTH
 from pycloud.protocol.session import State
-from pycloud.shell.base.cloud_lookup import find_clouds
+from pycloud.shell.base.cloud_lookup import find_nodes
 from pycloud.shell.base.context import Context
 from pycloud.shell.base.flags import labels_of
-from pycloud.shell.base.live_list import Feed, follow
-from pycloud.shell.terminal.exit_codes import Exit, UsageProblem
-from pycloud.shell.terminal.output import layout, row_of
+from pycloud.shell.base.live_list import LiveList, follow
+from pycloud.shell.terminal.exit_codes import ExitCode, UsageError
+from pycloud.shell.terminal.output import layout, session_row
 
 #: What a list is sorted by beside the age: those that matter most come first.
 _BY_URGENCY = (State.LOST, State.FAILED, State.STARTING, State.RUNNING, State.EXITED, State.REMOVED)
-KEYS: dict[str, Callable[[SessionRecord], tuple[int | str, ...]]] = {
+SORT_FUNCTIONS: dict[str, Callable[[SessionRecord], tuple[int | str, ...]]] = {
     "state": lambda record: (_urgency(record.state), record.state),
     "host": lambda record: (record.host or "",),
     "cloud": lambda record: (record.cloud,),
@@ -33,17 +33,17 @@ KEYS: dict[str, Callable[[SessionRecord], tuple[int | str, ...]]] = {
 def list_sessions(context: Context, args: Namespace) -> int:
     """List the sessions that Redis knows and ``args`` asks for."""
     if args.limit == 0:
-        raise UsageProblem("--limit 0 shows nothing: name a number from 1 on")
-    args.cloud = find_clouds(context.client, args.cloud or ())
+        raise UsageError("--limit 0 shows nothing: name a number from 1 on")
+    args.cloud = find_nodes(context.client, args.cloud or ())
     printer = context.printer
     if args.follow:
-        return follow(context, _feed(context, args))
-    if printer.mode == "ids" and not _looks_inside(args) and args.sort == "created" and not args.reverse:
+        return follow(context, _live_list(context, args))
+    if printer.mode == "ids" and not _needs_records(args) and args.sort == "created" and not args.reverse:
         ids = context.client.session_ids(clouds=args.cloud)
-        for session in islice(ids, args.skip, _end(args)):
+        for session in islice(ids, args.skip, _slice_end(args)):
             printer.line(session)
-        return Exit.DONE
-    records, more = _chosen(context, args)
+        return ExitCode.DONE
+    records, more = _select(context, args)
     if printer.mode == "ids":
         for record in records:
             printer.line(record.id)
@@ -52,104 +52,104 @@ def list_sessions(context: Context, args: Namespace) -> int:
             printer.line(msgspec.json.encode(record))
     else:
         now = time.time()
-        rows = [row_of(record, now) for record in records]
+        rows = [session_row(record, now) for record in records]
         printer.table(rows)
-        _say_what_next(context, args, len(rows), more)
-    return Exit.DONE
+        _print_next_hint(context, args, len(rows), more)
+    return ExitCode.DONE
 
 
-def _chosen(context: Context, args: Namespace) -> tuple[Iterator[SessionRecord], int]:
+def _select(context: Context, args: Namespace) -> tuple[Iterator[SessionRecord], int]:
     """The records to show, and how many more there are behind them."""
     client, clouds = context.client, args.cloud
     found = client.sessions(clouds=clouds, states=args.state or (), labels=labels_of(args.label), name=args.name)
     if args.limit is None and not args.skip and args.sort == "created" and not args.reverse:
         return found, 0
-    if args.sort == "created" and not _looks_inside(args):
+    if args.sort == "created" and not _needs_records(args):
         ids = list(client.session_ids(clouds=clouds))
         if args.reverse:
             ids.reverse()
-        shown = ids[args.skip : _end(args)]
-        pages = (client.records(page) for page in batched(shown, PAGE))
-        return (record for page in pages for record in page), _rest(len(ids), args, len(shown))
+        shown = ids[args.skip : _slice_end(args)]
+        pages = (client.records(page) for page in batched(shown, PAGE_SIZE))
+        return (record for page in pages for record in page), _remaining(len(ids), args, len(shown))
     records = in_order(list(found), args.sort)
     if args.reverse:
         records.reverse()
-    chosen = records[args.skip : _end(args)]
-    return iter(chosen), _rest(len(records), args, len(chosen))
+    chosen = records[args.skip : _slice_end(args)]
+    return iter(chosen), _remaining(len(records), args, len(chosen))
 
 
-def _feed(context: Context, args: Namespace) -> Feed[SessionRecord]:
+def _live_list(context: Context, args: Namespace) -> LiveList[SessionRecord]:
     """The same list for ``-f``. On a terminal no more is read than there is room for below the headings."""
     more = 0
 
-    def look(room: int | None) -> list[SessionRecord]:
+    def read(room: int | None) -> list[SessionRecord]:
         nonlocal more
         rows = None if room is None else max(1, room - 2)
         limit = min((count for count in (args.limit, rows) if count is not None), default=None)
-        records, more = _chosen(context, Namespace(**{**vars(args), "limit": limit}))
+        records, more = _select(context, Namespace(**{**vars(args), "limit": limit}))
         return list(records)
 
-    def lines(records: Sequence[SessionRecord], width: int) -> list[str]:
+    def render(records: Sequence[SessionRecord], width: int) -> list[str]:
         now = time.time()
-        table = layout([row_of(record, now) for record in records], width, context.printer.colour)
+        table = layout([session_row(record, now) for record in records], width, context.printer.colour)
         return [*(table if records else ["No sessions."]), *([f"{more} more"] if more else [])]
 
-    return session_feed(look, lines)
+    return session_live_list(read, render)
 
 
-def follow_sessions(context: Context, sessions: Sequence[str]) -> Exit:
+def follow_sessions(context: Context, sessions: Sequence[str]) -> ExitCode:
     """``status -f``: what is on record of these sessions, and what becomes of them."""
 
-    def look(room: int | None) -> list[SessionRecord]:
-        return [record for page in batched(sessions, PAGE) for record in context.client.records(page)]
+    def read(room: int | None) -> list[SessionRecord]:
+        return [record for page in batched(sessions, PAGE_SIZE) for record in context.client.records(page)]
 
-    def lines(records: Sequence[SessionRecord], width: int) -> list[str]:
+    def render(records: Sequence[SessionRecord], width: int) -> list[str]:
         now = time.time()
-        known = {record.id: row_of(record, now) for record in records}
+        known = {record.id: session_row(record, now) for record in records}
         gone = {session: (session, "", "unknown", "-", "-", "it is not on record") for session in sessions}
         return list(layout([*({**gone, **known}).values()], width, context.printer.colour))
 
-    return follow(context, session_feed(look, lines))
+    return follow(context, session_live_list(read, render))
 
 
-def session_feed(
-    look: Callable[[int | None], list[SessionRecord]], lines: Callable[[Sequence[SessionRecord], int], list[str]]
-) -> Feed[SessionRecord]:
+def session_live_list(
+    read: Callable[[int | None], list[SessionRecord]], render: Callable[[Sequence[SessionRecord], int], list[str]]
+) -> LiveList[SessionRecord]:
     """Sessions that change, whatever they are chosen by."""
-    return Feed(look, lines, lambda record: record.id, msgspec.json.encode, lambda record: record, _gone)
+    return LiveList(read, render, lambda record: record.id, msgspec.json.encode, lambda record: record, _removed_line)
 
 
-def _gone(session: str) -> bytes:
+def _removed_line(session: str) -> bytes:
     """What is said of a session that is not on record any more, or no longer what was asked for."""
-    return msgspec.json.encode(SessionRecord(session[-CLOUD_ID_LENGTH:], session, status=False, state=""))
+    return msgspec.json.encode(SessionRecord(session[-NODE_ID_LENGTH:], session, status=False, state=""))
 
 
 def in_order(records: Sequence[SessionRecord], order: str) -> list[SessionRecord]:
     """Sorted by ``order``, and what is alike by age; ``records`` come by age."""
-    return sorted(records, key=KEYS[order]) if order in KEYS else list(records)
+    return sorted(records, key=SORT_FUNCTIONS[order]) if order in SORT_FUNCTIONS else list(records)
 
 
-def _looks_inside(args: Namespace) -> bool:
+def _needs_records(args: Namespace) -> bool:
     """Whether it takes the records to know which sessions are wanted."""
     return bool(args.state or args.label) or args.name is not None
 
 
 def _urgency(state: str) -> int:
-    return next((place for place, known in enumerate(_BY_URGENCY) if known == state), len(_BY_URGENCY))
+    return next((rank for rank, known in enumerate(_BY_URGENCY) if known == state), len(_BY_URGENCY))
 
 
-def _end(args: Namespace) -> int | None:
+def _slice_end(args: Namespace) -> int | None:
     return None if args.limit is None else int(args.skip + args.limit)
 
 
-def _rest(known: int, args: Namespace, shown: int) -> int:
+def _remaining(known: int, args: Namespace, shown: int) -> int:
     return max(0, known - int(args.skip) - shown)
 
 
-def _say_what_next(context: Context, args: Namespace, shown: int, more: int) -> None:
+def _print_next_hint(context: Context, args: Namespace, shown: int, more: int) -> None:
     if more:
         context.printer.hint(f"{more} more. Next: the same with --skip {args.skip + shown}")
     elif not shown:
-        filtered = args.cloud or args.skip or _looks_inside(args)
+        filtered = args.cloud or args.skip or _needs_records(args)
         hint = "No such sessions." if filtered else f"No sessions. Next: {context.prefix}create FILE"
         context.printer.hint(hint)

@@ -16,171 +16,171 @@ from typing import TypeVar
 import msgspec
 
 from pycloud.client.answer import Answer, output_of
-from pycloud.client.ask import LARGEST_SCRIPT, check_script
+from pycloud.client.ask import MAX_SCRIPT_BYTES, validate_script
 from pycloud.client.errors import NoAnswer, NoCloud, NotFound, RequestRefused, Unsettled, UnusableAnswer
 from pycloud.errors import PyCloudError
 from pycloud.protocol.messages import CreateResponse, Event, LogsResponse, RemoveResponse, StatusResponse
-from pycloud.shell.base.command import ALL
+from pycloud.shell.base.command import ALL_LINES
 from pycloud.shell.base.context import Context
 from pycloud.shell.base.flags import labels_of
 from pycloud.shell.base.lookup import find_session, find_sessions, not_found
-from pycloud.shell.terminal.exit_codes import Exit, Interrupted, Leave, UsageProblem, code_of
-from pycloud.shell.terminal.output import SHORT, Row, address, duration, row_of
+from pycloud.shell.terminal.exit_codes import ExitCode, ExitPrompt, Interrupted, UsageError, exit_code_for
+from pycloud.shell.terminal.output import SHORT_ID_LENGTH, Row, address, duration, session_row
 
 #: What may go wrong with one session, and does not meet the others.
-PER_SESSION = (RequestRefused, NotFound, NoAnswer, NoCloud, UnusableAnswer)
+CONTINUE_ON = (RequestRefused, NotFound, NoAnswer, NoCloud, UnusableAnswer)
 
 T = TypeVar("T")
 
 
-def create(context: Context, args: Namespace) -> Exit:
+def create(context: Context, args: Namespace) -> ExitCode:
     """Start a script as a session."""
     script = _script(context, args.file)
-    wishes = {
+    options = {
         "env": args.env and dict(args.env),
         "where": args.where and dict(args.where),
-        "cloud": args.cloud and _cloud(context, args.cloud),
+        "cloud": args.cloud and _find_node(context, args.cloud),
         "runtime": args.runtime,
         "name": args.name,
         "labels": labels_of(args.label) or None,
     }
-    fields = {"script": script, **{name: wish for name, wish in wishes.items() if wish is not None}}
+    fields = {"script": script, **{name: value for name, value in options.items() if value is not None}}
     if args.count > 1:
         return _create_many(context, fields, args)
-    began = time.monotonic()
-    answer = _ask(context, "create", fields, _request_id(args))
-    took = time.monotonic() - began
-    created = _show(context, answer, CreateResponse)
+    started_at = time.monotonic()
+    answer = _send_request(context, "create", fields, _request_id(args))
+    elapsed = time.monotonic() - started_at
+    created = _print_answer(context, answer, CreateResponse)
     in_words = context.printer.mode == "table" and not args.follow
-    context.printer.table([row_of(created, time.time(), args.name)] if in_words else [])
+    context.printer.table([session_row(created, time.time(), args.name)] if in_words else [])
     where = address(created.host or "", created.port or None)
-    short = args.name or str(created.id)[:SHORT]
-    said = f"Session {short} runs on {where}, started in {duration(took)}."
+    short = args.name or str(created.id)[:SHORT_ID_LENGTH]
+    message = f"Session {short} runs on {where}, started in {duration(elapsed)}."
     if args.follow:
-        context.printer.say(said)
+        context.printer.notice(message)
         return _follow_log(context, str(created.id))
-    context.printer.hint(f"{said} Next: {context.prefix}status {short}")
-    return Exit.DONE
+    context.printer.hint(f"{message} Next: {context.prefix}status {short}")
+    return ExitCode.DONE
 
 
-def _create_many(context: Context, fields: Mapping[str, object], args: Namespace) -> Exit:
+def _create_many(context: Context, fields: Mapping[str, object], args: Namespace) -> ExitCode:
     """The same session ``args.count`` times."""
     from pycloud.shell.session_commands.create_many import create_many
 
     if args.follow:
-        raise UsageProblem("--follow shows one log, so it does not go with --count")
+        raise UsageError("--follow shows one log, so it does not go with --count")
     if args.id is not None:
-        raise UsageProblem("--id names one request, so it does not go with --count")
+        raise UsageError("--id names one request, so it does not go with --count")
     if args.name is not None:
-        raise UsageProblem("--name is for one session, so it does not go with --count; --label goes with it")
+        raise UsageError("--name is for one session, so it does not go with --count; --label goes with it")
     return create_many(context, fields, args.count)
 
 
-def _cloud(context: Context, word: str) -> str:
-    from pycloud.shell.base.cloud_lookup import find_clouds  # most creates leave it to the clouds
+def _find_node(context: Context, word: str) -> str:
+    from pycloud.shell.base.cloud_lookup import find_nodes  # most creates leave it to the clouds
 
-    return find_clouds(context.client, [word])[0]
+    return find_nodes(context.client, [word])[0]
 
 
-def _follow_log(context: Context, session: str) -> Exit:
+def _follow_log(context: Context, session: str) -> ExitCode:
     """All that a session that was just started writes."""
-    from pycloud.shell.session_commands.logs import stream
+    from pycloud.shell.session_commands.logs import stream_logs
 
     context.printer.out.flush()
-    return stream(context, session, Namespace(lines=ALL, since=None, follow=True))
+    return stream_logs(context, session, Namespace(lines=ALL_LINES, since=None, follow=True))
 
 
-def status(context: Context, args: Namespace) -> Exit:
+def status(context: Context, args: Namespace) -> ExitCode:
     """Tell what has become of sessions: 0 when every one lives, 3 otherwise."""
     if args.follow:
         from pycloud.shell.session_commands.list import follow_sessions
 
-        return follow_sessions(context, _found(context, args.sessions))
+        return follow_sessions(context, _find_all(context, args.sessions))
     rows: list[Row] = []
 
-    def one(session: str) -> Exit:
-        answer = _show(context, _ask(context, "status", {"session": session}), StatusResponse)
-        rows.append(row_of(answer, time.time()))
-        return Exit.DONE if answer.status else Exit.NOT_FOUND
+    def show_one(session: str) -> ExitCode:
+        response = _print_answer(context, _send_request(context, "status", {"session": session}), StatusResponse)
+        rows.append(session_row(response, time.time()))
+        return ExitCode.DONE if response.status else ExitCode.NOT_FOUND
 
     try:
-        return _each(context, args.sessions, one)
+        return _for_each_session(context, args.sessions, show_one)
     finally:
         context.printer.table(rows if context.printer.mode == "table" else [])
 
 
-def remove_one(context: Context, session: str, args: Namespace) -> Exit:
+def remove_one(context: Context, session: str, args: Namespace) -> ExitCode:
     """End a session and delete what is left of it; its whole id is known."""
     try:
-        show_removal(context, session, _ask(context, "remove", {"session": session}, _request_id(args)))
-    except PER_SESSION as error:
-        return report(context, session, error)
-    return Exit.DONE
+        show_removal(context, session, _send_request(context, "remove", {"session": session}, _request_id(args)))
+    except CONTINUE_ON as error:
+        return report_error(context, session, error)
+    return ExitCode.DONE
 
 
 def show_removal(context: Context, session: str, answer: Answer, *, in_words: bool = True) -> None:
     """Print what came of a remove. Raises RequestRefused, and NotFound where there was nothing to remove."""
-    if not _show(context, answer, RemoveResponse).status:
+    if not _print_answer(context, answer, RemoveResponse).status:
         raise not_found(session)
     if in_words and context.printer.mode == "table":
         context.printer.line(f"{session} removed")
 
 
-def logs(context: Context, args: Namespace) -> Exit:
+def logs(context: Context, args: Namespace) -> ExitCode:
     """Print the newest output of a session, byte for byte, or what it writes."""
     session = find_session(context.client, args.session)
     if args.follow or args.lines is not None or args.since is not None:
-        from pycloud.shell.session_commands.logs import stream  # the others need none of it
+        from pycloud.shell.session_commands.logs import stream_logs  # the others need none of it
 
-        return stream(context, session, args)
-    answer = _ask(context, "logs", {"session": session})
+        return stream_logs(context, session, args)
+    answer = _send_request(context, "logs", {"session": session})
     if context.printer.mode == "json":
         context.printer.line(answer.raw)
-    response = msgspec.convert(answer.accepted().response, LogsResponse)
+    response = msgspec.convert(answer.raise_for_error().response, LogsResponse)
     if not response.status:
         raise not_found(session)
     if context.printer.mode != "json":
         context.printer.raw(output_of(response))
-    return Exit.DONE
+    return ExitCode.DONE
 
 
-def show_help(context: Context, args: Namespace) -> Exit:
+def show_help(context: Context, args: Namespace) -> ExitCode:
     """Print what can be typed."""
     context.printer.raw(context.help_text(args.topic).encode())
-    return Exit.DONE
+    return ExitCode.DONE
 
 
-def leave(context: Context, args: Namespace) -> Exit:
+def exit_prompt(context: Context, args: Namespace) -> ExitCode:
     """Leave the prompt."""
-    raise Leave
+    raise ExitPrompt
 
 
-def _found(context: Context, words: Sequence[str]) -> list[str]:
+def _find_all(context: Context, words: Sequence[str]) -> list[str]:
     """The sessions that are named. Raises NotFound unless all of them are there."""
     found = find_sessions(context.client, words)
     if found.missing:
-        raise found.lacks[found.missing[0]]
+        raise found.errors[found.missing[0]]
     return found.ids
 
 
-def _each(context: Context, words: Sequence[str], one: Callable[[str], Exit]) -> Exit:
+def _for_each_session(context: Context, words: Sequence[str], action: Callable[[str], ExitCode]) -> ExitCode:
     """``one`` for each session named, whatever becomes of the others; the worst code.
 
     What would meet the others too ends it: Ctrl-C, or a Redis that is away.
     """
     found = find_sessions(context.client, words)
-    codes = [Exit.DONE]
+    codes = [ExitCode.DONE]
     for word in found.missing:
-        codes.append(report(context, word, found.lacks[word]))
+        codes.append(report_error(context, word, found.errors[word]))
     for session in found.ids:
         try:
-            codes.append(one(session))
-        except PER_SESSION as error:
-            codes.append(report(context, session, error))
+            codes.append(action(session))
+        except CONTINUE_ON as error:
+            codes.append(report_error(context, session, error))
     return max(codes)
 
 
-def report(context: Context, session: str, error: PyCloudError) -> Exit:
+def report_error(context: Context, session: str, error: PyCloudError) -> ExitCode:
     """Say what went wrong with one session of several; the code for it."""
     if isinstance(error, NotFound):
         text = error.message
@@ -188,26 +188,30 @@ def report(context: Context, session: str, error: PyCloudError) -> Exit:
         text = f"{session}: {error.message} ({error.code})"
     else:
         text = f"{session}: {error.message}"
-    context.printer.complain(text)
-    return code_of(error)
+    context.printer.error(text)
+    return exit_code_for(error)
 
 
 def _script(context: Context, file: str | None) -> str:
-    data = _typed(context) if file is None else context.read_stdin() if file == "-" else _head(_path(context, file))
-    check_script(data)
+    data = (
+        _from_editor(context)
+        if file is None
+        else context.read_stdin()
+        if file == "-"
+        else _read_script(_path(context, file))
+    )
+    validate_script(data)
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise UsageProblem(
-            f"{file} is no script: it is not UTF-8 text ({error.reason} at byte {error.start})"
-        ) from error
+        raise UsageError(f"{file} is no script: it is not UTF-8 text ({error.reason} at byte {error.start})") from error
 
 
-def _typed(context: Context) -> bytes:
+def _from_editor(context: Context) -> bytes:
     """What is typed where no file was named."""
-    if context.conversation is not None:
-        return context.conversation.edit()
-    raise UsageProblem(
+    if context.prompt_state is not None:
+        return context.prompt_state.edit()
+    raise UsageError(
         f"create needs a script: type `{context.prefix}create FILE`, "
         f"or `{context.prefix}create -` to give it on standard input"
     )
@@ -220,49 +224,53 @@ def _path(context: Context, file: str) -> Path:
     try:
         return Path(file).expanduser()
     except RuntimeError as error:
-        raise UsageProblem(f"{file}: there is no such home directory") from error
+        raise UsageError(f"{file}: there is no such home directory") from error
 
 
-def _head(path: Path) -> bytes:
+def _read_script(path: Path) -> bytes:
     """As much of a file as can be a script, and one byte more where it has more."""
     with path.open("rb") as stream:
-        return stream.read(LARGEST_SCRIPT + 1)
+        return stream.read(MAX_SCRIPT_BYTES + 1)
 
 
 def _request_id(args: Namespace) -> str:
     return secrets.token_hex(10) if args.id is None else str(args.id)
 
 
-def _ask(context: Context, op: str, fields: dict[str, object], request: str | None = None) -> Answer:
+def _send_request(context: Context, op: str, fields: dict[str, object], request_id: str | None = None) -> Answer:
     """One request; Ctrl-C stops the waiting, never the session. ``request``: its id, where it is worth repeating."""
-    again = f" To ask again without doing it twice: --id {shlex.quote(request)}" if request else ""
+    repeat_hint = f" To ask again without doing it twice: --id {shlex.quote(request_id)}" if request_id else ""
     try:
         return context.client.request(
-            op, fields, id=request, timeout=context.timeout, on_progress=lambda event: _say_progress(context, event)
+            op,
+            fields,
+            id=request_id,
+            timeout=context.timeout,
+            on_progress=lambda event: _print_progress(context, event),
         )
     except ValueError as error:
-        raise UsageProblem(str(error)) from error
+        raise UsageError(str(error)) from error
     except KeyboardInterrupt:
-        raise Interrupted(f"Stopped waiting; the request may still be carried out.{again}") from None
+        raise Interrupted(f"Stopped waiting; the request may still be carried out.{repeat_hint}") from None
     except Unsettled as error:
-        error.message = f"{error.reason}.{again}" if again else error.reason
+        error.message = f"{error.reason}.{repeat_hint}" if repeat_hint else error.reason
         raise
 
 
-def _say_progress(context: Context, event: Event) -> None:
+def _print_progress(context: Context, event: Event) -> None:
     """An image is being pulled: that may take minutes."""
     done = f" ({event.done:.0%})" if event.done else ""
     context.printer.hint(f"Pulling {event.image or 'an image'}: {event.progress or 'begun'}{done}")
 
 
-def _show(context: Context, answer: Answer, kind: type[T]) -> T:
+def _print_answer(context: Context, answer: Answer, kind: type[T]) -> T:
     """Print an answer to a program; what is printed for people is up to the caller. Raises RequestRefused."""
     printer, session = context.printer, answer.response.id
-    if session and context.conversation is not None:
-        context.conversation.touched.add(session)
+    if session and context.prompt_state is not None:
+        context.prompt_state.own_changes.add(session)
     if printer.mode == "json":
         printer.line(answer.raw)
-    accepted = answer.accepted().response
+    accepted = answer.raise_for_error().response
     if printer.mode == "ids" and session and (isinstance(accepted, CreateResponse) or accepted.status):
         printer.line(session)
     return msgspec.convert(accepted, kind)

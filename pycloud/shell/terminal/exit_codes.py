@@ -11,35 +11,35 @@ from pycloud.client.errors import NoAnswer, NoCloud, NotEnded, NotFound, Request
 from pycloud.errors import ConfigError, PyCloudError, RedisUnavailable
 
 
-class Exit(IntEnum):
+class ExitCode(IntEnum):
     """What a program that called pycloudctl learns from it."""
 
     DONE = 0
     FAILED = 1
     USAGE = 2
     NOT_FOUND = 3
-    REFUSED = 4
-    REDIS = 69
+    REJECTED = 4
+    REDIS_UNAVAILABLE = 69
     NO_ANSWER = 124
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 
 
 #: In words, for help and the man page.
-MEANINGS: dict[Exit, str] = {
-    Exit.DONE: "done",
-    Exit.FAILED: "failed",
-    Exit.USAGE: "usage",
-    Exit.NOT_FOUND: "not found or not alive",
-    Exit.REFUSED: "refused",
-    Exit.REDIS: "Redis unreachable",
-    Exit.NO_ANSWER: "nobody answered",
-    Exit.INTERRUPTED: "Ctrl-C",
-    Exit.BROKEN_PIPE: "nobody reads the output",
+EXIT_CODE_MEANINGS: dict[ExitCode, str] = {
+    ExitCode.DONE: "done",
+    ExitCode.FAILED: "failed",
+    ExitCode.USAGE: "usage",
+    ExitCode.NOT_FOUND: "not found or not alive",
+    ExitCode.REJECTED: "refused",
+    ExitCode.REDIS_UNAVAILABLE: "Redis unreachable",
+    ExitCode.NO_ANSWER: "nobody answered",
+    ExitCode.INTERRUPTED: "Ctrl-C",
+    ExitCode.BROKEN_PIPE: "nobody reads the output",
 }
 
 
-class UsageProblem(PyCloudError):
+class UsageError(PyCloudError):
     """What was typed cannot be carried out as it stands."""
 
 
@@ -47,23 +47,23 @@ class Interrupted(PyCloudError):
     """Ctrl-C while an answer was awaited."""
 
 
-class Leave(Exception):
+class ExitPrompt(Exception):
     """The user wants to leave the prompt."""
 
 
-_CODES: tuple[tuple[type[PyCloudError], Exit], ...] = (
-    (UsageProblem, Exit.USAGE),
-    (ConfigError, Exit.USAGE),
-    (NotFound, Exit.NOT_FOUND),
-    (RequestRefused, Exit.REFUSED),
-    (RedisUnavailable, Exit.REDIS),
-    (NoCloud, Exit.NO_ANSWER),
-    (NoAnswer, Exit.NO_ANSWER),
-    (NotEnded, Exit.NO_ANSWER),
-    (Interrupted, Exit.INTERRUPTED),
+_CODE_BY_ERROR: tuple[tuple[type[PyCloudError], ExitCode], ...] = (
+    (UsageError, ExitCode.USAGE),
+    (ConfigError, ExitCode.USAGE),
+    (NotFound, ExitCode.NOT_FOUND),
+    (RequestRefused, ExitCode.REJECTED),
+    (RedisUnavailable, ExitCode.REDIS_UNAVAILABLE),
+    (NoCloud, ExitCode.NO_ANSWER),
+    (NoAnswer, ExitCode.NO_ANSWER),
+    (NotEnded, ExitCode.NO_ANSWER),
+    (Interrupted, ExitCode.INTERRUPTED),
 )
 
 
-def code_of(error: PyCloudError) -> Exit:
+def exit_code_for(error: PyCloudError) -> ExitCode:
     """The exit code for an error."""
-    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
+    return next((code for kind, code in _CODE_BY_ERROR if isinstance(error, kind)), ExitCode.FAILED)

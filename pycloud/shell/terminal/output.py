@@ -19,37 +19,37 @@ Mode = Literal["table", "json", "ids"]
 MODES: tuple[Mode, ...] = ("table", "json", "ids")
 
 #: As much of a session's id as is shown where there is no room for all of it: unique among thousands.
-SHORT = 8
+SHORT_ID_LENGTH = 8
 
 HEADINGS = ("SESSION", "NAME", "STATE", "ADDRESS", "AGE", "NOTE")
 #: The columns that are there whatever is in them, and those that give way, first to last, where the screen is narrow.
-ALWAYS, STATE_COLUMN, FLEXIBLE = (0, 2), 2, (5, 3, 1)
+ALWAYS_SHOWN, STATE_COLUMN, FLEXIBLE = (0, 2), 2, (5, 3, 1)
 #: The least that is left of such a column.
-NARROWEST = 12
+MIN_COLUMN_WIDTH = 12
 GAP = "  "
-STALE = "as last known, its cloud is away"
-COLOURS = {State.RUNNING: "32", State.STARTING: "33", State.FAILED: "31", State.LOST: "31", State.EXITED: "2"}
+STALE_NOTE = "as last known, its cloud is away"
+STATE_COLOURS = {State.RUNNING: "32", State.STARTING: "33", State.FAILED: "31", State.LOST: "31", State.EXITED: "2"}
 
 Row = tuple[str, str, str, str, str, str]
 
 
 @dataclass(frozen=True)
-class Shape:
+class ColumnLayout:
     """A table: its headings, which columns are there whatever is in them, and the one whose words have colours.
 
     Where the screen is narrow, the columns in ``flexible`` give way, and then those in ``spare`` go, first to last.
     """
 
     headings: tuple[str, ...]
-    always: tuple[int, ...]
+    always_shown: tuple[int, ...]
     flexible: tuple[int, ...]
-    coloured: int
+    colour_column: int
     colours: Mapping[Any, str]
-    spare: tuple[int, ...] = ()
+    droppable: tuple[int, ...] = ()
 
 
-SESSIONS = Shape(HEADINGS, ALWAYS, FLEXIBLE, STATE_COLUMN, COLOURS)
-Described = CreateResponse | StatusResponse | SessionRecord
+SESSION_COLUMNS = ColumnLayout(HEADINGS, ALWAYS_SHOWN, FLEXIBLE, STATE_COLUMN, STATE_COLOURS)
+SessionResult = CreateResponse | StatusResponse | SessionRecord
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Printer:
     mode: Mode = "table"
     colour: bool = False
     width: int | None = None
-    chatty: bool = False
-    speaker: str = ""
+    interactive: bool = False
+    error_prefix: str = ""
     redraws: bool = False
     shows_progress: bool = False
 
@@ -79,48 +79,48 @@ class Printer:
         """One line of data."""
         self.out.write((text.encode() if isinstance(text, str) else text) + b"\n")
 
-    def table(self, rows: Sequence[tuple[str, ...]], shape: Shape = SESSIONS) -> None:
+    def table(self, rows: Sequence[tuple[str, ...]], columns: ColumnLayout = SESSION_COLUMNS) -> None:
         """Rows below their headings; nothing at all where there are none."""
         if rows:
-            for text in layout(rows, self.width, self.colour, shape):
+            for text in layout(rows, self.width, self.colour, columns):
                 self.line(text)
 
-    def say(self, text: str) -> None:
+    def notice(self, text: str) -> None:
         """Something for people: to stderr, after the data so far."""
         self.out.flush()
-        tell(self.err, "\n".join(printable(line) for line in text.split("\n")))
+        write_message(self.err, "\n".join(printable(line) for line in text.split("\n")))
 
-    def complain(self, text: str) -> None:
+    def error(self, text: str) -> None:
         """Something went wrong."""
-        self.say(self.speaker + text)
+        self.notice(self.error_prefix + text)
 
     def hint(self, text: str) -> None:
         """Something for people at a terminal only."""
-        if self.chatty:
-            self.say(text)
+        if self.interactive:
+            self.notice(text)
 
 
-def tell(err: TextIO, text: str, end: str = "\n") -> None:
+def write_message(err: TextIO, text: str, end: str = "\n") -> None:
     """Write to people. Where that fails (a full disk, a reader gone) there is nobody left to tell it to."""
     with contextlib.suppress(OSError):
         err.write(text + end)
         err.flush()
 
 
-def row_of(answer: Described, now: float, name: str | None = None) -> Row:
+def session_row(response: SessionResult, now: float, name: str | None = None) -> Row:
     """One line of a table. ``now`` in Unix seconds; ``name``: where that is known, and the answer does not say it."""
-    if isinstance(answer, CreateResponse):
-        called, lived, remark = name, "-", ""
+    if isinstance(response, CreateResponse):
+        shown_name, age_text, note_text = name, "-", ""
     else:
-        called, remark = answer.name or "", note(answer)
-        lived = age(now - answer.created) if isinstance(answer.created, float) else "-"
+        shown_name, note_text = response.name or "", note(response)
+        age_text = age(now - response.created) if isinstance(response.created, float) else "-"
     return (
-        str(answer.id),
-        called or "",
-        answer.state or "unknown",
-        address(answer.host or "", answer.port or None),
-        lived,
-        remark,
+        str(response.id),
+        shown_name or "",
+        response.state or "unknown",
+        address(response.host or "", response.port or None),
+        age_text,
+        note_text,
     )
 
 
@@ -129,13 +129,13 @@ def address(host: str, port: int | None) -> str:
     return f"{host}:{port}" if host and port else host or "-"
 
 
-def note(answer: StatusResponse | SessionRecord) -> str:
+def note(response: StatusResponse | SessionRecord) -> str:
     """How it ended, and why; and whether that is news at all."""
-    code = answer.exit_code
+    code = response.exit_code
     words = [
         f"exit {code}" if isinstance(code, int) else "",
-        answer.reason or "",
-        STALE if answer.stale is True else "",
+        response.reason or "",
+        STALE_NOTE if response.stale is True else "",
     ]
     return ", ".join(word for word in words if word)
 
@@ -158,40 +158,46 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
-def layout(rows: Sequence[tuple[str, ...]], width: int | None, colour: bool, shape: Shape = SESSIONS) -> Iterable[str]:
+def layout(
+    rows: Sequence[tuple[str, ...]], width: int | None, colour: bool, column_layout: ColumnLayout = SESSION_COLUMNS
+) -> Iterable[str]:
     """The lines of a table; columns of which all cells are empty are left out."""
     # Column by column: of ten thousand rows, the same is done to all cells of a column at once.
-    columns = [(heading, *_printable(cells)) for heading, *cells in zip(shape.headings, *rows, strict=True)]
+    columns = [(heading, *_printable(cells)) for heading, *cells in zip(column_layout.headings, *rows, strict=True)]
     widths = [max(map(len, column)) for column in columns]
-    used = [i for i, column in enumerate(columns) if i in shape.always or not {"", "-"}.issuperset(column[1:])]
+    used = [
+        i for i, column in enumerate(columns) if i in column_layout.always_shown or not {"", "-"}.issuperset(column[1:])
+    ]
     if width is not None:
-        used = _squeeze(widths, used, width, shape)
+        used = _fit_columns(widths, used, width, column_layout)
     shown = {i: _fitted(columns[i], widths[i]) for i in used}
     if colour:
-        shown[shape.coloured] = _coloured(shown[shape.coloured], columns[shape.coloured], shape.colours)
+        shown[column_layout.colour_column] = _coloured(
+            shown[column_layout.colour_column], columns[column_layout.colour_column], column_layout.colours
+        )
     for cells in zip(*shown.values(), strict=True):
         yield GAP.join(cells).rstrip()
 
 
-def wants_colour(environ: Mapping[str, str], is_terminal: bool, refused: bool) -> bool:
+def wants_colour(environ: Mapping[str, str], is_terminal: bool, disabled: bool) -> bool:
     """Whether to colour: on a terminal that can, where nobody said no."""
-    return is_terminal and not refused and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+    return is_terminal and not disabled and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
-def _squeeze(widths: list[int], used: Sequence[int], limit: int, shape: Shape) -> list[int]:
+def _fit_columns(widths: list[int], used: Sequence[int], limit: int, column_layout: ColumnLayout) -> list[int]:
     """Take from the flexible columns what does not fit; the columns that are left."""
-    left = list(used)
+    kept_columns = list(used)
 
     def excess() -> int:
-        return sum(widths[i] for i in left) + len(GAP) * (len(left) - 1) - limit
+        return sum(widths[i] for i in kept_columns) + len(GAP) * (len(kept_columns) - 1) - limit
 
-    for column in shape.flexible:
-        if column in left and (more := excess()) > 0:
-            widths[column] = max(min(NARROWEST, widths[column]), widths[column] - more)
-    for column in shape.spare:
-        if column in left and excess() > 0:
-            left.remove(column)
-    return left
+    for column in column_layout.flexible:
+        if column in kept_columns and (more := excess()) > 0:
+            widths[column] = max(min(MIN_COLUMN_WIDTH, widths[column]), widths[column] - more)
+    for column in column_layout.droppable:
+        if column in kept_columns and excess() > 0:
+            kept_columns.remove(column)
+    return kept_columns
 
 
 def _printable(cells: Sequence[str]) -> Iterable[str]:
@@ -205,6 +211,6 @@ def _fitted(cells: Iterable[str], width: int) -> Iterator[str]:
 
 def _coloured(shown: Iterator[str], words: Iterable[str], colours: Mapping[Any, str]) -> Iterator[str]:
     """Each cell in the colour of its word; the heading is in none."""
-    codes = {str(known): code for known, code in colours.items()}
+    codes = {str(state): code for state, code in colours.items()}
     for number, (text, word) in enumerate(zip(shown, words, strict=True)):
         yield f"\x1b[{codes[word]}m{text}\x1b[0m" if number and word in codes else text

@@ -13,19 +13,19 @@ from typing import BinaryIO
 from unicodedata import combining, east_asian_width
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
-TO_LINE_END, TO_SCREEN_END, TOP = "\x1b[K", "\x1b[J", "\x1b[H"
+TO_LINE_END, TO_SCREEN_END, CURSOR_HOME = "\x1b[K", "\x1b[J", "\x1b[H"
 
 
-class Screen:
+class Redrawer:
     """``out``: the terminal; ``size`` asks how large it is (None: the terminal itself does)."""
 
     def __init__(self, out: BinaryIO, size: Callable[[], os.terminal_size] | None = None) -> None:
         self._out, self._size = out, size or (lambda: size_of(out))
         self._drawn: list[str] = []
-        self._at = self._size()
+        self._drawn_size = self._size()
 
     @property
-    def room(self) -> int:
+    def height(self) -> int:
         """How many lines fit: the last one is the cursor's."""
         return max(1, self._size().lines - 1)
 
@@ -37,9 +37,9 @@ class Screen:
     def draw(self, lines: Sequence[str]) -> None:
         """Let these lines stand where the last ones stood; all at once, so that nothing flickers."""
         size = self._size()
-        shown = [cut(line, size.columns) for line in lines[: self.room]]
-        if size != self._at:
-            start = TOP  # the terminal has moved what stood there, nobody knows where to
+        shown = [truncate(line, size.columns) for line in lines[: self.height]]
+        if size != self._drawn_size:
+            start = CURSOR_HOME  # the terminal has moved what stood there, nobody knows where to
         elif shown == self._drawn:
             return
         else:
@@ -47,7 +47,7 @@ class Screen:
         text = "".join(f"{line}{TO_LINE_END}\n" for line in shown)
         self._out.write((start + text + TO_SCREEN_END).encode(errors="replace"))
         self._out.flush()
-        self._drawn, self._at = shown, size
+        self._drawn, self._drawn_size = shown, size
 
 
 def size_of(terminal: BinaryIO) -> os.terminal_size:
@@ -59,18 +59,18 @@ def size_of(terminal: BinaryIO) -> os.terminal_size:
     return size if size.columns and size.lines else shutil.get_terminal_size()
 
 
-def cut(line: str, columns: int) -> str:
+def truncate(line: str, columns: int) -> str:
     """As much of a line as fits, colours not counted; a line of full width would wrap on some terminals."""
-    left, shown, place = columns, [], 0
-    while place < len(line):
-        if found := ESCAPE.match(line, place):
+    remaining, shown, index = columns, [], 0
+    while index < len(line):
+        if found := ESCAPE.match(line, index):
             shown.append(found[0])
-            place = found.end()
+            index = found.end()
             continue
-        left -= width_of(line[place])
-        if left >= 0:
-            shown.append(line[place])
-        place += 1
+        remaining -= width_of(line[index])
+        if remaining >= 0:
+            shown.append(line[index])
+        index += 1
     return "".join(shown)
 
 

@@ -9,13 +9,13 @@ from typing import Any
 from prompt_toolkit.application import Application
 
 
-def mind(app: Application[Any]) -> None:
+def install_sigterm_handler(app: Application[Any]) -> None:
     """End ``app``, and then the program, on SIGTERM. Called when its loop runs; the loop takes it back at its end."""
     number = signal.SIGTERM
-    asyncio.get_running_loop().add_signal_handler(number, leave, app, SystemExit(128 + number))
+    asyncio.get_running_loop().add_signal_handler(number, exit_app, app, SystemExit(128 + number))
 
 
-def leave(app: Application[Any], error: BaseException) -> None:
+def exit_app(app: Application[Any], error: BaseException) -> None:
     """Let ``app`` end with ``error``, once its terminal is as it was; the first call counts."""
     if app.is_running and not app.is_done:
         app.exit(exception=error)

@@ -8,25 +8,27 @@ import sys
 from argparse import Namespace
 
 from pycloud.shell.base.context import Context
-from pycloud.shell.live.feed import Feed
-from pycloud.shell.terminal.exit_codes import Exit, UsageProblem
-from pycloud.shell.top.table import Wish
+from pycloud.shell.live.feed import LiveState
+from pycloud.shell.terminal.exit_codes import ExitCode, UsageError
+from pycloud.shell.top.table import TableQuery
 
 
 def top(context: Context, args: Namespace) -> int:
     """Show it until its user leaves it."""
     printer = context.printer
     if printer.mode != "table":
-        raise UsageProblem(f"top is for people; for programs there is `{context.prefix}list -o {printer.mode}`")
+        raise UsageError(f"top is for people; for programs there is `{context.prefix}list -o {printer.mode}`")
     if not (printer.out.isatty() and sys.stdin is not None and sys.stdin.isatty()):
-        raise UsageProblem(f"top needs a terminal; without one there is `{context.prefix}list`")
+        raise UsageError(f"top needs a terminal; without one there is `{context.prefix}list`")
     if os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
-        raise UsageProblem("top needs a terminal that can move its cursor, and TERM says that this one cannot")
+        raise UsageError("top needs a terminal that can move its cursor, and TERM says that this one cannot")
     from pycloud.shell.top.screen import Screen  # loads prompt_toolkit
 
     printer.out.flush()
     with contextlib.ExitStack() as stack:
-        conversation = context.conversation
-        feed = conversation.feed if conversation is not None else stack.enter_context(Feed(context.client))
-        Screen(context.client, feed, Wish(args.sort), colour=printer.colour).run()
-    return Exit.DONE
+        prompt_state = context.prompt_state
+        live_state = (
+            prompt_state.live_state if prompt_state is not None else stack.enter_context(LiveState(context.client))
+        )
+        Screen(context.client, live_state, TableQuery(args.sort), colour=printer.colour).run()
+    return ExitCode.DONE

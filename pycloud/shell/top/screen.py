@@ -15,15 +15,15 @@ from prompt_toolkit.layout import FormattedTextControl, Layout, Window
 from prompt_toolkit.output.color_depth import ColorDepth
 
 from pycloud.client import Client, NotFound
-from pycloud.shell.live.feed import Feed
-from pycloud.shell.live.health import place
-from pycloud.shell.terminal.signals import leave, mind
-from pycloud.shell.top.state import State
-from pycloud.shell.top.table import Table, Wish
-from pycloud.shell.top.view import Scene, draw, shares
-from pycloud.shell.top.workers import LOG_BYTES, LOG_PATIENCE, Arranger, LogReader, Remover
+from pycloud.shell.live.feed import LiveState
+from pycloud.shell.live.health import redis_address
+from pycloud.shell.terminal.signals import exit_app, install_sigterm_handler
+from pycloud.shell.top.state import TopState
+from pycloud.shell.top.table import Table, TableQuery
+from pycloud.shell.top.view import Frame, draw, section_heights
+from pycloud.shell.top.workers import LOG_BYTES, LOG_TIMEOUT, LogWorker, RemovalWorker, SortWorker
 
-NAMED = (
+BOUND_KEYS = (
     *("up", "down", "pageup", "pagedown", "home", "end", "escape", "enter", "backspace", "delete"),
     *("c-b", "c-c", "c-d", "c-f", "c-u", Keys.Any),
 )
@@ -32,13 +32,13 @@ NAMED = (
 class Screen:
     """Draws what the feed knows, until its user leaves it."""
 
-    def __init__(self, client: Client, feed: Feed, wish: Wish, *, colour: bool) -> None:
-        self._client, self._feed = client, feed
-        self._state = State(wish)
+    def __init__(self, client: Client, live_state: LiveState, query: TableQuery, *, colour: bool) -> None:
+        self._client, self._live_state = client, live_state
+        self._state = TopState(query)
         self._table, self._log = self._state.table, ("", cast(Sequence[str], ()))
-        self._arranger = Arranger(feed, self._arranged, self._say)
-        self._reader = LogReader(self._fetch, self._read)
-        self._remover = Remover(self._remove, self._say)
+        self._sort_worker = SortWorker(live_state, self._on_table, self._show_message)
+        self._log_worker = LogWorker(self._fetch_log, self._on_log)
+        self._removal_worker = RemovalWorker(self._remove, self._show_message)
         self._app: Application[None] = Application(
             layout=Layout(Window(FormattedTextControl(self._text, show_cursor=False), always_hide_cursor=True)),
             key_bindings=self._keys(),
@@ -48,44 +48,44 @@ class Screen:
 
     def run(self) -> None:
         """Returns when it was left; the terminal is as it was before. Whatever went wrong in it is raised."""
-        self._feed.on_change.append(self._arranger.first)
-        self._arranger.want(self._state.wish)
+        self._live_state.on_change.append(self._sort_worker.on_first_data)
+        self._sort_worker.set_query(self._state.query)
         try:
-            with self._arranger, self._reader, self._remover:
-                self._app.run(pre_run=lambda: mind(self._app))
+            with self._sort_worker, self._log_worker, self._removal_worker:
+                self._app.run(pre_run=lambda: install_sigterm_handler(self._app))
         finally:
-            self._feed.on_change.remove(self._arranger.first)
+            self._live_state.on_change.remove(self._sort_worker.on_first_data)
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
-        for name in NAMED:
-            keys.add(name)(self._pressed)
+        for name in BOUND_KEYS:
+            keys.add(name)(self._on_keys)
         return keys
 
-    def _pressed(self, event: KeyPressEvent) -> None:
-        with self._mended():
+    def _on_keys(self, event: KeyPressEvent) -> None:
+        with self._exit_on_error():
             for press in event.key_sequence:
-                self._press(press.key.value if isinstance(press.key, Keys) else press.key)
+                self._handle_key(press.key.value if isinstance(press.key, Keys) else press.key)
 
-    def _press(self, key: str) -> None:
+    def _handle_key(self, key: str) -> None:
         state = self._state
         if session := state.press(key):
-            state.said = f"Removing {session} ..."
-            self._remover.add(session)
-        self._arranger.want(state.wish)
+            state.message = f"Removing {session} ..."
+            self._removal_worker.add(session)
+        self._sort_worker.set_query(state.query)
         self._show_log()
-        if state.over and not self._app.is_done:
+        if state.exiting and not self._app.is_done:
             self._app.exit()
 
     def _text(self) -> StyleAndTextTuples:
         size = self._app.output.get_size()
-        with self._mended():
+        with self._exit_on_error():
             if self._table is not self._state.table:
-                self._state.arranged(self._table)
-            scene = self._scene()
-            self._state.sized(shares(scene, size.rows).rows)
+                self._state.set_table(self._table)
+            frame = self._frame()
+            self._state.set_height(section_heights(frame, size.rows).rows)
             self._show_log()
-            lines = draw(scene, size.columns, size.rows)
+            lines = draw(frame, size.columns, size.rows)
             fragments: StyleAndTextTuples = []
             for style, text in lines:
                 fragments += [(style, text), ("", "\n")]
@@ -94,42 +94,44 @@ class Screen:
 
     def _show_log(self) -> None:
         """Of the session that is selected now: it may have got there because another one is gone."""
-        self._reader.show(self._state.place.session if self._state.log else "")
+        self._log_worker.show(self._state.selection.session if self._state.log else "")
 
-    def _scene(self) -> Scene:
+    def _frame(self) -> Frame:
         session, log = self._log
-        state, feed = self._state, self._feed
-        shown = log if session == state.place.session else ()
-        return Scene(state, feed.health, feed.sessions, place(self._client.url), time.time(), shown)
+        state, live_state = self._state, self._live_state
+        log_lines = log if session == state.selection.session else ()
+        return Frame(
+            state, live_state.health, live_state.sessions, redis_address(self._client.url), time.time(), log_lines
+        )
 
     @contextlib.contextmanager
-    def _mended(self) -> Any:
+    def _exit_on_error(self) -> Any:
         """A bug ends it, once the terminal is in order, and is shown there."""
         try:
             yield
         except Exception as error:
-            leave(self._app, error)
+            exit_app(self._app, error)
 
-    def _fetch(self, session: str) -> bytes:
-        return self._client.logs(session, max_bytes=LOG_BYTES, timeout=LOG_PATIENCE)
+    def _fetch_log(self, session: str) -> bytes:
+        return self._client.logs(session, max_bytes=LOG_BYTES, timeout=LOG_TIMEOUT)
 
     def _remove(self, session: str) -> str:
         try:
-            there = self._client.remove(session).status
+            existed = self._client.remove(session).status
         except NotFound:
-            there = False
-        return f"{session} removed." if there else f"There is no session {session} any more."
+            existed = False
+        return f"{session} removed." if existed else f"There is no session {session} any more."
 
     # What follows is called by threads. They leave what they have where it is found when it is drawn.
 
-    def _arranged(self, table: Table | None) -> None:
+    def _on_table(self, table: Table | None) -> None:
         self._table = table or self._table
         self._app.invalidate()
 
-    def _read(self, session: str, lines: Sequence[str]) -> None:
+    def _on_log(self, session: str, lines: Sequence[str]) -> None:
         self._log = (session, lines)
         self._app.invalidate()
 
-    def _say(self, text: str) -> None:
-        self._state.said = text
+    def _show_message(self, text: str) -> None:
+        self._state.message = text
         self._app.invalidate()

@@ -5,48 +5,48 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pycloud.shell.base.flags import ORDERS
-from pycloud.shell.top.table import Place, Table, Wish
+from pycloud.shell.base.flags import SORT_ORDERS
+from pycloud.shell.top.table import Selection, Table, TableQuery
 
 
 @dataclass
-class State:
+class TopState:
     """``typing``: a filter is being typed. ``asked``: the session whose removal is asked about; empty: none.
 
     ``log``: the log of the selected session is shown. ``said``: what happened last. ``height``: rows on the screen.
     """
 
-    wish: Wish = field(default_factory=Wish)
+    query: TableQuery = field(default_factory=TableQuery)
     table: Table = field(default_factory=Table)
-    place: Place = field(default_factory=Place)
-    typing: bool = False
-    asked: str = ""
+    selection: Selection = field(default_factory=Selection)
+    editing_filter: bool = False
+    pending_removal: str = ""
     log: bool = False
-    said: str = ""
+    message: str = ""
     height: int = 1
-    over: bool = False
+    exiting: bool = False
 
-    def arranged(self, table: Table) -> None:
+    def set_table(self, table: Table) -> None:
         """A new table is there."""
         self.table = table
-        self.place = self.place.settled(table, self.height)
+        self.selection = self.selection.adjusted(table, self.height)
 
-    def sized(self, height: int) -> None:
+    def set_height(self, height: int) -> None:
         """So many rows can be seen."""
         self.height = max(1, height)
-        self.place = self.place.settled(self.table, self.height)
+        self.selection = self.selection.adjusted(self.table, self.height)
 
     def press(self, key: str) -> str:
         """A key, by the name that prompt_toolkit has for it; returns the session that is to be removed, if any."""
-        if self.asked:
-            return self._answer(key)
-        self.said = ""
-        if self.typing:
-            self._type(key)
+        if self.pending_removal:
+            return self._confirm_removal(key)
+        self.message = ""
+        if self.editing_filter:
+            self._edit_filter(key)
         elif (move := self._moves().get(key)) is not None:
-            self.place = self.place.moved(self.table, move).settled(self.table, self.height)
-        elif (deed := self._deeds().get(key)) is not None:
-            deed()
+            self.selection = self.selection.moved(self.table, move).adjusted(self.table, self.height)
+        elif (action := self._actions().get(key)) is not None:
+            action()
         return ""
 
     def _moves(self) -> dict[str, int]:
@@ -60,49 +60,51 @@ class State:
             **dict.fromkeys(("end", "G"), end),
         }
 
-    def _deeds(self) -> dict[str, Callable[[], None]]:
+    def _actions(self) -> dict[str, Callable[[], None]]:
         return {
-            **dict.fromkeys(("q", "escape", "c-c", "c-d"), self._leave),
-            **dict.fromkeys(("l", "c-m"), self._log),
-            "s": lambda: self._want(order=ORDERS[(ORDERS.index(self.wish.order) + 1) % len(ORDERS)]),
-            "r": lambda: self._want(reverse=not self.wish.reverse),
-            "/": self._filter,
-            "x": self._ask,
+            **dict.fromkeys(("q", "escape", "c-c", "c-d"), self._exit),
+            **dict.fromkeys(("l", "c-m"), self._toggle_log),
+            "s": lambda: self._change_query(
+                order=SORT_ORDERS[(SORT_ORDERS.index(self.query.order) + 1) % len(SORT_ORDERS)]
+            ),
+            "r": lambda: self._change_query(reverse=not self.query.reverse),
+            "/": self._start_filter,
+            "x": self._ask_removal,
         }
 
-    def _type(self, key: str) -> None:
-        text = self.wish.text
+    def _edit_filter(self, key: str) -> None:
+        text = self.query.filter_text
         if key == "c-m":
-            self.typing = False
+            self.editing_filter = False
         elif key in ("escape", "c-c"):
-            self.typing = False
-            self._want(text="")
+            self.editing_filter = False
+            self._change_query(text="")
         elif key in ("c-h", "c-u", "delete"):
-            self._want(text="" if key == "c-u" else text[:-1])
+            self._change_query(text="" if key == "c-u" else text[:-1])
         elif len(key) == 1 and key.isprintable():
-            self._want(text=text + key)
+            self._change_query(text=text + key)
 
-    def _answer(self, key: str) -> str:
-        session, self.asked = self.asked, ""
-        self.said = "" if key in ("y", "Y") else "Nothing was removed."
-        return session if not self.said else ""
+    def _confirm_removal(self, key: str) -> str:
+        session, self.pending_removal = self.pending_removal, ""
+        self.message = "" if key in ("y", "Y") else "Nothing was removed."
+        return session if not self.message else ""
 
-    def _want(self, *, order: str | None = None, reverse: bool | None = None, text: str | None = None) -> None:
-        self.wish = Wish(
-            self.wish.order if order is None else order,
-            self.wish.reverse if reverse is None else reverse,
-            self.wish.text if text is None else text,
+    def _change_query(self, *, order: str | None = None, reverse: bool | None = None, text: str | None = None) -> None:
+        self.query = TableQuery(
+            self.query.order if order is None else order,
+            self.query.reverse if reverse is None else reverse,
+            self.query.filter_text if text is None else text,
         )
 
-    def _leave(self) -> None:
-        self.over = True
+    def _exit(self) -> None:
+        self.exiting = True
 
-    def _log(self) -> None:
-        self.log = not self.log and bool(self.place.session)
+    def _toggle_log(self) -> None:
+        self.log = not self.log and bool(self.selection.session)
 
-    def _filter(self) -> None:
-        self.typing = True
+    def _start_filter(self) -> None:
+        self.editing_filter = True
 
-    def _ask(self) -> None:
-        self.asked = self.place.session
-        self.said = "" if self.asked else "There is no session to remove."
+    def _ask_removal(self) -> None:
+        self.pending_removal = self.selection.session
+        self.message = "" if self.pending_removal else "There is no session to remove."

@@ -10,69 +10,74 @@ from pycloud.shell.session_commands.list import in_order
 
 
 @dataclass(frozen=True)
-class Wish:
+class TableQuery:
     """What is to be seen: sorted by ``order``, the other way round where ``reverse``; of those that hold every word of
     ``text``.
     """
 
     order: str = "created"
     reverse: bool = False
-    text: str = ""
+    filter_text: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
     """The rows that came of a wish, and where each stands. ``total``: how many there are besides."""
 
-    wish: Wish = field(default_factory=Wish)
+    query: TableQuery = field(default_factory=TableQuery)
     rows: tuple[SessionRecord, ...] = ()
-    places: Mapping[str, int] = field(default_factory=dict)
+    index_by_session: Mapping[str, int] = field(default_factory=dict)
     total: int = 0
 
 
-def arrange(records: Iterable[SessionRecord], wish: Wish) -> Table:
+def build_table(records: Iterable[SessionRecord], query: TableQuery) -> Table:
     """The table of a wish."""
-    everything = sorted(records, key=_age)
-    words = wish.text.lower().split()
-    chosen = [record for record in everything if all(word in _said(record) for word in words)] if words else everything
-    rows = in_order(chosen, wish.order)
-    if wish.reverse:
+    by_age = sorted(records, key=_age_key)
+    words = query.filter_text.lower().split()
+    matching = (
+        [record for record in by_age if all(word in _searchable_text(record) for word in words)] if words else by_age
+    )
+    rows = in_order(matching, query.order)
+    if query.reverse:
         rows.reverse()
-    places = {record.id: place for place, record in enumerate(rows)}
-    return Table(wish, tuple(rows), places, len(everything))
+    index_by_session = {record.id: index for index, record in enumerate(rows)}
+    return Table(query, tuple(rows), index_by_session, len(by_age))
 
 
 @dataclass(frozen=True)
-class Place:
+class Selection:
     """Which row is selected, by its session and by its number, and which is the first that is shown."""
 
     session: str = ""
     row: int = 0
-    top: int = 0
+    first_visible: int = 0
 
-    def moved(self, table: Table, by: int) -> Place:
+    def moved(self, table: Table, by: int) -> Selection:
         """So many rows further down, or up; not beyond the ends."""
-        return self._at(table, self.row + by)
+        return self._at_row(table, self.row + by)
 
-    def settled(self, table: Table, height: int) -> Place:
+    def adjusted(self, table: Table, height: int) -> Selection:
         """In a new table, with so many rows to be seen: the same session, or where it is gone the one in its place."""
-        row = table.places.get(self.session, self.row)
-        place = self._at(table, row)
+        row = table.index_by_session.get(self.session, self.row)
+        selection = self._at_row(table, row)
         highest = max(0, len(table.rows) - height)
-        return replace(place, top=max(min(place.top, place.row, highest), place.row - height + 1, 0))
+        return replace(
+            selection,
+            first_visible=max(min(selection.first_visible, selection.row, highest), selection.row - height + 1, 0),
+        )
 
-    def _at(self, table: Table, row: int) -> Place:
+    def _at_row(self, table: Table, row: int) -> Selection:
         if not table.rows:
-            return Place()
+            return Selection()
         row = max(0, min(row, len(table.rows) - 1))
         return replace(self, session=table.rows[row].id, row=row)
 
 
-def _age(record: SessionRecord) -> tuple[float, str]:
+def _age_key(record: SessionRecord) -> tuple[float, str]:
     return (record.created if isinstance(record.created, float) else 0.0, record.id)
 
 
-def _said(record: SessionRecord) -> str:
+def _searchable_text(record: SessionRecord) -> str:
     """All that a filter may find in a session."""
     labels = " ".join(f"{key}={value}" for key, value in (record.labels or {}).items())
     return f"{record.id} {record.name or ''} {record.state} {record.host or ''} {record.cloud} {labels}".lower()

@@ -6,168 +6,173 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pycloud.client import SessionRecord
-from pycloud.protocol.messages import Rank
+from pycloud.protocol.messages import Heartbeat
 from pycloud.protocol.session import State as Life
 from pycloud.shell.live.health import Health
-from pycloud.shell.live.session_cache import Sessions
-from pycloud.shell.live.summary import line_of
-from pycloud.shell.terminal.output import STALE, address, age, note, printable
-from pycloud.shell.top.state import State
+from pycloud.shell.live.session_cache import SessionsSnapshot
+from pycloud.shell.live.summary import status_line
+from pycloud.shell.terminal.output import STALE_NOTE, address, age, note, printable
+from pycloud.shell.top.state import TopState
 
-Line = tuple[str, str]  # style, text
+StyledLine = tuple[str, str]  # style, text
 
-KEYS = "q leave, j k select, s sort, r turn, / filter, l log, x remove"
+KEY_HELP = "q leave, j k select, s sort, r turn, / filter, l log, x remove"
 #: A load that fills the bar of a cloud without a capacity: as of a host that is quite busy, and nothing else.
-FULL, BAR = 100.0, 16
+FULL_LOAD, BAR_WIDTH = 100.0, 16
 #: Columns of a cloud's host: as many as leave room for what is wrong with it, on a screen of 80.
-HOST = 20
+HOST_WIDTH = 20
 #: The share of the screen that clouds may take, and a log.
-CLOUDS_SHARE, LOG_SHARE = 4, 2
-STYLES = {Life.RUNNING: "ansigreen", Life.STARTING: "ansiyellow", Life.FAILED: "ansired", Life.LOST: "ansired"}
+NODES_DIVISOR, LOG_DIVISOR = 4, 2
+STATE_STYLES = {Life.RUNNING: "ansigreen", Life.STARTING: "ansiyellow", Life.FAILED: "ansired", Life.LOST: "ansired"}
 
 
 @dataclass(frozen=True)
-class Scene:
+class Frame:
     """All that there is to draw. ``log``: lines of the selected session's output, the newest last."""
 
-    state: State
+    state: TopState
     health: Health
-    sessions: Sessions
-    where: str
+    sessions: SessionsSnapshot
+    redis_address: str
     now: float
     log: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
-class Shares:
+class SectionHeights:
     """How many lines each part has."""
 
-    clouds: int
+    nodes: int
     rows: int
     log: int
 
 
-def shares(scene: Scene, height: int) -> Shares:
+def section_heights(frame: Frame, height: int) -> SectionHeights:
     """Of a screen with ``height`` lines: a line on top, one at the bottom and headings are always there."""
-    clouds = min(len(_clouds(scene)), max(1, height // CLOUDS_SHARE))
-    left = max(0, height - 2 - (1 + clouds) - 1)
-    log = left // LOG_SHARE if scene.state.log else 0
-    return Shares(clouds, left - log, log)
+    clouds = min(len(_node_lines(frame)), max(1, height // NODES_DIVISOR))
+    remaining = max(0, height - 2 - (1 + clouds) - 1)
+    log = remaining // LOG_DIVISOR if frame.state.log else 0
+    return SectionHeights(clouds, remaining - log, log)
 
 
-def draw(scene: Scene, width: int, height: int) -> list[Line]:
+def draw(frame: Frame, width: int, height: int) -> list[StyledLine]:
     """The lines, ``height`` of them, none wider than ``width``."""
-    share = shares(scene, height)
-    clouds = _clouds(scene)
-    hidden = len(clouds) - share.clouds
+    heights = section_heights(frame, height)
+    clouds = _node_lines(frame)
+    hidden = len(clouds) - heights.nodes
     if hidden:
-        clouds = [*clouds[: share.clouds - 1], ("", f"... and {hidden + 1} more clouds")]
-    rows = _rows(scene, share.rows)
-    lines: list[Line] = [
-        _status(scene, width),
-        ("bold", f"{'CLOUD':10}  {'HOST':{HOST}}  {'LOAD':{BAR + 9}}  SESSIONS"),
+        clouds = [*clouds[: heights.nodes - 1], ("", f"... and {hidden + 1} more clouds")]
+    rows = _session_lines(frame, heights.rows)
+    lines: list[StyledLine] = [
+        _status_bar(frame, width),
+        ("bold", f"{'CLOUD':10}  {'HOST':{HOST_WIDTH}}  {'LOAD':{BAR_WIDTH + 9}}  SESSIONS"),
         *clouds,
-        ("bold", _row(("SESSION", "STATE", "ADDRESS", "AGE", "NAME, NOTE"))),
+        ("bold", _format_row(("SESSION", "STATE", "ADDRESS", "AGE", "NAME, NOTE"))),
         *rows,
-        *[("", "")] * (share.rows - len(rows)),
-        *_log(scene, share.log, width),
-        _bottom(scene),
+        *[("", "")] * (heights.rows - len(rows)),
+        *_log_lines(frame, heights.log, width),
+        _bottom_line(frame),
     ]
     return [(style, _fit(printable(text), width)) for style, text in lines[:height]]
 
 
 def bar(load: float) -> str:
     """A load from 0 to 1 as a bar."""
-    filled = round(max(0.0, min(load, 1.0)) * BAR)
-    return "[" + "|" * filled + " " * (BAR - filled) + "]"
+    filled = round(max(0.0, min(load, 1.0)) * BAR_WIDTH)
+    return "[" + "|" * filled + " " * (BAR_WIDTH - filled) + "]"
 
 
-def share_of(rank: Rank, highest: float) -> float:
+def load_fraction(heartbeat: Heartbeat, highest: float) -> float:
     """How full a cloud is: by its capacity, or else by its load against a full one, or the highest there is."""
-    if rank.capacity:
-        return rank.sessions / rank.capacity
-    return rank.score / max(FULL, highest)
+    if heartbeat.capacity:
+        return heartbeat.sessions / heartbeat.capacity
+    return heartbeat.score / max(FULL_LOAD, highest)
 
 
-def _clouds(scene: Scene) -> list[Line]:
-    health = scene.health
-    highest = max((rank.score for rank in health.pulse.clouds), default=0.0)
-    living: list[Line] = []
-    for rank in health.pulse.clouds:
-        silent = rank.id in health.pulse.silent
-        notes = ["copied"] * rank.copied + ["silent"] * silent + ["deaf"] * rank.deaf
-        notes += ["draining"] * (rank.draining and not rank.copied)
-        room = f"{rank.sessions}/{rank.capacity}" if rank.capacity is not None else str(rank.sessions)
-        text = f"{rank.id:10}  {rank.host:{HOST}.{HOST}}  {bar(share_of(rank, highest))} {rank.score:6.1f}  {room:>8}"
-        living.append(("ansired" if silent else "", f"{text}  {', '.join(notes)}"))
-    away = sorted(cloud for cloud, live in scene.sessions.live.items() if live and cloud not in health.clouds)
-    gone: list[Line] = [("ansired", f"{cloud:10}  away; sessions: {scene.sessions.live[cloud]}") for cloud in away]
-    return living + gone or [("", "none that lives")]
+def _node_lines(frame: Frame) -> list[StyledLine]:
+    health = frame.health
+    highest = max((heartbeat.score for heartbeat in health.snapshot.heartbeats), default=0.0)
+    live_lines: list[StyledLine] = []
+    for heartbeat in health.snapshot.heartbeats:
+        silent = heartbeat.id in health.snapshot.overdue
+        notes = ["copied"] * heartbeat.copied + ["silent"] * silent + ["deaf"] * heartbeat.deaf
+        notes += ["draining"] * (heartbeat.draining and not heartbeat.copied)
+        occupancy = (
+            f"{heartbeat.sessions}/{heartbeat.capacity}" if heartbeat.capacity is not None else str(heartbeat.sessions)
+        )
+        load = f"{bar(load_fraction(heartbeat, highest))} {heartbeat.score:6.1f}"
+        text = f"{heartbeat.id:10}  {heartbeat.host:{HOST_WIDTH}.{HOST_WIDTH}}  {load}  {occupancy:>8}"
+        live_lines.append(("ansired" if silent else "", f"{text}  {', '.join(notes)}"))
+    away = sorted(cloud for cloud, live in frame.sessions.live_by_node.items() if live and cloud not in health.nodes)
+    away_lines: list[StyledLine] = [
+        ("ansired", f"{cloud:10}  away; sessions: {frame.sessions.live_by_node[cloud]}") for cloud in away
+    ]
+    return live_lines + away_lines or [("", "none that lives")]
 
 
-def _rows(scene: Scene, height: int) -> list[Line]:
-    state = scene.state
-    shown = state.table.rows[state.place.top : state.place.top + height]
-    lines: list[Line] = []
+def _session_lines(frame: Frame, height: int) -> list[StyledLine]:
+    state = frame.state
+    shown = state.table.rows[state.selection.first_visible : state.selection.first_visible + height]
+    lines: list[StyledLine] = []
     for record in shown:
-        selected = "reverse" if record.id == state.place.session else ""
-        style = STYLES.get(Life(record.state), "") if record.state in set(Life) else ""
-        lines.append((f"{style} {selected}", _row(_cells(record, scene))))
+        selected = "reverse" if record.id == state.selection.session else ""
+        style = STATE_STYLES.get(Life(record.state), "") if record.state in set(Life) else ""
+        lines.append((f"{style} {selected}", _format_row(_cells(record, frame))))
     return lines
 
 
-def _cells(record: SessionRecord, scene: Scene) -> tuple[str, ...]:
+def _cells(record: SessionRecord, frame: Frame) -> tuple[str, ...]:
     created = record.created
-    stale = STALE if record.status and record.cloud not in scene.health.clouds else ""
+    stale = STALE_NOTE if record.status and record.cloud not in frame.health.nodes else ""
     words = [record.name or "", stale or note(record)]
     return (
         record.id,
         record.state or "unknown",
         address(record.host or "", record.port or None),
-        age(scene.now - created) if isinstance(created, float) else "-",
+        age(frame.now - created) if isinstance(created, float) else "-",
         ", ".join(word for word in words if word),
     )
 
 
-def _row(cells: Sequence[str]) -> str:
-    session, state, where, old, rest = cells
-    return f"{session:20.20}  {state:8.8}  {where:24.24}  {old:>5.5}  {rest}"
+def _format_row(cells: Sequence[str]) -> str:
+    session, state, address_text, age_text, rest = cells
+    return f"{session:20.20}  {state:8.8}  {address_text:24.24}  {age_text:>5.5}  {rest}"
 
 
-def _log(scene: Scene, height: int, width: int) -> list[Line]:
+def _log_lines(frame: Frame, height: int, width: int) -> list[StyledLine]:
     if not height:
         return []
-    title = f"--- log of {_called(scene, scene.state.place.session) or 'no session'} "
-    newest = list(scene.log)[-(height - 1) :] if height > 1 else []
-    body: list[Line] = [("", line) for line in newest]
+    title = f"--- log of {_name_and_id(frame, frame.state.selection.session) or 'no session'} "
+    newest = list(frame.log)[-(height - 1) :] if height > 1 else []
+    body: list[StyledLine] = [("", line) for line in newest]
     return [("bold", title.ljust(width, "-")), *body, *[("", "")] * (height - 1 - len(body))]
 
 
-def _status(scene: Scene, width: int) -> Line:
-    style = "reverse" if scene.health.up is not False else "reverse ansired"
-    return style, line_of(scene.health, scene.sessions, scene.where, width).ljust(width)
+def _status_bar(frame: Frame, width: int) -> StyledLine:
+    style = "reverse" if frame.health.up is not False else "reverse ansired"
+    return style, status_line(frame.health, frame.sessions, frame.redis_address, width).ljust(width)
 
 
-def _bottom(scene: Scene) -> Line:
-    state = scene.state
-    if state.asked:
-        return "bold", f"Remove {_called(scene, state.asked)}, ending what runs in it? y/n"
-    if state.typing:
-        return "bold", f"/{state.wish.text}_   (Enter keeps it, Esc takes it back)"
-    if state.said:
-        return "bold", state.said
-    if scene.health.up is False:
-        return "bold", f"{scene.health.trouble}; shown is what was known last"
-    table, wish = state.table, state.table.wish
-    shown = f"{len(table.rows):,} of {table.total:,}" if wish.text else f"{table.total:,}"
-    upside = ", reversed" if wish.reverse else ""
-    text = f", with {wish.text!r}" if wish.text else ""
-    return "", f"{shown} by {wish.order}{upside}{text} | {KEYS}"
+def _bottom_line(frame: Frame) -> StyledLine:
+    state = frame.state
+    if state.pending_removal:
+        return "bold", f"Remove {_name_and_id(frame, state.pending_removal)}, ending what runs in it? y/n"
+    if state.editing_filter:
+        return "bold", f"/{state.query.filter_text}_   (Enter keeps it, Esc takes it back)"
+    if state.message:
+        return "bold", state.message
+    if frame.health.up is False:
+        return "bold", f"{frame.health.error}; shown is what was known last"
+    table, query = state.table, state.table.query
+    shown = f"{len(table.rows):,} of {table.total:,}" if query.filter_text else f"{table.total:,}"
+    order_suffix = ", reversed" if query.reverse else ""
+    filter_suffix = f", with {query.filter_text!r}" if query.filter_text else ""
+    return "", f"{shown} by {query.order}{order_suffix}{filter_suffix} | {KEY_HELP}"
 
 
-def _called(scene: Scene, session: str) -> str:
+def _name_and_id(frame: Frame, session: str) -> str:
     """A session by its name, where it has any, and its id."""
-    record = scene.sessions.records.get(session)
+    record = frame.sessions.records.get(session)
     return f"{record.name} ({session})" if record is not None and record.name else session
 
 

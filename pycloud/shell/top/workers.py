@@ -9,24 +9,24 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from pycloud.shell.live.feed import Feed
-from pycloud.shell.live.health import trouble_of
-from pycloud.shell.live.session_cache import Sessions
-from pycloud.shell.top.table import Table, Wish, arrange
+from pycloud.shell.live.feed import LiveState
+from pycloud.shell.live.health import error_message
+from pycloud.shell.live.session_cache import SessionsSnapshot
+from pycloud.shell.top.table import Table, TableQuery, build_table
 
 #: Seconds between two looks at what is new.
-TICK = 1.0
+POLL_INTERVAL = 1.0
 #: Seconds that a log may take, and how much of it is fetched: what a screen can hold.
-LOG_PATIENCE, LOG_BYTES = 3.0, 16 * 1024
+LOG_TIMEOUT, LOG_BYTES = 3.0, 16 * 1024
 #: Seconds that a thread has to end; what it waits for may take longer, and harms nobody.
-FAREWELL = 0.1
+JOIN_TIMEOUT = 0.1
 
 
 class Worker(ABC):
     """A thread that does something again and again within a ``with`` block. ``failed`` gets what went wrong."""
 
-    def __init__(self, failed: Callable[[str], None]) -> None:
-        self._failed, self._wake, self._over = failed, threading.Event(), False
+    def __init__(self, on_error: Callable[[str], None]) -> None:
+        self._on_error, self._wake, self._stopping = on_error, threading.Event(), False
         self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
 
     @abstractmethod
@@ -44,56 +44,58 @@ class Worker(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over = True
+        self._stopping = True
         self.wake()
-        self._thread.join(FAREWELL)
+        self._thread.join(JOIN_TIMEOUT)
 
     def _run(self) -> None:
-        while not self._over:
+        while not self._stopping:
             try:
                 self.work()
             except Exception as error:
-                if not self._over:
-                    self._failed(trouble_of(error))
-            self._wake.wait(TICK)
+                if not self._stopping:
+                    self._on_error(error_message(error))
+            self._wake.wait(POLL_INTERVAL)
             self._wake.clear()
 
 
-class Arranger(Worker):
+class SortWorker(Worker):
     """Filters and sorts; ``publish`` gets each new table, and None each TICK in which there is none."""
 
-    def __init__(self, feed: Feed, publish: Callable[[Table | None], None], failed: Callable[[str], None]) -> None:
-        super().__init__(failed)
-        self._feed, self._publish = feed, publish
-        self._wish = Wish()
-        self._last: tuple[Sessions | None, Wish] = (None, self._wish)
+    def __init__(
+        self, live_state: LiveState, publish: Callable[[Table | None], None], on_error: Callable[[str], None]
+    ) -> None:
+        super().__init__(on_error)
+        self._live_state, self._publish = live_state, publish
+        self._query = TableQuery()
+        self._last: tuple[SessionsSnapshot | None, TableQuery] = (None, self._query)
 
-    def want(self, wish: Wish) -> None:
+    def set_query(self, query: TableQuery) -> None:
         """Somebody wants to see something else."""
-        if wish != self._wish:
-            self._wish = wish
+        if query != self._query:
+            self._query = query
             self.wake()
 
-    def first(self) -> None:
+    def on_first_data(self) -> None:
         """The feed has something new: the first pictures are worth no waiting."""
-        if not self._feed.sessions.complete or self._last[0] is None:
+        if not self._live_state.sessions.complete or self._last[0] is None:
             self.wake()
 
     def work(self) -> None:
         """See Worker."""
-        picture = (self._feed.sessions, self._wish)
-        if picture[0] is self._last[0] and picture[1] == self._last[1]:
+        inputs = (self._live_state.sessions, self._query)
+        if inputs[0] is self._last[0] and inputs[1] == self._last[1]:
             self._publish(None)
             return
-        self._publish(arrange(picture[0].records.values(), picture[1]))
-        self._last = picture
+        self._publish(build_table(inputs[0].records.values(), inputs[1]))
+        self._last = inputs
 
 
-class LogReader(Worker):
+class LogWorker(Worker):
     """Reads the log of one session after another. ``fetch`` returns the newest output of one."""
 
     def __init__(self, fetch: Callable[[str], bytes], publish: Callable[[str, Sequence[str]], None]) -> None:
-        super().__init__(self._tell)
+        super().__init__(self._show_error)
         self._fetch, self._publish, self._session = fetch, publish, ""
         self._last: tuple[str, list[str]] = ("", [])
 
@@ -110,18 +112,18 @@ class LogReader(Worker):
             self._last = (session, [line.expandtabs() for line in text.splitlines()])
             self._publish(*self._last)
 
-    def _tell(self, trouble: str) -> None:
+    def _show_error(self, error: str) -> None:
         """Below what was read before, which is still worth reading."""
         session, lines = self._last
-        self._publish(self._session, [*(lines if session == self._session else []), f"[{trouble}]"])
+        self._publish(self._session, [*(lines if session == self._session else []), f"[{error}]"])
 
 
-class Remover(Worker):
+class RemovalWorker(Worker):
     """Removes sessions, one after the other. ``remove`` does it, and returns what is to be said."""
 
-    def __init__(self, remove: Callable[[str], str], say: Callable[[str], None]) -> None:
-        super().__init__(say)
-        self._remove, self._say, self._sessions = remove, say, queue.SimpleQueue[str]()
+    def __init__(self, remove: Callable[[str], str], show_message: Callable[[str], None]) -> None:
+        super().__init__(show_message)
+        self._remove, self._show_message, self._sessions = remove, show_message, queue.SimpleQueue[str]()
 
     def add(self, session: str) -> None:
         """One more."""
@@ -131,4 +133,4 @@ class Remover(Worker):
     def work(self) -> None:
         """See Worker."""
         while not self._sessions.empty():
-            self._say(self._remove(self._sessions.get()))
+            self._show_message(self._remove(self._sessions.get()))

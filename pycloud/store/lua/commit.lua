@@ -6,7 +6,7 @@
 -- KEYS[4] sessions           sorted set: ids of all sessions, by Unix second of creation
 -- KEYS[5] sessions:C         set: ids of the sessions of one cloud
 -- KEYS[6] events             stream, capped: field event holds the JSON
--- KEYS[7] name:N             where the session has a name (name.lua)
+-- KEYS[7] name:N             where the session has a name (update_name.lua)
 -- ARGV    member (OP:ID), token, digest, response, life of the response (ms), response channel,
 --         change (record, erase or none), session, its creation (s), life of its record (ms),
 --         event (JSON, may be empty), events channel, most events, ms after which a repeat is a new request (0: it is

@@ -1,7 +1,7 @@
 -- Keep a claim while its work goes on, in whatever run of Redis: its holder says that it has not been answered, so that
 -- others may take it over where that one falls silent. The keys are described in claim.lua.
 --
--- KEYS[1] request:OP:ID, KEYS[2] claims, KEYS[3] name:N where a name is kept for it (name.lua)
+-- KEYS[1] request:OP:ID, KEYS[2] claims, KEYS[3] name:N where a name is kept for it (update_name.lua)
 -- ARGV    member (OP:ID), token, lease (ms), life of the key (ms), life of the name (ms), run
 --
 -- Returns 1, or 0 where the claim is not ours (any more) or is answered.

@@ -105,7 +105,7 @@ def test_a_stopped_session_can_be_ended(k: KeeperProcess, c: Client) -> None:
     session = c.start("echo up; kill -STOP $$; exit 1\n")
     wait_for_output(k, session, "up")
     pid = c.list()[session]["pid"]
-    wait_until(lambda: (p := procfs.look(pid)) and p.state == "T")
+    wait_until(lambda: (p := procfs.get_process(pid)) and p.state == "T")
     assert c.stop(session, grace=20)
     assert c.event(session)["exit_code"] == 143
 
@@ -179,7 +179,7 @@ def test_a_stray_without_our_variable_but_in_the_process_session(k: KeeperProces
     session = c.start("env -i /bin/sleep 600 & echo $!; sleep 0.1; exit 0\n")
     c.event(session)
     pid = int(k.output(session))
-    wait_until(lambda: procfs.look(pid) is None)
+    wait_until(lambda: procfs.get_process(pid) is None)
 
 
 def test_strays_get_sigterm_before_sigkill(k: KeeperProcess, c: Client) -> None:

@@ -71,7 +71,7 @@ def test_it_takes_the_nameless_with_it(k: KeeperProcess) -> None:
         hidden = wait_until(lambda: children_of(k.pid))
         assert c.stop(session)
     assert k.wait(timeout=30) == 0
-    assert procfs.look(int(hidden[0])) is None
+    assert procfs.get_process(int(hidden[0])) is None
 
 
 def test_signals(k: KeeperProcess, c: Client) -> None:

@@ -90,7 +90,7 @@ def test_a_session_that_ended_without_a_keeper(k: KeeperProcess) -> None:
         wait_until(lambda: len(processes_of(session)) == 3)
     k.kill()
     os.kill(pid, 9)
-    wait_until(lambda: (p := procfs.look(pid)) is None or p.dead)
+    wait_until(lambda: (p := procfs.get_process(pid)) is None or p.dead)
     k.start()
     with k.client() as c:
         entry = c.list()[session]
@@ -179,7 +179,7 @@ def test_killed_while_removing(k: KeeperProcess, fault: str) -> None:
 def test_a_strangers_pid_is_left_alone(off: KeeperProcess, tail: list[Message]) -> None:
     stranger = subprocess.Popen(["sh", "-c", "sleep 600 & wait"], start_new_session=True)
     try:
-        start_time = procfs.look(stranger.pid).start_time  # type: ignore[union-attr]
+        start_time = procfs.get_process(stranger.pid).start_time  # type: ignore[union-attr]
         session = new_session()
         running = {"pid": stranger.pid, "start_time": start_time - 5, "boot_id": procfs.boot_id(), "port": 1}
         write_journal(off, session, {"starting": 1.0, "port": 1, "record": {}}, {"running": 1.0, **running}, *tail)
@@ -195,7 +195,7 @@ def test_a_strangers_pid_is_left_alone(off: KeeperProcess, tail: list[Message]) 
 
 def test_after_a_reboot(off: KeeperProcess) -> None:
     session = new_session()
-    me = procfs.look(os.getpid())
+    me = procfs.get_process(os.getpid())
     assert me is not None
     running = {"running": 1.0, "pid": me.pid, "start_time": me.start_time, "boot_id": "another boot", "port": 1}
     write_journal(off, session, {"starting": 1.0, "port": 1, "record": {}}, running)

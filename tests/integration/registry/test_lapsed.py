@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from pycloud.store.requests import MOST_LAPSED, MOST_LAPSED_BYTES, Claim, Lapsed
+from pycloud.store.requests import EXPIRED_CLAIMS_PAGE_SIZE, MAX_EXPIRED_PAYLOAD_BYTES, Claim, ExpiredClaim
 from tests.support.shared import NAMES, A, B, Shared, claim_of, lapse
 
 
@@ -31,20 +31,20 @@ def newer(clouds: dict[str, Shared], client: redis.Redis) -> Claim:
 def test_a_newer_claim_is_found_behind_creates_that_others_must_finish(
     clouds: dict[str, Shared], client: redis.Redis
 ) -> None:
-    held = stuck(clouds, client, MOST_LAPSED + 100)
+    held = stuck(clouds, client, EXPIRED_CLAIMS_PAGE_SIZE + 100)
     claim = newer(clouds, client)
-    looks = [clouds[B].ledger.lapsed() for _ in range(4)]
-    assert looks == [[], [Lapsed("create", claim.id, b"new", ours=False)]] * 2
-    own = [lapsed for _ in range(2) for lapsed in clouds[A].ledger.lapsed()]
+    looks = [clouds[B].ledger.expired_claims() for _ in range(4)]
+    assert looks == [[], [ExpiredClaim("create", claim.id, b"new", own=False)]] * 2
+    own = [lapsed for _ in range(2) for lapsed in clouds[A].ledger.expired_claims()]
     assert sorted(lapsed.id for lapsed in own) == sorted([claim.id, *(each.id for each in held)])
-    assert all(lapsed.ours for lapsed in own)
+    assert all(lapsed.own for lapsed in own)
 
 
 def test_removes_are_looked_at_by_all_and_yet_hide_nothing(clouds: dict[str, Shared], client: redis.Redis) -> None:
-    stuck(clouds, client, 2 * MOST_LAPSED + 100, op="remove")
+    stuck(clouds, client, 2 * EXPIRED_CLAIMS_PAGE_SIZE + 100, op="remove")
     claim = newer(clouds, client)
-    looks = [[lapsed.id for lapsed in clouds[B].ledger.lapsed()] for _ in range(3)]
-    assert [len(look) for look in looks] == [MOST_LAPSED, MOST_LAPSED, 101]
+    looks = [[lapsed.id for lapsed in clouds[B].ledger.expired_claims()] for _ in range(3)]
+    assert [len(look) for look in looks] == [EXPIRED_CLAIMS_PAGE_SIZE, EXPIRED_CLAIMS_PAGE_SIZE, 101]
     assert looks[2][-1] == claim.id
 
 
@@ -52,10 +52,10 @@ def test_large_requests_are_looked_at_a_few_at_a_time(clouds: dict[str, Shared],
     """All clouds look at them each second, and a single one takes each."""
     large = [claim_of() for _ in range(20)]
     for claim in large:
-        clouds[A].ledger.claim(claim, b"x" * (MOST_LAPSED_BYTES // 4))
+        clouds[A].ledger.claim(claim, b"x" * (MAX_EXPIRED_PAYLOAD_BYTES // 4))
         lapse(client, claim)
     taken: list[str] = []
-    while found := clouds[B].ledger.lapsed():
+    while found := clouds[B].ledger.expired_claims():
         assert len(found) <= 4
         taken += [lapsed.id for lapsed in found]
         for lapsed in found:
@@ -66,4 +66,4 @@ def test_large_requests_are_looked_at_a_few_at_a_time(clouds: dict[str, Shared],
 def test_a_claim_whose_request_has_expired_is_found(clouds: dict[str, Shared], client: redis.Redis) -> None:
     (claim,) = stuck(clouds, client, 1)
     client.delete(NAMES.request_key(claim.op, claim.id))
-    assert clouds[B].ledger.lapsed() == [Lapsed(claim.op, claim.id, None, ours=False)]
+    assert clouds[B].ledger.expired_claims() == [ExpiredClaim(claim.op, claim.id, None, own=False)]

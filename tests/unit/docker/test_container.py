@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 from pycloud.config import Config
 from pycloud.errors import BadRequest, NotAllowed
 from pycloud.protocol.container_spec import parse
-from pycloud.runtimes import Exit, Order, Started
+from pycloud.runtimes import Exit, SessionSpec, Started
 from pycloud.runtimes.docker.spec.container import (
-    CREATE,
-    MADE,
-    Creation,
-    creation,
-    declared_of,
+    CREATE_OPTIONS,
+    DERIVED_OPTIONS,
+    ContainerConfig,
+    build_container_config,
+    declared_ports,
     exit_of,
     ports_of,
     started_of,
 )
-from pycloud.runtimes.docker.spec.options import MOST_ENVIRONMENT, OPTIONS
+from pycloud.runtimes.docker.spec.options import MAX_ENVIRONMENT_BYTES, OPTIONS
 from pycloud.runtimes.docker.spec.policy import Policy
 from tests.unit.docker.test_options import anything
 from tests.unit.docker.test_policy import CROSSING
@@ -37,7 +37,7 @@ NEVER = "0001-01-01T00:00:00Z"
 
 def policy_of(**fields: Any) -> Policy:
     """The policy of these settings."""
-    return Policy.of(Config(data_dir=Path("/d"), run_dir=Path("/r"), hostname="h", **fields))
+    return Policy.from_config(Config(data_dir=Path("/d"), run_dir=Path("/r"), hostname="h", **fields))
 
 
 def made(
@@ -45,14 +45,14 @@ def made(
     policy: Policy | None = None,
     env: dict[str, str] | None = None,
     record: dict[str, Any] = RECORD,
-) -> Creation:
+) -> ContainerConfig:
     """What is created for an image script with ``options``."""
     script = "year4000/pycloud\n" + json.dumps(options)
-    order = Order("5e55", script, env or {}, 1, record, "docker")
-    return creation(parse(script), order, policy or Policy(), "c10d", "host.example", 4096)
+    order = SessionSpec("5e55", script, env or {}, 1, record, "docker")
+    return build_container_config(parse(script), order, policy or Policy(), "c10d", "host.example", 4096)
 
 
-def engines(creation: Creation) -> dict[str, Any]:
+def engines(creation: ContainerConfig) -> dict[str, Any]:
     """The body of the call that docker-py makes of it."""
     kwargs = dict(creation.kwargs)
     host = docker.types.HostConfig(version="1.41", **kwargs.pop("host_config"))
@@ -121,12 +121,12 @@ def test_each_layer_of_the_environment_wins_over_the_one_below() -> None:
 
 def test_all_that_the_environment_comes_from_counts() -> None:
     """No part of it is too large, and no variable is longer than the kernel lets one be."""
-    half = "x" * (MOST_ENVIRONMENT // 2 - 200)
+    half = "x" * (MAX_ENVIRONMENT_BYTES // 2 - 200)
     made({"environment": {"A": half}}, env={"B": half})
     with pytest.raises(BadRequest, match="`environment` and `env`"):
         made({"environment": {"A": half}}, policy_of(docker_defaults={"environment": {"C": "x" * 400}}), {"B": half})
     with pytest.raises(BadRequest, match="`environment` and `env`"):
-        made({}, env={"A": "x" * MOST_ENVIRONMENT})
+        made({}, env={"A": "x" * MAX_ENVIRONMENT_BYTES})
 
 
 def test_a_request_is_laid_over_the_defaults() -> None:
@@ -178,10 +178,10 @@ def test_grace_and_signal_are_the_sessions_own() -> None:
 
 
 def test_every_option_has_its_place_in_docker_pys_call() -> None:
-    rest = set(OPTIONS) - CREATE - MADE
+    rest = set(OPTIONS) - CREATE_OPTIONS - DERIVED_OPTIONS
     assert rest <= {*containers.RUN_HOST_CONFIG_KWARGS, "memswap_limit"}
-    assert set(containers.RUN_CREATE_KWARGS) - CREATE - MADE == {"detach", "image", "name"}
-    assert set(OPTIONS) >= CREATE | MADE
+    assert set(containers.RUN_CREATE_KWARGS) - CREATE_OPTIONS - DERIVED_OPTIONS == {"detach", "image", "name"}
+    assert set(OPTIONS) >= CREATE_OPTIONS | DERIVED_OPTIONS
 
 
 @pytest.mark.parametrize("name", sorted(set(CROSSING) - {"networking_config", "isolation", "use_config_proxy"}))
@@ -229,7 +229,7 @@ def inspected(**state: Any) -> dict[str, Any]:
 
 
 def test_ports_are_those_of_ipv4_in_the_order_in_which_they_were_declared() -> None:
-    assert declared_of(inspected()) == ("80/tcp", "53/udp")
+    assert declared_ports(inspected()) == ("80/tcp", "53/udp")
     assert ports_of(inspected(), ("80/tcp", "53/udp", "99/tcp")) == (32768, {"80/tcp": 32768, "53/udp": 32770})
     assert ports_of({}, ("80/tcp",)) == (None, {})
     assert ports_of({"NetworkSettings": {"Ports": {}}}, ("80/tcp",)) == (None, {})

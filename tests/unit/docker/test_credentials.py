@@ -77,7 +77,7 @@ def test_a_program_that_fails(login: Login, says: str, said: str) -> None:
 def test_a_program_that_hangs_is_ended_with_its_children(
     login: Login, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "PATIENCE", 0.5)
+    monkeypatch.setattr(images, "CREDENTIALS_TIMEOUT", 0.5)
     login("echo $$ > pids; sleep 1000 & echo $! >> pids; wait", credsStore="test")
     with pytest.raises(DockerException, match=r"docker-credential-test took longer than 0\.5 s"):
         credentials_of(IMAGE)

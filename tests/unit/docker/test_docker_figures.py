@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pycloud.runtimes import Usage
-from pycloud.runtimes.docker.engine.stats import details_of, usage_of
+from pycloud.runtimes.docker.engine.stats import parse_details, parse_stats
 
 
 def stats(**changes: Any) -> dict[str, Any]:
@@ -32,14 +32,14 @@ def stats(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_memory_does_not_count_what_can_be_dropped(memory: dict[str, Any], used: int) -> None:
-    assert usage_of(stats(memory_stats=memory)) == Usage(100.25, 1.5, used, 3)
+    assert parse_stats(stats(memory_stats=memory)) == Usage(100.25, 1.5, used, 3)
 
 
 @pytest.mark.parametrize(
     "changes", [{"pids_stats": {}}, {"cpu_stats": {}}, {"read": "never"}, {"memory_stats": None}, {"read": None}]
 )
 def test_one_that_does_not_run_uses_nothing(changes: dict[str, Any]) -> None:
-    assert usage_of(stats(**changes)) is None
+    assert parse_stats(stats(**changes)) is None
 
 
 def test_details_hold_what_there_is() -> None:
@@ -53,7 +53,7 @@ def test_details_hold_what_there_is() -> None:
         "State": {"Pid": 7, "OOMKilled": False},
         "HostConfig": {"Memory": 0},
     }
-    assert details_of(inspected) == {
+    assert parse_details(inspected) == {
         "container": "f" * 12,
         "name": "pycloud_s",
         "command": ["sh", "-c", "x"],
@@ -62,4 +62,4 @@ def test_details_hold_what_there_is() -> None:
         "directory": "/www",
         "pid": 7,
     }
-    assert details_of({}) == {}
+    assert parse_details({}) == {}

@@ -8,14 +8,14 @@ import pytest
 
 from pycloud.errors import BadRequest
 from pycloud.runtimes.docker.spec.options import (
-    LONGEST_PROGRAM,
-    MOST_ENTRIES,
-    MOST_ENVIRONMENT,
-    MOST_LABELS,
-    MOST_PORTS,
-    check,
+    MAX_ENTRIES,
+    MAX_ENVIRONMENT_BYTES,
+    MAX_LABELS_BYTES,
+    MAX_PORTS,
+    MAX_PROGRAM_BYTES,
+    validate_options,
 )
-from pycloud.runtimes.docker.spec.schema import LONGEST_LINE, LONGEST_TEXT, LONGEST_WORD
+from pycloud.runtimes.docker.spec.schema import MAX_ARGUMENT_BYTES, MAX_COMMAND_LINE_BYTES, MAX_TEXT_BYTES
 
 #: What the kernel gives one argument of a program, with the NUL behind it.
 ARGUMENT = 131_072
@@ -24,7 +24,7 @@ ARGUMENT = 131_072
 def refused(**options: Any) -> str:
     """What is said of options that are too much."""
     with pytest.raises(BadRequest) as error:
-        check(options)
+        validate_options(options)
     assert len(error.value.message) < 400
     return error.value.message
 
@@ -41,24 +41,29 @@ def refused(**options: Any) -> str:
     ],
 )
 def test_no_word_is_longer_than_the_kernel_lets_it_be(name: str, wrap: Any, letter: str) -> None:
-    assert LONGEST_WORD + 1 == ARGUMENT
-    count, rest = divmod(LONGEST_WORD, len(letter.encode()))
+    assert MAX_ARGUMENT_BYTES + 1 == ARGUMENT
+    count, rest = divmod(MAX_ARGUMENT_BYTES, len(letter.encode()))
     longest = letter * count + "a" * rest
-    assert check({name: wrap(longest)}) == {name: wrap(longest)}
-    assert f"more than {LONGEST_WORD} bytes" in refused(**{name: wrap(longest + "a")})
+    assert validate_options({name: wrap(longest)}) == {name: wrap(longest)}
+    assert f"more than {MAX_ARGUMENT_BYTES} bytes" in refused(**{name: wrap(longest + "a")})
 
 
 def test_no_program_is_longer_than_what_an_error_can_repeat() -> None:
-    longest, long = "a" * LONGEST_PROGRAM, "\u00e9" * (LONGEST_PROGRAM // 2) + "a"
+    longest, long = "a" * MAX_PROGRAM_BYTES, "\u00e9" * (MAX_PROGRAM_BYTES // 2) + "a"
     for fine in (longest, [longest]):
-        assert check({"command": fine, "entrypoint": fine}) == {"command": [longest], "entrypoint": [longest]}
-    assert check({"entrypoint": ["sh"], "command": [long]})["command"] == [long]  # no program, but an argument
+        assert validate_options({"command": fine, "entrypoint": fine}) == {
+            "command": [longest],
+            "entrypoint": [longest],
+        }
+    assert validate_options({"entrypoint": ["sh"], "command": [long]})["command"] == [
+        long
+    ]  # no program, but an argument
     for options in ({"command": long}, {"command": [long]}, {"entrypoint": [long], "command": ["a"]}):
-        assert f"over {LONGEST_PROGRAM} bytes" in refused(**options)
+        assert f"over {MAX_PROGRAM_BYTES} bytes" in refused(**options)
     for nothing in ([], [""], ""):  # which is how the image's is taken away
-        assert f"over {LONGEST_PROGRAM} bytes" in refused(entrypoint=nothing, command=[long])
-    check({"healthcheck": {"test": ["CMD", longest]}})
-    assert f"more than {LONGEST_PROGRAM} bytes" in refused(healthcheck={"test": ["CMD", long]})
+        assert f"over {MAX_PROGRAM_BYTES} bytes" in refused(entrypoint=nothing, command=[long])
+    validate_options({"healthcheck": {"test": ["CMD", longest]}})
+    assert f"more than {MAX_PROGRAM_BYTES} bytes" in refused(healthcheck={"test": ["CMD", long]})
 
 
 @pytest.mark.parametrize(
@@ -77,20 +82,22 @@ def test_no_program_is_longer_than_what_an_error_can_repeat() -> None:
     ],
 )
 def test_no_other_text_is_longer_than_a_path(name: str, wrap: Any) -> None:
-    check({name: wrap("a" * LONGEST_TEXT)})
-    assert f"`{name}`" in refused(**{name: wrap("a" * (LONGEST_TEXT + 1))})
+    validate_options({name: wrap("a" * MAX_TEXT_BYTES)})
+    assert f"`{name}`" in refused(**{name: wrap("a" * (MAX_TEXT_BYTES + 1))})
 
 
 @pytest.mark.parametrize("name", ["command", "entrypoint"])
 def test_a_long_line_is_not_even_split(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert check({name: "sh " + "a" * (LONGEST_LINE - 3)}) == {name: ["sh", "a" * (LONGEST_LINE - 3)]}
+    assert validate_options({name: "sh " + "a" * (MAX_COMMAND_LINE_BYTES - 3)}) == {
+        name: ["sh", "a" * (MAX_COMMAND_LINE_BYTES - 3)]
+    }
 
     def split(_line: str) -> list[str]:
         raise AssertionError("it was split")
 
     monkeypatch.setattr("pycloud.runtimes.docker.spec.schema.shlex.split", split)
-    for line in ("a" * (LONGEST_LINE + 1), "\u00e9" * (LONGEST_LINE // 2) + "a", "a" * (1 << 20)):
-        assert f"more than {LONGEST_LINE} bytes has to be a list" in refused(**{name: line})
+    for line in ("a" * (MAX_COMMAND_LINE_BYTES + 1), "\u00e9" * (MAX_COMMAND_LINE_BYTES // 2) + "a", "a" * (1 << 20)):
+        assert f"more than {MAX_COMMAND_LINE_BYTES} bytes has to be a list" in refused(**{name: line})
 
 
 @pytest.mark.parametrize(
@@ -107,24 +114,24 @@ def test_a_long_line_is_not_even_split(name: str, monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_there_are_only_so_many_entries(name: str, entries: Any) -> None:
-    assert len(check({name: entries(MOST_ENTRIES)})[name]) == MOST_ENTRIES
-    assert f"(more than {MOST_ENTRIES})" in refused(**{name: entries(MOST_ENTRIES + 1)})
+    assert len(validate_options({name: entries(MAX_ENTRIES)})[name]) == MAX_ENTRIES
+    assert f"(more than {MAX_ENTRIES})" in refused(**{name: entries(MAX_ENTRIES + 1)})
 
 
 def test_port_and_ports_count_together() -> None:
-    half = range(1, MOST_PORTS // 2 + 1)
+    half = range(1, MAX_PORTS // 2 + 1)
     same = {"port": list(half), "ports": {str(port): None for port in half}}
-    assert set(check(same)) == {"port", "ports"}
-    more = {str(port): None for port in range(1000, 1000 + MOST_PORTS // 2)}
-    assert set(check({**same, "ports": more})) == {"port", "ports"}
-    assert f"more than {MOST_PORTS} together" in refused(port=list(half), ports={**more, "2000": None})
+    assert set(validate_options(same)) == {"port", "ports"}
+    more = {str(port): None for port in range(1000, 1000 + MAX_PORTS // 2)}
+    assert set(validate_options({**same, "ports": more})) == {"port", "ports"}
+    assert f"more than {MAX_PORTS} together" in refused(port=list(half), ports={**more, "2000": None})
 
 
-@pytest.mark.parametrize(("name", "most"), [("labels", MOST_LABELS), ("environment", MOST_ENVIRONMENT)])
+@pytest.mark.parametrize(("name", "most"), [("labels", MAX_LABELS_BYTES), ("environment", MAX_ENVIRONMENT_BYTES)])
 def test_words_by_name_have_a_size_in_all(name: str, most: int) -> None:
     one = {"A": "x" * (most - 3)}  # with "=" and the end
     several = {f"{each:06}": "" for each in range(most // 8)}
     for value in (one, several, [f"{each}={word}" for each, word in several.items()]):
-        assert len(check({name: value})[name]) == len(value)
+        assert len(validate_options({name: value})[name]) == len(value)
     for value in ({"A": one["A"] + "x"}, {"A": "\u00e9" * (most // 2)}, {**several, "more": ""}, [*several, "more=x"]):
         assert f"more than {most} bytes in all" in refused(**{name: value})

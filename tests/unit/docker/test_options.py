@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pycloud.errors import BadRequest
 from pycloud.runtimes.docker.spec.mounts import Volume
-from pycloud.runtimes.docker.spec.options import MOST_PORTS, OPTIONS, OWNED, check
+from pycloud.runtimes.docker.spec.options import MAX_PORTS, OPTIONS, RESERVED_OPTIONS, validate_options
 
 #: Of docker-py's own, these are arguments of ``run`` that stand in neither of its lists.
 EXTRAS = {"remove", "stdout", "stderr", "stream", "ports", "volumes", "network", "networking_config", "memswap_limit"}
@@ -36,7 +36,7 @@ anything = st.recursive(
 def refused(**options: Any) -> str:
     """What is said of options that are no good."""
     with pytest.raises(BadRequest) as error:
-        check(options)
+        validate_options(options)
     return error.value.message
 
 
@@ -45,11 +45,11 @@ def test_every_option_of_docker_py_is_known_and_no_other() -> None:
     theirs = {*containers.RUN_CREATE_KWARGS, *containers.RUN_HOST_CONFIG_KWARGS, *EXTRAS}
     assert documented <= theirs
     assert len(documented) > 80
-    assert set(OPTIONS) | set(OWNED) == theirs | OURS
-    assert not set(OPTIONS) & set(OWNED)
+    assert set(OPTIONS) | set(RESERVED_OPTIONS) == theirs | OURS
+    assert not set(OPTIONS) & set(RESERVED_OPTIONS)
 
 
-@pytest.mark.parametrize("name", sorted(OWNED))
+@pytest.mark.parametrize("name", sorted(RESERVED_OPTIONS))
 def test_what_is_pyclouds_is_refused_whatever_its_value(name: str) -> None:
     for value in (None, False, "", {}, "x"):
         assert f"`{name}` belongs to PyCloud" in refused(**{name: value})
@@ -85,7 +85,7 @@ def test_an_option_of_tomorrow_is_refused(name: str, value: Any) -> None:
 @given(st.dictionaries(st.sampled_from(sorted(OPTIONS)), anything, max_size=4))
 def test_any_value_is_brought_into_its_form_or_refused(options: dict[str, Any]) -> None:
     try:
-        checked = check(options)
+        checked = validate_options(options)
     except BadRequest as error:
         assert len(error.message) < 1000
         assert "`" in error.message
@@ -142,15 +142,15 @@ def test_any_value_is_brought_into_its_form_or_refused(options: dict[str, Any]) 
     ],
 )
 def test_the_spellings_of_a_value_come_to_one_form(name: str, value: Any, form: Any) -> None:
-    assert check({name: value}) == {name: form}
+    assert validate_options({name: value}) == {name: form}
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         *[("port", value) for value in (0, 65536, -1, 1.5, True, "80/icmp", "80-90", "http", {"a": 1}, [[80]], "80 ")],
-        ("port", list(range(1, MOST_PORTS + 2))),
-        ("ports", {str(port): None for port in range(1, MOST_PORTS + 2)}),
+        ("port", list(range(1, MAX_PORTS + 2))),
+        ("ports", {str(port): None for port in range(1, MAX_PORTS + 2)}),
         *[("ports", value) for value in ([80], {"80": True}, {"80": 1.5}, {"80": []}, {"80": "1-9"}, {"80": [[[1]]]})],
         *[("ports", value) for value in ({"80": 1, "80/tcp": 2}, {"80": {"HostPort": 1, "x": 2}}, {"80-90": None})],
         *[("stop_grace", value) for value in (-1, 3601, "5", True)],
@@ -202,7 +202,7 @@ def test_a_wrong_value_is_refused_by_the_options_name(name: str, value: Any) -> 
 
 
 def test_null_is_as_good_as_nothing() -> None:
-    assert check(dict.fromkeys(OPTIONS)) == {}
+    assert validate_options(dict.fromkeys(OPTIONS)) == {}
 
 
 def test_options_that_contradict_each_other() -> None:

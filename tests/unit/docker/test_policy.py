@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from pycloud.config import Config
 from pycloud.errors import BadRequest, ConfigError, NotAllowed
-from pycloud.protocol.image_reference import read_reference
-from pycloud.runtimes.docker.spec.options import OPTIONS, check
-from pycloud.runtimes.docker.spec.policy import APART, FREE, LIMITED, Policy
+from pycloud.protocol.image_reference import parse_reference
+from pycloud.runtimes.docker.spec.options import OPTIONS, validate_options
+from pycloud.runtimes.docker.spec.policy import ALWAYS_ALLOWED, ISOLATED_NETWORKS, VALUE_CHECKS, Policy
 from tests.unit.docker.test_options import anything
 
 #: A value for each of the options that are refused.
@@ -65,7 +65,7 @@ CROSSING: dict[str, Any] = {
 
 def permitted(policy: Policy, **options: Any) -> dict[str, Any]:
     """What comes of a request's options."""
-    return policy.permitted(check(options))
+    return policy.permitted(validate_options(options))
 
 
 def refused(policy: Policy, **options: Any) -> str:
@@ -81,9 +81,9 @@ def config(**fields: Any) -> Config:
 
 
 def test_what_is_allowed_is_a_list() -> None:
-    assert set(CROSSING) == set(OPTIONS) - FREE
-    assert not FREE & set(LIMITED)
-    assert {*FREE, *LIMITED} <= set(OPTIONS)
+    assert set(CROSSING) == set(OPTIONS) - ALWAYS_ALLOWED
+    assert not ALWAYS_ALLOWED & set(VALUE_CHECKS)
+    assert {*ALWAYS_ALLOWED, *VALUE_CHECKS} <= set(OPTIONS)
 
 
 @pytest.mark.parametrize("name", sorted(CROSSING))
@@ -91,7 +91,7 @@ def test_what_crosses_the_border_is_refused_until_the_operator_opens_it(name: st
     options = {name: CROSSING[name], **({"network": "bridge"} if name == "networking_config" else {})}
     assert f"`{name}`" in refused(Policy(), **options)
     opened = permitted(Policy(allow=frozenset({name})), **options)
-    assert opened[name] == check(options)[name]
+    assert opened[name] == validate_options(options)[name]
 
 
 @given(st.dictionaries(st.sampled_from(sorted(OPTIONS)), anything, max_size=3))
@@ -100,16 +100,16 @@ def test_no_value_of_an_option_that_is_not_open_gets_through(options: dict[str, 
         found = permitted(Policy(), **options)
     except (BadRequest, NotAllowed):
         return
-    assert set(found) <= FREE | set(LIMITED)
-    assert found.get("network", "none") in APART
+    assert set(found) <= ALWAYS_ALLOWED | set(VALUE_CHECKS)
+    assert found.get("network", "none") in ISOLATED_NETWORKS
     assert all(volume.source is None for volume in found.get("volumes", ()))
     assert all(mount.source is None for mount in found.get("mounts", ()))
     assert not any(found.get("ports", {}).values())
 
 
-@given(st.text() | st.sampled_from([*APART, "games", "host"]), st.sampled_from(["network", "network_mode"]))
+@given(st.text() | st.sampled_from([*ISOLATED_NETWORKS, "games", "host"]), st.sampled_from(["network", "network_mode"]))
 def test_no_network_gets_through_but_those_on_the_list(name: str, option: str) -> None:
-    for policy, free in ((Policy(network="games"), {"none", "games"}), (Policy(), APART)):
+    for policy, free in ((Policy(network="games"), {"none", "games"}), (Policy(), ISOLATED_NETWORKS)):
         try:
             found = permitted(policy, **{option: name})
         except NotAllowed:
@@ -168,7 +168,7 @@ def test_harmless_values_of_limited_options() -> None:
         {"working_dir": "/srv/proc"},
         {"working_dir": "/process"},
     ):
-        assert permitted(Policy(), **options) == check(options)
+        assert permitted(Policy(), **options) == validate_options(options)
 
 
 @pytest.mark.parametrize("where", [8080, "8080", 0, ["127.0.0.1"], ["127.0.0.1", 80], [80, 81], {"HostPort": "1"}])
@@ -197,7 +197,7 @@ def test_odd_options_of_tmpfs(options: str) -> None:
     ],
 )
 def test_mounts_that_reach_into_the_host(mount: dict[str, Any]) -> None:
-    policy = Policy.of(config(docker_volumes=("/open",)))
+    policy = Policy.from_config(config(docker_volumes=("/open",)))
     assert "`mounts`" in refused(replace(policy, resolve=lambda path: path), mounts=[{"target": "/x", **mount}])
 
 
@@ -213,22 +213,22 @@ def test_places_where_the_engine_is_at_work(place: str) -> None:
     ):
         (name,) = options
         assert f"`{name}`: " in refused(Policy(), **options)
-        assert permitted(Policy(allow=frozenset({name})), **options) == check(options)
+        assert permitted(Policy(allow=frozenset({name})), **options) == validate_options(options)
 
 
 @pytest.mark.parametrize("mode", ["z", "Z", "shared", "rslave", "ro,z", "rw,rshared", "private"])
 def test_modes_of_volumes_that_reach_into_the_host(mode: str) -> None:
-    policy = replace(Policy.of(config(docker_volumes=("/open",))), resolve=lambda path: path)
+    policy = replace(Policy.from_config(config(docker_volumes=("/open",))), resolve=lambda path: path)
     assert "`volumes`" in refused(policy, volumes=[f"/open:/x:{mode}"])
     assert "`volumes`" in refused(policy, volumes={"/open": {"bind": "/x", "mode": mode}})
 
 
 def test_images_are_those_of_the_operator() -> None:
     def full(image: str) -> tuple[str, str]:
-        return str(read_reference(image)), image
+        return str(parse_reference(image)), image
 
     Policy().check_image(*full("evil.example/x"))
-    policy = Policy.of(config(docker_images=("year4000/*", "nginx:1.*")))
+    policy = Policy.from_config(config(docker_images=("year4000/*", "nginx:1.*")))
     for image in ("year4000/pycloud", "docker.io/year4000/pycloud:3", "nginx:1.2"):
         policy.check_image(*full(image))
     digest = "@sha256:" + "a" * 64
@@ -248,12 +248,12 @@ def test_images_are_those_of_the_operator() -> None:
     ],
 )
 def test_two_stars_alone_are_all_of_docker_hub(pattern: str, allowed: list[str], refused: list[str]) -> None:
-    policy = Policy.of(config(docker_images=(pattern,)))
+    policy = Policy.from_config(config(docker_images=(pattern,)))
     for image in allowed:
-        policy.check_image(str(read_reference(image)), image)
+        policy.check_image(str(parse_reference(image)), image)
     for image in refused:
         with pytest.raises(NotAllowed):
-            policy.check_image(str(read_reference(image)), image)
+            policy.check_image(str(parse_reference(image)), image)
 
 
 @pytest.mark.parametrize(
@@ -276,12 +276,14 @@ def test_two_stars_alone_are_all_of_docker_hub(pattern: str, allowed: list[str],
 )
 def test_settings_are_checked_at_the_start(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as error:
-        Policy.of(config(**fields))
+        Policy.from_config(config(**fields))
     assert said in error.value.message
 
 
 def test_defaults_are_the_operators_and_not_subject_to_the_policy() -> None:
-    policy = Policy.of(config(docker_defaults={"privileged": True, "volumes": ["/:/host:ro"]}, docker_network="games"))
+    policy = Policy.from_config(
+        config(docker_defaults={"privileged": True, "volumes": ["/:/host:ro"]}, docker_network="games")
+    )
     assert policy.defaults["privileged"] is True
     assert policy.network == "games"
     assert "`privileged`" in refused(policy, privileged=True)

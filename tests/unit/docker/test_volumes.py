@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pycloud.errors import BadRequest, NotAllowed
-from pycloud.runtimes.docker.spec.options import check
-from pycloud.runtimes.docker.spec.policy import Opened, Policy
+from pycloud.runtimes.docker.spec.options import validate_options
+from pycloud.runtimes.docker.spec.policy import AllowedSource, Policy
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def host(tmp_path: Path) -> Path:
 
 def policy_of(host: Path) -> Policy:
     """Maps may be read, worlds written, and one volume is open."""
-    opened = Opened(f"{host}/maps", True), Opened(f"{host}/worlds", False), Opened("shared", True)
+    opened = AllowedSource(f"{host}/maps", True), AllowedSource(f"{host}/worlds", False), AllowedSource("shared", True)
     return Policy(volumes=opened)
 
 
@@ -47,7 +47,7 @@ def mounted(policy: Policy, source: str, read_only: bool = True) -> set[str]:
     errors: list[Exception] = []
     for options in asked:
         try:
-            found |= {mount.source for value in policy.permitted(check(options)).values() for mount in value}
+            found |= {mount.source for value in policy.permitted(validate_options(options)).values() for mount in value}
         except (NotAllowed, BadRequest) as error:
             errors.append(error)
     if errors:
@@ -109,11 +109,11 @@ def test_what_is_open_to_read_is_not_written(host: Path) -> None:
         with pytest.raises(NotAllowed, match="read-only"):
             mounted(policy_of(host), source, read_only=False)
     with pytest.raises(NotAllowed, match="read-only"):  # docker-py's default is to write
-        policy_of(host).permitted(check({"volumes": [f"{host}/maps:/x"]}))
+        policy_of(host).permitted(validate_options({"volumes": [f"{host}/maps:/x"]}))
 
 
 def test_the_wider_of_two_openings_counts(host: Path) -> None:
-    policy = Policy(volumes=(Opened(f"{host}/maps", True), Opened(f"{host}/maps/big", False)))
+    policy = Policy(volumes=(AllowedSource(f"{host}/maps", True), AllowedSource(f"{host}/maps/big", False)))
     assert mounted(policy, f"{host}/maps/big", read_only=False) == {f"{host}/maps/big"}
     with pytest.raises(NotAllowed):
         mounted(policy, f"{host}/maps", read_only=False)
@@ -127,13 +127,13 @@ def test_a_path_that_the_engine_would_split_is_refused(host: Path) -> None:
 
 
 def test_an_open_path_may_be_a_link_or_not_be_there_yet(host: Path) -> None:
-    assert mounted(Policy(volumes=(Opened(f"{host}/alias", True),)), f"{host}/maps/big") == {f"{host}/maps/big"}
-    later = Policy(volumes=(Opened(f"{host}/later", True),))
+    assert mounted(Policy(volumes=(AllowedSource(f"{host}/alias", True),)), f"{host}/maps/big") == {f"{host}/maps/big"}
+    later = Policy(volumes=(AllowedSource(f"{host}/later", True),))
     with pytest.raises(NotAllowed):
         mounted(later, f"{host}/later")
     (host / "later").mkdir()
     assert mounted(later, f"{host}/later") == {f"{host}/later"}
-    assert mounted(Policy(volumes=(Opened("/", True),)), f"{host}/secret") == {f"{host}/secret"}
+    assert mounted(Policy(volumes=(AllowedSource("/", True),)), f"{host}/secret") == {f"{host}/secret"}
 
 
 parts = st.sampled_from(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pycloud.keeper.system.exec_command import StartError, command_for, identity_of
+from pycloud.keeper.system.exec_command import StartError, command_for, user_ids_of
 
 SCRIPT = "/w/pycloud.init"
 
@@ -40,8 +40,8 @@ def test_an_interpreter_needs_a_full_path() -> None:
 
 def test_an_unknown_user_is_named() -> None:
     with pytest.raises(StartError, match="no-such-user"):
-        identity_of("no-such-user")
+        user_ids_of("no-such-user")
 
 
 def test_nobody_in_particular_is_nobody_else() -> None:
-    assert identity_of(None) is None
+    assert user_ids_of(None) is None

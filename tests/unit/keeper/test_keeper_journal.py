@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pycloud.keeper.storage import journal
 from pycloud.keeper.storage.journal import JournalError, decode, encode, fold
-from pycloud.keeper.storage.journal_store import Book
+from pycloud.keeper.storage.journal_store import JournalStore
 
 SESSION = "0123456789abcdef0123"
 times = st.floats(min_value=1, max_value=4e9)
@@ -41,13 +41,13 @@ ORDER = [journal.STARTING, journal.RUNNING, journal.ENDED, journal.REMOVING, jou
 
 
 @given(journals)
-def test_lines_survive_the_disk(lines: list[journal.Line]) -> None:
+def test_lines_survive_the_disk(lines: list[journal.JournalLine]) -> None:
     data = b"".join(map(encode, lines))
     assert decode(data) == (lines, len(data))
 
 
 @given(journals, st.data())
-def test_a_torn_journal_is_its_whole_lines(lines: list[journal.Line], draw: st.DataObject) -> None:
+def test_a_torn_journal_is_its_whole_lines(lines: list[journal.JournalLine], draw: st.DataObject) -> None:
     data = b"".join(map(encode, lines))
     cut = draw.draw(st.integers(0, len(data)))
     found, whole = decode(data[:cut])
@@ -57,29 +57,29 @@ def test_a_torn_journal_is_its_whole_lines(lines: list[journal.Line], draw: st.D
 
 
 @given(journals)
-def test_a_session_never_goes_back(lines: list[journal.Line]) -> None:
+def test_a_session_never_goes_back(lines: list[journal.JournalLine]) -> None:
     states = [fold(SESSION, lines[: n + 1]).state for n in range(len(lines))]  # type: ignore[union-attr]
     assert [ORDER.index(s) for s in states] == sorted(ORDER.index(s) for s in states)
 
 
 @given(journals)
-def test_the_first_end_and_the_first_wish_count(lines: list[journal.Line]) -> None:
+def test_the_first_end_and_the_first_wish_count(lines: list[journal.JournalLine]) -> None:
     entry = fold(SESSION, lines)
     assert entry is not None
     ends = [line for line in lines if "ended" in line]
     wishes = [line for line in lines if "removing" in line]
     assert (entry.ended, entry.exit_code) == ((ends[0]["ended"], ends[0]["exit_code"]) if ends else (None, None))
-    assert entry.wish == (wishes[0]["note"] if wishes else None)
+    assert entry.removal_note == (wishes[0]["note"] if wishes else None)
 
 
 @given(journals, st.data())
-def test_ends_and_removals_may_be_written_twice(lines: list[journal.Line], draw: st.DataObject) -> None:
+def test_ends_and_removals_may_be_written_twice(lines: list[journal.JournalLine], draw: st.DataObject) -> None:
     again = [line for line in lines if "ended" in line or "removing" in line]
     assert fold(SESSION, [*lines, *again]) == fold(SESSION, lines)
 
 
 @given(journals)
-def test_notes_are_merged_in_order(lines: list[journal.Line]) -> None:
+def test_notes_are_merged_in_order(lines: list[journal.JournalLine]) -> None:
     entry = fold(SESSION, lines)
     expected = dict(lines[0]["record"])
     for line in lines[1:]:
@@ -103,7 +103,7 @@ def test_nothing_written_is_no_session() -> None:
         [{"starting": 1.0, "record": {}}, {"note": 3}],
     ],
 )
-def test_nonsense_is_refused(lines: list[journal.Line]) -> None:
+def test_nonsense_is_refused(lines: list[journal.JournalLine]) -> None:
     with pytest.raises(JournalError):
         fold(SESSION, lines)
 
@@ -115,14 +115,14 @@ def test_bytes_that_are_no_lines_are_refused(data: bytes) -> None:
 
 
 def test_a_torn_line_does_not_spoil_the_next_one(tmp_path: Path) -> None:
-    book = Book(tmp_path)
-    book.open(SESSION, {"starting": 1.0, "port": 1, "record": {}})
+    book = JournalStore(tmp_path)
+    book.create(SESSION, {"starting": 1.0, "port": 1, "record": {}})
     with Path(book.path(SESSION)).open("ab") as file:
         file.write(b'{"ended": 3')
-    again = Book(tmp_path)
+    again = JournalStore(tmp_path)
     again.load()
-    again.write(SESSION, {"removed": 4.0})
-    third = Book(tmp_path)
+    again.append(SESSION, {"removed": 4.0})
+    third = JournalStore(tmp_path)
     third.load()
     assert third.entries == again.entries
     assert third.entries[SESSION].removed == 4.0
@@ -130,21 +130,21 @@ def test_a_torn_line_does_not_spoil_the_next_one(tmp_path: Path) -> None:
 
 def test_an_unreadable_journal_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / f"{SESSION}.journal").write_bytes(b"no journal\n")
-    book = Book(tmp_path)
+    book = JournalStore(tmp_path)
     book.load()
     assert not book.entries
     assert [path.name for path in tmp_path.iterdir()] == [f"{SESSION}.bad"]
-    assert book.set_aside(SESSION)
+    assert book.is_corrupt(SESSION)
     assert "set aside" in caplog.text
 
 
 def test_what_a_full_disk_refuses_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    book = Book(tmp_path)
-    book.open(SESSION, {"starting": 1.0, "port": 1, "record": {}})
+    book = JournalStore(tmp_path)
+    book.create(SESSION, {"starting": 1.0, "port": 1, "record": {}})
     path = Path(book.path(SESSION))
     aside = path.rename(tmp_path / "aside")  # opening it for appending fails now, as on a disk that is gone
-    book.record(SESSION, {"ended": 2.0, "exit_code": 7, "reason": None}, now=100.0)
-    book.record(SESSION, {"note": {"a": 1}}, now=100.5)
+    book.append_with_retry(SESSION, {"ended": 2.0, "exit_code": 7, "reason": None}, now=100.0)
+    book.append_with_retry(SESSION, {"note": {"a": 1}}, now=100.5)
     assert book.entries[SESSION].exit_code == 7
     due = book.due()
     assert due is not None
@@ -154,7 +154,7 @@ def test_what_a_full_disk_refuses_is_written_later(tmp_path: Path, monkeypatch: 
     aside.rename(path)
     book.tick(due)
     assert book.due() is None
-    again = Book(tmp_path)
+    again = JournalStore(tmp_path)
     again.load()
     assert again.entries == book.entries
 
@@ -166,14 +166,14 @@ def test_entries_cannot_be_changed_by_accident() -> None:
 
 
 def test_what_was_deleted_is_not_waited_for(tmp_path: Path) -> None:
-    book = Book(tmp_path)
-    book.open(SESSION, {"starting": 1.0, "port": 1, "record": {}})
-    assert not book.unwritten
+    book = JournalStore(tmp_path)
+    book.create(SESSION, {"starting": 1.0, "port": 1, "record": {}})
+    assert not book.has_unwritten
     tmp_path.joinpath("elsewhere").mkdir()
     Path(book.path(SESSION)).rename(tmp_path / "elsewhere" / "journal")
-    book.record(SESSION, {"ended": 2.0, "exit_code": 7, "reason": None}, now=100.0)
-    assert not book.unwritten
+    book.append_with_retry(SESSION, {"ended": 2.0, "exit_code": 7, "reason": None}, now=100.0)
+    assert not book.has_unwritten
     (tmp_path / "elsewhere" / "journal").rename(Path(book.path(SESSION)))
-    assert book.unwritten
+    assert book.has_unwritten
     book.tick(200.0)
-    assert not book.unwritten
+    assert not book.has_unwritten

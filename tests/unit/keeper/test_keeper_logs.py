@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycloud.keeper.storage import log_file
-from pycloud.keeper.storage.log_limiter import LATEST, SOONEST, UNWATCHED, Sweeper, next_delay
+from pycloud.keeper.storage.log_limiter import MAX_DELAY, MIN_DELAY, UNWATCHED_DELAY, LogLimiter, next_delay
 from pycloud.keeper.system import inotify
-from pycloud.keeper.system.inotify import Watches
+from pycloud.keeper.system.inotify import InotifyWatcher
 from tests.support.needs import missing
 
 KEEP = 64 * 1024
@@ -53,7 +53,7 @@ def used(path: Path) -> int:
 @pytest.mark.parametrize("holes", [True, False])
 def test_old_blocks_are_freed_and_offsets_stay(directory: Path, monkeypatch: pytest.MonkeyPatch, holes: bool) -> None:
     if not holes:
-        monkeypatch.setattr(log_file, "punch", no_holes)
+        monkeypatch.setattr(log_file, "punch_hole", no_holes)
     path = directory / "log"
     everything = lines(0, 100_000)
     written = 0
@@ -61,7 +61,7 @@ def test_old_blocks_are_freed_and_offsets_stay(directory: Path, monkeypatch: pyt
     try:
         for part in range(10):
             written += os.write(fd, everything[part * 160_000 : (part + 1) * 160_000])
-            log_file.bound(path, KEEP)
+            log_file.limit_size(path, KEEP)
             assert path.stat().st_size == written
             assert KEEP <= used(path) <= KEEP + 2 * 4096
             offset, data = log_file.tail(path, 10 * KEEP)
@@ -78,7 +78,7 @@ def no_holes(fd: int, length: int) -> None:
 def test_a_short_log_is_left_alone(directory: Path) -> None:
     path = directory / "log"
     write(path, b"x" * KEEP)
-    log_file.bound(path, KEEP)
+    log_file.limit_size(path, KEEP)
     assert path.read_bytes() == b"x" * KEEP
 
 
@@ -109,33 +109,33 @@ def test_a_log_is_new_and_private(tmp_path: Path) -> None:
         log_file.create(tmp_path / "log")
 
 
-@given(st.floats(SOONEST, 60), st.integers(1, 1 << 40), st.integers(1, 1 << 40))
+@given(st.floats(MIN_DELAY, 60), st.integers(1, 1 << 40), st.integers(1, 1 << 40))
 def test_the_next_look_is_within_bounds(elapsed: float, growth: int, keep: int) -> None:
-    assert SOONEST <= next_delay(elapsed, growth, keep) <= LATEST
+    assert MIN_DELAY <= next_delay(elapsed, growth, keep) <= MAX_DELAY
 
 
 def test_the_next_look_follows_the_growth() -> None:
-    assert next_delay(1, 1, KEEP) == LATEST
+    assert next_delay(1, 1, KEEP) == MAX_DELAY
     assert next_delay(0.1, 1, KEEP) == 0.2
     assert next_delay(0.2, KEEP // 2, KEEP) == 0.1
-    assert next_delay(0.25, 100 * KEEP, KEEP) == SOONEST
+    assert next_delay(0.25, 100 * KEEP, KEEP) == MIN_DELAY
 
 
 @pytest.fixture
-def watches() -> Iterator[Watches]:
+def watches() -> Iterator[InotifyWatcher]:
     """The kernel's watches."""
-    made = Watches()
+    made = InotifyWatcher()
     yield made
     made.close()
 
 
-def ready(watches: Watches) -> bool:
+def ready(watches: InotifyWatcher) -> bool:
     """Whether a selector would say so now."""
     return bool(select.select([watches.descriptor], [], [], 0)[0])
 
 
-def test_a_quiet_log_costs_nothing_and_is_heard_at_once(tmp_path: Path, watches: Watches) -> None:
-    swept = Sweeper(lambda session: tmp_path / session, KEEP, watches, clock=lambda: 100.0)
+def test_a_quiet_log_costs_nothing_and_is_heard_at_once(tmp_path: Path, watches: InotifyWatcher) -> None:
+    swept = LogLimiter(lambda session: tmp_path / session, KEEP, watches, clock=lambda: 100.0)
     assert swept.due() is None
     write(tmp_path / "s", b"")
     swept.add("s", now=5.0)
@@ -143,9 +143,9 @@ def test_a_quiet_log_costs_nothing_and_is_heard_at_once(tmp_path: Path, watches:
     assert not ready(watches)
     write(tmp_path / "s", b"x" * 10 * KEEP)
     assert ready(watches)
-    swept.woken(0)
-    assert swept.due() == 100.0 + SOONEST
-    swept.tick(100.0 + SOONEST)
+    swept.on_inotify_events(0)
+    assert swept.due() == 100.0 + MIN_DELAY
+    swept.tick(100.0 + MIN_DELAY)
     assert used(tmp_path / "s") <= KEEP + 4096
     # It grew: looked at again, until a look finds nothing new.
     due = swept.due()
@@ -156,33 +156,33 @@ def test_a_quiet_log_costs_nothing_and_is_heard_at_once(tmp_path: Path, watches:
     assert ready(watches)
     swept.discard("s")
     assert used(tmp_path / "s") <= KEEP + 4096
-    swept.woken(0)
+    swept.on_inotify_events(0)
     assert swept.due() is None
 
 
-def test_what_is_there_already_is_bounded_too(tmp_path: Path, watches: Watches) -> None:
+def test_what_is_there_already_is_bounded_too(tmp_path: Path, watches: InotifyWatcher) -> None:
     write(tmp_path / "s", b"x" * 10 * KEEP)
-    swept = Sweeper(lambda session: tmp_path / session, KEEP, watches)
+    swept = LogLimiter(lambda session: tmp_path / session, KEEP, watches)
     swept.add("s", now=5.0)
-    assert swept.due() == 5.0 + SOONEST
-    swept.tick(5.0 + SOONEST)
+    assert swept.due() == 5.0 + MIN_DELAY
+    swept.tick(5.0 + MIN_DELAY)
     assert used(tmp_path / "s") <= KEEP + 4096
 
 
-def test_only_what_grows_is_looked_at(tmp_path: Path, watches: Watches) -> None:
-    swept = Sweeper(lambda session: tmp_path / session, KEEP, watches, clock=lambda: 0.0)
+def test_only_what_grows_is_looked_at(tmp_path: Path, watches: InotifyWatcher) -> None:
+    swept = LogLimiter(lambda session: tmp_path / session, KEEP, watches, clock=lambda: 0.0)
     for name in ("quiet", "loud", "missing"):
         if name != "missing":
             write(tmp_path / name, b"")
         swept.add(name, now=0.0)
     write(tmp_path / "loud", b"x")
-    swept.woken(0)
+    swept.on_inotify_events(0)
     now = 0.0
     for _ in range(20):
         write(tmp_path / "loud", b"x")
         now = swept.due() or 0.0
         swept.tick(now)
-    assert swept.due() == pytest.approx(now + LATEST)
+    assert swept.due() == pytest.approx(now + MAX_DELAY)
 
 
 @pytest.mark.parametrize("how", ["no watch", "no inotify"])
@@ -192,16 +192,16 @@ def test_without_watches_it_looks_now_and_then(
     def refuse(result: int) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    made = Watches()
+    made = InotifyWatcher()
     try:
         monkeypatch.setattr(inotify, "_checked", refuse)
-        swept = Sweeper(lambda session: tmp_path / session, KEEP, made if how == "no watch" else Watches())
+        swept = LogLimiter(lambda session: tmp_path / session, KEEP, made if how == "no watch" else InotifyWatcher())
         for name in ("a", "b"):
             write(tmp_path / name, b"")
             swept.add(name, now=5.0)
-        assert swept.due() == 5.0 + UNWATCHED
+        assert swept.due() == 5.0 + UNWATCHED_DELAY
         write(tmp_path / "b", b"x" * 10 * KEEP)
-        swept.tick(5.0 + UNWATCHED)
+        swept.tick(5.0 + UNWATCHED_DELAY)
         assert used(tmp_path / "b") <= KEEP + 4096
         assert caplog.text.count("cannot look after") == 1
     finally:
@@ -223,7 +223,7 @@ def test_what_was_freed_is_not_read_as_zeros(tmp_path: Path) -> None:
     path = tmp_path / "log"
     block = path.parent.stat().st_blksize
     path.write_bytes(b"x" * (3 * block + 5))
-    log_file.bound(path, block + 5)
+    log_file.limit_size(path, block + 5)
     assert log_file.read(path, 10, 7) == (2 * block, 3 * block + 5, b"x" * 7)
 
 
@@ -242,6 +242,6 @@ def test_lines_that_were_freed_do_not_count(tmp_path: Path) -> None:
     path = tmp_path / "log"
     block = path.parent.stat().st_blksize
     path.write_bytes(b"\n" * (40 * block))
-    log_file.bound(path, block)
+    log_file.limit_size(path, block)
     assert log_file.line_start(path, 100 * block, lambda: None) == 39 * block
     assert log_file.line_start(path, 3, lambda: None) == 40 * block - 3

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from pycloud.keeper.lifecycle import reaper
-from pycloud.keeper.lifecycle.process_scan import Survey, belonging
-from pycloud.keeper.lifecycle.process_tree import Family, Leader
+from pycloud.keeper.lifecycle.process_scan import ProcessSnapshot, members_of
+from pycloud.keeper.lifecycle.process_tree import ProcessTree, SessionLeader
 from pycloud.keeper.system import procfs
 from pycloud.keeper.system.procfs import Process
 from tests.support.waiting import wait_until
@@ -42,8 +42,8 @@ def test_a_process_is_seen_as_it_is(sleeper: subprocess.Popen[bytes]) -> None:
     assert process is not None
     assert (process.parent, process.group, process.sid) == (os.getpid(), sleeper.pid, sleeper.pid)
     assert process.session == SESSION
-    assert procfs.alive(sleeper.pid, process.start_time)
-    assert not procfs.alive(sleeper.pid, process.start_time + 1)
+    assert procfs.is_alive(sleeper.pid, process.start_time)
+    assert not procfs.is_alive(sleeper.pid, process.start_time + 1)
     assert process.start_time <= procfs.ticks_now()
     assert sleeper.pid in procfs.orphans()
 
@@ -58,21 +58,21 @@ def test_a_scan_does_not_find_ourselves() -> None:
 
 
 def test_a_zombie_is_dead(sleeper: subprocess.Popen[bytes]) -> None:
-    start_time = procfs.look(sleeper.pid).start_time  # type: ignore[union-attr]
+    start_time = procfs.get_process(sleeper.pid).start_time  # type: ignore[union-attr]
     sleeper.kill()
-    wait_until(lambda: procfs.look(sleeper.pid).dead)  # type: ignore[union-attr]
-    assert not procfs.alive(sleeper.pid, start_time)
+    wait_until(lambda: procfs.get_process(sleeper.pid).dead)  # type: ignore[union-attr]
+    assert not procfs.is_alive(sleeper.pid, start_time)
     assert found(sleeper.pid) is None
 
 
 def test_a_signal_reaches_whom_was_meant(sleeper: subprocess.Popen[bytes]) -> None:
     process = found(sleeper.pid)
     assert process is not None
-    procfs.send(dataclasses.replace(process, start_time=process.start_time - 1), signal.SIGKILL)
+    procfs.signal_process(dataclasses.replace(process, start_time=process.start_time - 1), signal.SIGKILL)
     assert sleeper.poll() is None
-    procfs.send(process, signal.SIGTERM)
+    procfs.signal_process(process, signal.SIGTERM)
     assert sleeper.wait(10) == -signal.SIGTERM
-    procfs.send(process, signal.SIGTERM)  # gone: nothing happens
+    procfs.signal_process(process, signal.SIGTERM)  # gone: nothing happens
 
 
 def test_names_with_parentheses_do_not_confuse(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_names_with_parentheses_do_not_confuse(tmp_path: Path) -> None:
     program.symlink_to(sys.executable)
     process = subprocess.Popen([program, "-c", "import time; time.sleep(100)"])
     try:
-        assert procfs.look(process.pid).parent == os.getpid()  # type: ignore[union-attr]
+        assert procfs.get_process(process.pid).parent == os.getpid()  # type: ignore[union-attr]
     finally:
         process.kill()
         process.wait()
@@ -95,10 +95,10 @@ def test_children_are_found_without_the_kernels_list(
 
 
 def test_who_is_expected_to_die_is_waited_for_at_once_and_the_others_after_a_rest() -> None:
-    family, ended, clock = Family(selectors.DefaultSelector(), 0), list[str](), iter([0.0, 1.0, 1.5, 5.0, 5.0])
+    family, ended, clock = ProcessTree(selectors.DefaultSelector(), 0), list[str](), iter([0.0, 1.0, 1.5, 5.0, 5.0])
     pids = {name: os.posix_spawnp("sleep", ["sleep", "600"], os.environ) for name in ("expected", "other")}
     for session, pid in pids.items():
-        family.add(session, Leader(pid, 0, ours=True), 0.0)
+        family.add(session, SessionLeader(pid, 0, is_child=True), 0.0)
     told = [pids["expected"]]
     waiting = reaper.Reaper(family, lambda: told, lambda session, *_how: ended.append(session), lambda: next(clock))
     assert waiting.reap() == set()  # it took from 0 to 1, so that the next look at all is at 5
@@ -139,7 +139,7 @@ def some(pid: int, sid: int, start_time: int, session: str | None = None) -> Pro
 def members(found: list[Process], leader: int, seen: int, alive: bool = True) -> set[int]:
     named = [p for p in found if p.session == SESSION]
     same_sid = [p for p in found if p.sid == leader]
-    return {p.pid for p in belonging(named, same_sid, seen, lambda process: alive)}
+    return {p.pid for p in members_of(named, same_sid, seen, lambda process: alive)}
 
 
 def test_who_carries_the_id_belongs() -> None:
@@ -168,9 +168,9 @@ def test_one_of_ours_elsewhere_proves_nothing() -> None:
 
 
 def test_a_survey_sorts() -> None:
-    survey = Survey([some(6, 6, 1, SESSION), some(7, 5, 1), some(8, 8, 1)])
-    assert {p.pid for p in survey.of(SESSION, 5, 10)} == {6, 7}
-    assert survey.of("nobody", 99, 10) == []
+    survey = ProcessSnapshot([some(6, 6, 1, SESSION), some(7, 5, 1), some(8, 8, 1)])
+    assert {p.pid for p in survey.members(SESSION, 5, 10)} == {6, 7}
+    assert survey.members("nobody", 99, 10) == []
 
 
 @pytest.mark.parametrize(

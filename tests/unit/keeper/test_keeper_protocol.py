@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycloud.keeper.ipc import protocol, request_fields, server
-from pycloud.keeper.ipc.protocol import LineError, Lines
-from pycloud.keeper.ipc.request_fields import RefusedError
+from pycloud.keeper.ipc.protocol import LineError, LineSplitter
+from pycloud.keeper.ipc.request_fields import OperationRejected
 
 SESSION = "0123456789abcdef0123"
 START = {
@@ -29,7 +29,7 @@ START = {
 @given(st.lists(st.dictionaries(st.text(max_size=4), st.text(max_size=9), min_size=1), max_size=6), st.data())
 def test_lines_survive_any_cutting(messages: list[dict[str, str]], draw: st.DataObject) -> None:
     data = b"".join(map(protocol.encode, messages))
-    lines, found = Lines(), []
+    lines, found = LineSplitter(), []
     while data:
         size = draw.draw(st.integers(1, len(data)))
         found += lines.feed(data[:size])
@@ -38,7 +38,7 @@ def test_lines_survive_any_cutting(messages: list[dict[str, str]], draw: st.Data
 
 
 def test_a_line_without_end_is_refused() -> None:
-    lines = Lines(longest=10)
+    lines = LineSplitter(max_size=10)
     assert lines.feed(b"123456789\n1234") == [b"123456789"]
     with pytest.raises(LineError):
         lines.feed(b"5678901")
@@ -60,7 +60,7 @@ def test_no_request_is_more_than_refused(changes: dict[str, object]) -> None:
     for message in (changes, {**START, **changes}, {**START, "port_range": list(changes.values())}):
         try:
             request_fields.start_request(message)
-        except RefusedError as error:
+        except OperationRejected as error:
             assert error.code == protocol.BAD_REQUEST
 
 
@@ -81,13 +81,13 @@ def test_no_request_is_more_than_refused(changes: dict[str, object]) -> None:
 )
 def test_a_refusal_names_the_field(field: str, value: object) -> None:
     assert request_fields.start_request(START).session == SESSION
-    with pytest.raises(RefusedError, match=field):
+    with pytest.raises(OperationRejected, match=field):
         request_fields.start_request({**START, field: value})
 
 
 @pytest.mark.parametrize("grace", [None, -1, True, "1", float("nan"), float("inf")])
 def test_grace_is_a_number_of_seconds(grace: object) -> None:
-    with pytest.raises(RefusedError):
+    with pytest.raises(OperationRejected):
         request_fields.grace_of({"grace": grace})
 
 
@@ -133,10 +133,10 @@ def test_nobody_there_is_refused_and_leaks_nothing(tmp_path: Path) -> None:
 
 
 def test_only_the_own_user_and_root_may_talk() -> None:
-    assert server.may_talk(0, 1000)
-    assert server.may_talk(1000, 1000)
-    assert not server.may_talk(1001, 1000)
-    assert not server.may_talk(1000, 0)
+    assert server.is_allowed_uid(0, 1000)
+    assert server.is_allowed_uid(1000, 1000)
+    assert not server.is_allowed_uid(1001, 1000)
+    assert not server.is_allowed_uid(1000, 0)
 
 
 def test_the_umask_is_left_as_it_was(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pycloud.keeper.storage import workdir
-from pycloud.keeper.storage.dir_remover import Remover
+from pycloud.keeper.storage.dir_remover import DirRemover
 from tests.support.folders import let_others_pass
 from tests.support.waiting import wait_until
 
@@ -97,7 +97,7 @@ def test_rights_given_away_are_taken_back(tmp_path: Path) -> None:
 
 def test_small_things_go_at_once_and_big_ones_in_a_thread(tmp_path: Path) -> None:
     woken = threading.Event()
-    remover = Remover(woken.set)
+    remover = DirRemover(woken.set)
     done: list[tuple[str, OSError | None]] = []
     small, big = tmp_path / "small", tmp_path / "big"
     small.mkdir()
@@ -116,7 +116,7 @@ def test_small_things_go_at_once_and_big_ones_in_a_thread(tmp_path: Path) -> Non
 
 def test_what_cannot_be_removed_is_said(tmp_path: Path) -> None:
     said: list[OSError | None] = []
-    remover = Remover(lambda: None)
+    remover = DirRemover(lambda: None)
     remover.remove(["/proc/version"], said.append)
     wait_until(lambda: remover.collect() or said)
     assert isinstance(said[0], OSError)

@@ -20,62 +20,62 @@ from docker.errors import APIError, DockerException, StreamParseError
 from gevent.event import Event
 
 from pycloud.errors import EngineUnavailable
-from pycloud.runtimes.docker.engine.errors import Refusal, words_of
+from pycloud.runtimes.docker.engine.errors import EngineError, message_of
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks at an engine that answers and at one that does not, and that it has to show itself: one
 #: that is frozen keeps its sockets open and says nothing.
-LOOK, LOOK_AGAIN, PATIENCE = 2.0, 0.5, 5.0
+PING_INTERVAL, RECONNECT_INTERVAL, PING_TIMEOUT = 2.0, 0.5, 5.0
 #: For calls that end when they end, or when the engine is lost.
-FOREVER = float("inf")
+NO_TIMEOUT = float("inf")
 #: Connections kept beyond those that starts use.
-SPARE = 4
+SPARE_CONNECTIONS = 4
 STOPPING = "this cloud is stopping"
 
 T = TypeVar("T")
 Work = Callable[[docker.APIClient], T]
 
 
-class Engine:
+class EngineClient:
     """``host`` as in ``DOCKER_HOST``; ``timeout``: seconds that a call may take; ``parallel``: starts side by side."""
 
     def __init__(self, host: str, timeout: float, parallel: int) -> None:
         self.host = host
         self.connected = Event()
         #: What the engine calls its host.
-        self.name: str | None = None
+        self.host_name: str | None = None
         #: When the newest connect was, in Unix seconds: by our clock, and by the engine's.
-        self.since = self.clock = 0.0
+        self.connected_at = self.engine_connected_at = 0.0
         self._timeout, self._parallel = timeout, parallel
         self._client: docker.APIClient | None = None
-        self._trouble: str | None = "it was not asked yet"
+        self._unavailable_reason: str | None = "it was not asked yet"
         self._calls: set[gevent.Greenlet] = set()
-        self._doubt = Event()
+        self._suspect = Event()
         self._watcher: gevent.Greenlet | None = None
 
-    def open(self) -> None:
+    def connect(self) -> None:
         """Try to reach the engine, and from now on notice when it goes and comes."""
-        self._connect()
+        self._try_connect()
         self._watcher = gevent.spawn(self._watch_for_ever)
 
-    def close(self) -> None:
+    def disconnect(self) -> None:
         """Ask nothing any more; calls under way are given up."""
         if self._watcher is not None:
             self._watcher.kill()
-        self._client, self._trouble = None, STOPPING
+        self._client, self._unavailable_reason = None, STOPPING
         self.connected.clear()
         gevent.killall(list(self._calls))
 
-    def trouble(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why the engine can do nothing at present; None: it answers."""
         if self._client:
             return None
-        if self._trouble == STOPPING:
+        if self._unavailable_reason == STOPPING:
             return STOPPING
-        return f"the container engine at {self.host} does not answer: {self._trouble}"
+        return f"the container engine at {self.host} does not answer: {self._unavailable_reason}"
 
-    def run(self, work: Work[T], patience: float | None = None) -> T:
+    def run(self, work: Work[T], timeout: float | None = None) -> T:
         """What ``work`` makes of a client. Other greenlets go on meanwhile.
 
         Raises Refusal where the engine refuses; EngineUnavailable where it does not answer within ``patience`` (its
@@ -83,69 +83,69 @@ class Engine:
         """
         client = self._client
         if client is None:
-            raise EngineUnavailable(self.trouble() or "")
-        patience = self._timeout if patience is None else patience
-        call = gevent.spawn(_carry_out, work, client)
+            raise EngineUnavailable(self.unavailable_reason() or "")
+        timeout = self._timeout if timeout is None else timeout
+        call = gevent.spawn(_run_or_failure, work, client)
         self._calls.add(call)
         try:
-            call.join(None if patience == FOREVER else patience)
+            call.join(None if timeout == NO_TIMEOUT else timeout)
             if not call.ready():
-                self._doubt.set()
-                raise EngineUnavailable(f"the container engine at {self.host} took longer than {patience:g} s")
+                self._suspect.set()
+                raise EngineUnavailable(f"the container engine at {self.host} took longer than {timeout:g} s")
         finally:
             self._calls.discard(call)
             call.kill(block=False)
-        result: T = self._outcome(call.value)
+        result: T = self._unwrap(call.value)
         return result
 
-    def doubt(self) -> None:
+    def mark_suspect(self) -> None:
         """Somebody thinks that the engine is gone: have a look now."""
-        self._doubt.set()
+        self._suspect.set()
 
-    def _outcome(self, value: Any) -> Any:
+    def _unwrap(self, value: Any) -> Any:
         """What a call came to: its result, or the error that it met, in our terms."""
         if isinstance(value, gevent.GreenletExit):
-            raise EngineUnavailable(self.trouble() or f"the container engine at {self.host} was lost")
+            raise EngineUnavailable(self.unavailable_reason() or f"the container engine at {self.host} was lost")
         if not isinstance(value, _Failed):
             return value
         try:
             raise value.error
         except APIError as error:
-            raise Refusal(error.status_code or 0, str(error.explanation or error)) from error
+            raise EngineError(error.status_code or 0, str(error.explanation or error)) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
-            self._broken(error)
+            self._raise_unavailable(error)
         except (OSError, StreamParseError) as error:
-            self._broken(error)
+            self._raise_unavailable(error)
         except DockerException as error:  # docker-py itself refuses
-            raise Refusal(0, str(error)) from error
+            raise EngineError(0, str(error)) from error
 
-    def _broken(self, error: Exception) -> None:
-        self._doubt.set()
-        text = f"the container engine at {self.host} does not answer: {words_of(error)}"
+    def _raise_unavailable(self, error: Exception) -> None:
+        self._suspect.set()
+        text = f"the container engine at {self.host} does not answer: {message_of(error)}"
         raise EngineUnavailable(text) from error
 
     def _watch_for_ever(self) -> None:
         while True:
             if self._client is None:
-                gevent.sleep(LOOK_AGAIN)
-                self._connect()
+                gevent.sleep(RECONNECT_INTERVAL)
+                self._try_connect()
             else:
-                self._doubt.wait(LOOK)
-                self._doubt.clear()
-                self._look(self._client)
+                self._suspect.wait(PING_INTERVAL)
+                self._suspect.clear()
+                self._ping(self._client)
 
-    def _connect(self) -> None:
-        made = _within(PATIENCE, self._make_client)
-        if isinstance(made, _Failed):
-            self._lose(words_of(made.error))
+    def _try_connect(self) -> None:
+        result = _run_with_timeout(PING_TIMEOUT, self._make_client)
+        if isinstance(result, _Failed):
+            self._mark_unavailable(message_of(result.error))
             return
-        self._client, info = made
-        self.name = info.get("Name") or None
-        self.since, self.clock = time(), _seconds(info.get("SystemTime"))
+        self._client, info = result
+        self.host_name = info.get("Name") or None
+        self.connected_at, self.engine_connected_at = time(), _seconds(info.get("SystemTime"))
         # That it answers at the start goes without saying.
         level = logging.DEBUG if self._watcher is None else logging.INFO
         log.log(level, "the container engine at %s answers: version %s", self.host, info.get("ServerVersion"))
-        self._trouble = None
+        self._unavailable_reason = None
         self.connected.set()
 
     def _make_client(self) -> tuple[docker.APIClient, dict[str, Any]]:
@@ -154,24 +154,24 @@ class Engine:
             **{**docker.utils.kwargs_from_env(), "base_url": self.host},
             version="auto",
             timeout=None,
-            max_pool_size=self._parallel + SPARE,
+            max_pool_size=self._parallel + SPARE_CONNECTIONS,
         )
         client.trust_env = False  # neither proxies nor a .netrc are meant for the engine
         return client, client.info()
 
-    def _look(self, client: docker.APIClient) -> None:
-        seen = _within(PATIENCE, client.ping)
-        if isinstance(seen, _Failed):
-            self._lose(words_of(seen.error))
+    def _ping(self, client: docker.APIClient) -> None:
+        result = _run_with_timeout(PING_TIMEOUT, client.ping)
+        if isinstance(result, _Failed):
+            self._mark_unavailable(message_of(result.error))
 
-    def _lose(self, reason: str) -> None:
-        if self._trouble is None or self._watcher is None:
+    def _mark_unavailable(self, reason: str) -> None:
+        if self._unavailable_reason is None or self._watcher is None:
             log.warning(
                 "the container engine at %s does not answer: %s; its sessions are left alone until it does",
                 self.host,
                 reason,
             )
-        self._trouble, self._client = reason, None
+        self._unavailable_reason, self._client = reason, None
         self.connected.clear()
         for call in list(self._calls):
             call.kill(block=False)
@@ -184,20 +184,20 @@ class _Failed:
         self.error = error
 
 
-def _carry_out(work: Work[T], client: docker.APIClient) -> T | _Failed:
+def _run_or_failure(work: Work[T], client: docker.APIClient) -> T | _Failed:
     try:
         return work(client)
     except Exception as error:
         return _Failed(error)
 
 
-def _within(patience: float, ask: Callable[[], T]) -> T | _Failed:
+def _run_with_timeout(seconds: float, call: Callable[[], T]) -> T | _Failed:
     """What ``ask`` returns; a failure where that takes too long, or goes wrong in whatever way."""
-    timeout = gevent.Timeout.start_new(patience)
+    timeout = gevent.Timeout.start_new(seconds)
     try:
-        return ask()
+        return call()
     except gevent.Timeout:
-        return _Failed(TimeoutError(f"nothing was heard of it for {patience:g} s"))
+        return _Failed(TimeoutError(f"nothing was heard of it for {seconds:g} s"))
     except Exception as error:
         return _Failed(error)
     finally:

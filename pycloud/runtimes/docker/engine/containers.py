@@ -11,15 +11,15 @@ import gevent
 
 from pycloud.errors import RemoveFailed
 from pycloud.runtimes.docker.engine import output
-from pycloud.runtimes.docker.engine.client import Engine
-from pycloud.runtimes.docker.engine.errors import CONFLICT, NOT_FOUND, Refusal
-from pycloud.runtimes.docker.engine.listing import Listed, listed
-from pycloud.runtimes.docker.spec.container import CLOUD, Creation
+from pycloud.runtimes.docker.engine.client import EngineClient
+from pycloud.runtimes.docker.engine.errors import CONFLICT, NOT_FOUND, EngineError
+from pycloud.runtimes.docker.engine.listing import ListedContainer, containers_by_session
+from pycloud.runtimes.docker.spec.container import NODE_LABEL, ContainerConfig
 
 #: Seconds between two looks whether a removal that somebody else began is over.
-PAUSE = 0.1
+POLL_INTERVAL = 0.1
 #: The first API version in which an engine tells what a container uses without looking twice.
-ONE_SHOT = "1.41"
+ONE_SHOT_API_VERSION = "1.41"
 
 Inspected = dict[str, Any]
 
@@ -30,16 +30,16 @@ class Containers:
     All raise Refusal and EngineUnavailable.
     """
 
-    def __init__(self, engine: Engine, timeout: float) -> None:
+    def __init__(self, engine: EngineClient, timeout: float) -> None:
         self._engine, self._timeout = engine, timeout
 
-    def create(self, creation: Creation) -> str:
+    def create(self, container_config: ContainerConfig) -> str:
         """Create one; its id."""
 
         def create(client: docker.APIClient) -> str:
-            host_config = client.create_host_config(**creation.kwargs["host_config"])
-            kwargs = {**creation.kwargs, "host_config": host_config}
-            return str(client.create_container(creation.image, name=creation.name, **kwargs)["Id"])
+            host_config = client.create_host_config(**container_config.kwargs["host_config"])
+            kwargs = {**container_config.kwargs, "host_config": host_config}
+            return str(client.create_container(container_config.image, name=container_config.name, **kwargs)["Id"])
 
         return self._engine.run(create)
 
@@ -51,23 +51,25 @@ class Containers:
         """All that the engine knows of it; None: it is not there."""
         try:
             found: Inspected = self._engine.run(lambda client: client.inspect_container(container))
-        except Refusal as refusal:
+        except EngineError as refusal:
             if refusal.status != NOT_FOUND:
                 raise
             return None
         return found
 
-    def list(self, cloud: str) -> dict[str, Listed]:
+    def list(self, cloud: str) -> dict[str, ListedContainer]:
         """Those of a cloud, in whatever state, by session."""
-        filters = {"label": f"{CLOUD}={cloud}"}
-        return listed(self._engine.run(lambda client: client.containers(all=True, filters=filters)), cloud)
+        filters = {"label": f"{NODE_LABEL}={cloud}"}
+        return containers_by_session(
+            self._engine.run(lambda client: client.containers(all=True, filters=filters)), cloud
+        )
 
     def stop(self, container: str, grace: float) -> None:
         """End it, giving it ``grace`` seconds (whole ones, for the engine). One that is not there has ended."""
         seconds = math.ceil(grace)
         try:
             self._engine.run(lambda client: client.stop(container, timeout=seconds), self._timeout + seconds)
-        except Refusal as refusal:
+        except EngineError as refusal:
             if refusal.status != NOT_FOUND:
                 raise
 
@@ -78,9 +80,9 @@ class Containers:
         """
         try:
             self._engine.run(lambda client: client.remove_container(container, v=True, force=True))
-        except Refusal as refusal:
+        except EngineError as refusal:
             if refusal.status == CONFLICT:  # somebody else is at it
-                self._await_gone(container)
+                self._wait_until_removed(container)
             elif refusal.status == NOT_FOUND:
                 return False
             else:
@@ -91,7 +93,7 @@ class Containers:
         """The newest ``count`` bytes of its output at most, and the offset of the first. Raises FileNotFoundError."""
         try:
             return self._engine.run(lambda client: output.tail(client, container, count))
-        except Refusal as refusal:
+        except EngineError as refusal:
             raise FileNotFoundError(refusal.message) from refusal
 
     def stats(self, container: str) -> dict[str, Any] | None:
@@ -99,20 +101,20 @@ class Containers:
 
         def read(client: docker.APIClient) -> dict[str, Any]:
             # Engines before 20.10 cannot look once: they look twice, a second apart.
-            once = {"one_shot": True} if docker.utils.version_gte(client.api_version, ONE_SHOT) else {}
+            once = {"one_shot": True} if docker.utils.version_gte(client.api_version, ONE_SHOT_API_VERSION) else {}
             stats: dict[str, Any] = client.stats(container, stream=False, **once)
             return stats
 
         try:
             return self._engine.run(read)
-        except Refusal as refusal:
+        except EngineError as refusal:
             if refusal.status != NOT_FOUND:
                 raise
             return None
 
-    def _await_gone(self, container: str) -> None:
+    def _wait_until_removed(self, container: str) -> None:
         deadline = monotonic() + self._timeout
         while self.inspect(container) is not None:
             if monotonic() > deadline:
                 raise RemoveFailed(f"somebody else has been removing its container for {self._timeout:g} s")
-            gevent.sleep(PAUSE)
+            gevent.sleep(POLL_INTERVAL)

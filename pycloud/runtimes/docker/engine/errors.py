@@ -7,17 +7,22 @@ from pycloud.errors import ImageDenied, ImageNotFound, RequestError, StartFailed
 NOT_FOUND = 404
 CONFLICT = 409
 #: Words of engines for a reason that may be gone soon.
-PASSING = ("no space left", "resource temporarily unavailable", "too many open files", "port is already allocated")
+RETRYABLE_MESSAGES = (
+    "no space left",
+    "resource temporarily unavailable",
+    "too many open files",
+    "port is already allocated",
+)
 #: Words of registries, as engines hand them on. Where somebody has no login, several registries do not say whether
 #: there is no such image or only no access to it: engines then say the last of these.
-DENIED = ("unauthorized", "denied", "no basic auth", "authentication required", "status: 401", "status: 403")
-UNKNOWN = ("manifest unknown", "name unknown", "not found", "no such image")
+DENIED_MESSAGES = ("unauthorized", "denied", "no basic auth", "authentication required", "status: 401", "status: 403")
+NOT_FOUND_MESSAGES = ("manifest unknown", "name unknown", "not found", "no such image")
 #: The engine's words for an image that is not here, or not for the platform that was asked for.
-UNKNOWN_IMAGE = ("no such image", "does not match the specified platform")
-EITHER = "repository does not exist or may require"
+UNKNOWN_IMAGE_MESSAGES = ("no such image", "does not match the specified platform")
+AMBIGUOUS_MESSAGE = "repository does not exist or may require"
 
 
-class Refusal(Exception):
+class EngineError(Exception):
     """The engine's own words why it did not do what it was asked. ``status`` is HTTP's; 0: it said so later on."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -38,7 +43,7 @@ def innermost(error: BaseException) -> BaseException:
     return error
 
 
-def words_of(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """What went wrong on the way to the engine, as short as can be."""
     inner = innermost(error)
     if isinstance(inner, OSError) and inner.strerror:
@@ -46,19 +51,19 @@ def words_of(error: BaseException) -> str:
     return str(inner) or type(inner).__name__
 
 
-def start_failure(refusal: Refusal) -> StartFailed:
+def start_failure(error: EngineError) -> StartFailed:
     """Why a container could not be started."""
-    words = refusal.message.lower()
-    return StartFailed(refusal.message, passing=any(each in words for each in PASSING))
+    message = error.message.lower()
+    return StartFailed(error.message, retryable=any(each in message for each in RETRYABLE_MESSAGES))
 
 
-def pull_failure(image: str, refusal: Refusal, logged_in: bool) -> RequestError:
+def pull_failure(image: str, error: EngineError, logged_in: bool) -> RequestError:
     """Why an image could not be pulled. ``logged_in``: credentials for the registry were at hand."""
-    text, words = f"{image}: {refusal.message}", refusal.message.lower()
-    if EITHER in words and not logged_in:
+    text, message = f"{image}: {error.message}", error.message.lower()
+    if AMBIGUOUS_MESSAGE in message and not logged_in:
         return ImageNotFound(text)
-    if any(each in words for each in DENIED):
+    if any(each in message for each in DENIED_MESSAGES):
         return ImageDenied(text)
-    if any(each in words for each in UNKNOWN):
+    if any(each in message for each in NOT_FOUND_MESSAGES):
         return ImageNotFound(text)
-    return StartFailed(f"the image cannot be pulled: {text}", passing=True)
+    return StartFailed(f"the image cannot be pulled: {text}", retryable=True)

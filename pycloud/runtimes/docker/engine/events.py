@@ -11,19 +11,19 @@ import docker
 import gevent
 
 from pycloud.errors import EngineUnavailable
-from pycloud.runtimes.docker.engine.client import FOREVER, Engine
-from pycloud.runtimes.docker.engine.errors import Refusal
-from pycloud.runtimes.docker.spec.container import CLOUD, SESSION
+from pycloud.runtimes.docker.engine.client import NO_TIMEOUT, EngineClient
+from pycloud.runtimes.docker.engine.errors import EngineError
+from pycloud.runtimes.docker.spec.container import NODE_LABEL, SESSION_ID_LABEL
 
 log = logging.getLogger(__name__)
 
 CREATE, START, OOM, DIE, DESTROY = ACTIONS = ("create", "start", "oom", "die", "destroy")
 #: Seconds before the stream is opened again after it ended, and after the engine refused it.
-PAUSE, LONG_PAUSE = 0.1, 5.0
+REOPEN_DELAY, ERROR_DELAY = 0.1, 5.0
 
 
 @dataclass(frozen=True)
-class Event:
+class ContainerEvent:
     """Something happened to a session's container. ``at``: Unix seconds; ``exit_code`` where it died."""
 
     session: str
@@ -32,11 +32,15 @@ class Event:
     exit_code: int | None
 
 
-class Events:
+class EventStream:
     """``on_event`` gets each event; ``on_connect`` is called where some may have been missed, before those to come."""
 
     def __init__(
-        self, engine: Engine, cloud: str, on_connect: Callable[[], None], on_event: Callable[[Event], None]
+        self,
+        engine: EngineClient,
+        cloud: str,
+        on_connect: Callable[[], None],
+        on_event: Callable[[ContainerEvent], None],
     ) -> None:
         self._engine, self._cloud = engine, cloud
         self._on_connect, self._on_event = on_connect, on_event
@@ -56,36 +60,36 @@ class Events:
         while True:
             self._engine.connected.wait()
             try:
-                self._engine.run(self._follow, FOREVER)
+                self._engine.run(self._follow, NO_TIMEOUT)
             except EngineUnavailable as error:
                 log.debug("the stream of events broke: %s", error)
-            except Refusal as refusal:
+            except EngineError as refusal:
                 log.error("the container engine gives no events: %s", refusal)
-                gevent.sleep(LONG_PAUSE)
+                gevent.sleep(ERROR_DELAY)
             except Exception:
                 log.exception("events of the container engine could not be followed; trying again")
-                gevent.sleep(LONG_PAUSE)
+                gevent.sleep(ERROR_DELAY)
             # An engine that stops or starts anew ends the stream as if there were nothing more to say.
-            self._engine.doubt()
-            gevent.sleep(PAUSE)
+            self._engine.mark_suspect()
+            gevent.sleep(REOPEN_DELAY)
 
     def _follow(self, client: docker.APIClient) -> None:
-        self._since = self._since or int(self._engine.clock * 1e9)
-        filters = {"type": "container", "label": f"{CLOUD}={self._cloud}", "event": list(ACTIONS)}
+        self._since = self._since or int(self._engine.engine_connected_at * 1e9)
+        filters = {"type": "container", "label": f"{NODE_LABEL}={self._cloud}", "event": list(ACTIONS)}
         since = f"{self._since // 10**9}.{self._since % 10**9:09}"
         stream = client.events(since=since, filters=filters, decode=True)
         self._on_connect()
         for raw in stream:
             self._since = max(self._since, int(raw.get("timeNano") or 0))
-            if event := event_of(raw):
+            if event := parse_event(raw):
                 self._on_event(event)
 
 
-def event_of(raw: Mapping[str, Any]) -> Event | None:
+def parse_event(raw: Mapping[str, Any]) -> ContainerEvent | None:
     """An event as the engine writes it; None where it makes no sense to us."""
     attributes = raw.get("Actor", {}).get("Attributes") or {}
-    if SESSION not in attributes or raw.get("Action") not in ACTIONS:
+    if SESSION_ID_LABEL not in attributes or raw.get("Action") not in ACTIONS:
         return None
     code = str(attributes.get("exitCode", ""))
     at = int(raw.get("timeNano") or 0) / 1e9
-    return Event(attributes[SESSION], raw["Action"], at, int(code) if code.isdigit() else None)
+    return ContainerEvent(attributes[SESSION_ID_LABEL], raw["Action"], at, int(code) if code.isdigit() else None)

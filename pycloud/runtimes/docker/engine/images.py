@@ -21,33 +21,33 @@ from docker.errors import DockerException
 from gevent.event import Event
 
 from pycloud.errors import RequestError, StartFailed
-from pycloud.runtimes.base import Progress
-from pycloud.runtimes.docker.engine.client import FOREVER, Engine
-from pycloud.runtimes.docker.engine.errors import Refusal, pull_failure
-from pycloud.runtimes.docker.engine.layers import Layers
+from pycloud.runtimes.base import PullProgress
+from pycloud.runtimes.docker.engine.client import NO_TIMEOUT, EngineClient
+from pycloud.runtimes.docker.engine.errors import EngineError, pull_failure
+from pycloud.runtimes.docker.engine.layers import PullTracker
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two reports to somebody who waits.
-REPORT = 1.0
+REPORT_INTERVAL = 1.0
 #: Seconds without a word about it, after which a pull is given up.
-SILENCE = 300.0
+STALL_TIMEOUT = 300.0
 #: Seconds that a program which is asked for credentials may take.
-PATIENCE = 30.0
+CREDENTIALS_TIMEOUT = 30.0
 #: What such programs are called, what they say where they have none, and as whom a token's owner logs in.
-PREFIX, NO_CREDENTIALS, TOKEN = "docker-credential-", b"credentials not found", "<token>"
+HELPER_PREFIX, NO_CREDENTIALS, TOKEN_USER = "docker-credential-", b"credentials not found", "<token>"
 
-Report = Callable[[Progress], None]
+ProgressCallback = Callable[[PullProgress], None]
 
 
-class Images:
+class ImagePuller:
     """``platform`` below is as in ``linux/arm64``; None: the engine's own."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: EngineClient) -> None:
         self._engine = engine
         self._pulls: dict[tuple[str, str | None], _Pull] = {}
 
-    def pull(self, image: str, platform: str | None, report: Report) -> None:
+    def pull(self, image: str, platform: str | None, on_progress: ProgressCallback) -> None:
         """Have the image pulled, or wait for the pull that is under way. ``report`` is called once a second at most.
 
         Raises ImageNotFound, ImageDenied, EngineUnavailable, or StartFailed for everything else.
@@ -56,7 +56,7 @@ class Images:
         pull = self._pulls.get(key)
         if pull is None:
             pull = self._pulls[key] = _Pull(self._engine, image, platform, lambda: self._pulls.pop(key, None))
-        pull.wait(report)
+        pull.wait(on_progress)
 
     def close(self) -> None:
         """Wait for no pull any more; the engine may go on with it."""
@@ -66,54 +66,56 @@ class Images:
 class _Pull:
     """One pull under way; ``on_over`` is called when it is no longer."""
 
-    def __init__(self, engine: Engine, image: str, platform: str | None, on_over: Callable[[], object]) -> None:
+    def __init__(
+        self, engine: EngineClient, image: str, platform: str | None, on_finished: Callable[[], object]
+    ) -> None:
         self._engine, self._image, self._platform = engine, image, platform
-        self._layers = Layers(image)
-        self._heard = monotonic()
-        self._over = Event()
-        self._error: RequestError | None = StartFailed(f"{image}: the pull was given up", passing=True)
-        self._on_over = on_over
+        self._tracker = PullTracker(image)
+        self._last_message_at = monotonic()
+        self._finished = Event()
+        self._error: RequestError | None = StartFailed(f"{image}: the pull was given up", retryable=True)
+        self._on_finished = on_finished
         self._logged_in = False
-        self.greenlet = gevent.spawn(self._carry_out)
+        self.greenlet = gevent.spawn(self._run)
 
-    def wait(self, report: Report) -> None:
+    def wait(self, on_progress: ProgressCallback) -> None:
         """Wait until it is over, and report. Raises what it came to."""
-        report(self._layers.progress())
-        while not self._over.wait(REPORT):
-            report(self._layers.progress())
-            if monotonic() - self._heard > SILENCE:
-                text = f"{self._image}: the registry has said nothing for {SILENCE:g} s"
-                self._error = StartFailed(text, passing=True)
+        on_progress(self._tracker.progress())
+        while not self._finished.wait(REPORT_INTERVAL):
+            on_progress(self._tracker.progress())
+            if monotonic() - self._last_message_at > STALL_TIMEOUT:
+                text = f"{self._image}: the registry has said nothing for {STALL_TIMEOUT:g} s"
+                self._error = StartFailed(text, retryable=True)
                 self.greenlet.kill(block=False)
         if self._error is not None:
             raise self._error.with_traceback(None)
 
-    def _carry_out(self) -> None:
+    def _run(self) -> None:
         try:
             credentials = gevent.get_hub().threadpool.apply(credentials_of, (self._image,))
             self._logged_in = bool(credentials)
-            self._engine.run(lambda client: self._follow(client, credentials), FOREVER)
+            self._engine.run(lambda client: self._follow(client, credentials), NO_TIMEOUT)
             self._error = None
         except RequestError as error:
             self._error = error
-        except Refusal as refusal:
+        except EngineError as refusal:
             self._error = pull_failure(self._image, refusal, self._logged_in)
         except Exception as error:
             log.warning("image %s could not be pulled", self._image, exc_info=True)
-            self._error = StartFailed(f"the image {self._image} cannot be pulled: {error}", passing=True)
+            self._error = StartFailed(f"the image {self._image} cannot be pulled: {error}", retryable=True)
         finally:
-            self._on_over()
-            self._over.set()
+            self._on_finished()
+            self._finished.set()
 
     def _follow(self, client: docker.APIClient, credentials: dict[str, Any]) -> None:
         """Read what the engine says of its pull. Raises Refusal, also for what it says in the middle."""
         for line in client.pull(
             self._image, platform=self._platform, auth_config=credentials, stream=True, decode=True
         ):
-            self._heard = monotonic()
+            self._last_message_at = monotonic()
             if "error" in line:
-                raise Refusal(0, str(line["error"]))
-            self._layers.hear(line)
+                raise EngineError(0, str(line["error"]))
+            self._tracker.update(line)
 
 
 def credentials_of(image: str) -> dict[str, Any]:
@@ -125,36 +127,36 @@ def credentials_of(image: str) -> dict[str, Any]:
     config = auth.load_config()
     program = config.get_credential_store(registry)
     # docker-py would ask the program too, but wait for it for ever, and keep one of few threads as long.
-    found = _from_program(PREFIX + program, registry) if program else None
+    found = _ask_credential_helper(HELPER_PREFIX + program, registry) if program else None
     return found or auth.AuthConfig({"auths": config.auths}).resolve_authconfig(registry) or {}
 
 
-def _from_program(program: str, registry: str) -> dict[str, Any] | None:
+def _ask_credential_helper(program: str, registry: str) -> dict[str, Any] | None:
     """What it has for ``registry``; None: nothing. Raises DockerException, OSError."""
     server = auth.INDEX_URL if registry == auth.INDEX_NAME else registry
-    code, output = _outcome([program, "get"], server.encode())
+    code, output = _run_program([program, "get"], server.encode())
     if code:
         if NO_CREDENTIALS in output:
             return None
         raise DockerException(f"{program} exited with {code}: {output.decode(errors='replace').strip()}")
     try:
-        said = json.loads(output)
-        user, secret = said["Username"], said["Secret"]
+        fields = json.loads(output)
+        user, secret = fields["Username"], fields["Secret"]
     except (ValueError, TypeError, LookupError) as error:
         raise DockerException(f"{program} answers what is no login") from error
     if not user and not secret:
         return None
-    login = {"IdentityToken": secret} if user == TOKEN else {"Username": user, "Password": secret}
+    login = {"IdentityToken": secret} if user == TOKEN_USER else {"Username": user, "Password": secret}
     return {"ServerAddress": server, **login}
 
 
-def _outcome(command: list[str], said: bytes) -> tuple[int, bytes]:
+def _run_program(command: list[str], stdin: bytes) -> tuple[int, bytes]:
     """Its exit code and output. Raises DockerException where it takes too long; it is ended then, with its children."""
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     try:
-        output, _ = process.communicate(said, PATIENCE)
+        output, _ = process.communicate(stdin, CREDENTIALS_TIMEOUT)
     except subprocess.TimeoutExpired as error:
-        raise DockerException(f"{command[0]} took longer than {PATIENCE:g} s") from error
+        raise DockerException(f"{command[0]} took longer than {CREDENTIALS_TIMEOUT:g} s") from error
     finally:
         if process.returncode is None:  # nobody has waited for it, so that the number is still its own
             os.killpg(process.pid, signal.SIGKILL)

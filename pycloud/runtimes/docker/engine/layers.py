@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pycloud.runtimes.base import Progress
+from pycloud.runtimes.base import PullProgress
 
 #: Words of the engine for a layer that is here already, and for one whose bytes are here.
-HERE = "Already exists"
-LOADED = ("Verifying Checksum", "Download complete", "Extracting", "Pull complete")
+ALREADY_EXISTS = "Already exists"
+LOADED_STATUSES = ("Verifying Checksum", "Download complete", "Extracting", "Pull complete")
 MEGABYTE = 1e6
 
 
@@ -25,24 +25,24 @@ class Layer:
 
 
 @dataclass
-class Layers:
+class PullTracker:
     """All layers that the engine has mentioned, by its short ids."""
 
     image: str
     _layers: dict[str, Layer] = field(default_factory=dict)
 
-    def hear(self, line: Mapping[str, Any]) -> None:
+    def update(self, message: Mapping[str, Any]) -> None:
         """One line of the engine's stream; what is not about a layer changes nothing."""
-        status, name = line.get("status"), line.get("id")
+        status, name = message.get("status"), message.get("id")
         if not isinstance(status, str) or not isinstance(name, str) or status.startswith("Pulling from"):
             return
         layer = self._layers.setdefault(name, Layer())
-        detail = line.get("progressDetail") or {}
+        detail = message.get("progressDetail") or {}
         if status == "Downloading" and detail.get("total", 0) > 0:
             layer.loaded, layer.total = detail.get("current", 0), detail["total"]
-        elif status in LOADED or status == HERE:
+        elif status in LOADED_STATUSES or status == ALREADY_EXISTS:
             layer.complete, layer.loaded = True, layer.total or 0
-        if status in ("Pull complete", HERE):
+        if status in ("Pull complete", ALREADY_EXISTS):
             layer.unpacked = True
 
     @property
@@ -53,12 +53,12 @@ class Layers:
             return 1.0 if self._layers and all(layer.complete for layer in self._layers.values()) else None
         return min(1.0, sum(layer.loaded for layer in known) / sum(layer.total or 0 for layer in known))
 
-    def progress(self) -> Progress:
+    def progress(self) -> PullProgress:
         """All of it, for people too."""
         if not self._layers:
-            return Progress(self.image, "asking the registry", None)
+            return PullProgress(self.image, "asking the registry", None)
         unpacked = sum(layer.unpacked for layer in self._layers.values())
         layers = f"{unpacked} of {len(self._layers)} layers"
         loaded = sum(layer.loaded for layer in self._layers.values()) / MEGABYTE
         total = sum(layer.total or 0 for layer in self._layers.values()) / MEGABYTE
-        return Progress(self.image, f"{layers}, {loaded:.1f} of {total:.1f} MB" if total else layers, self.done)
+        return PullProgress(self.image, f"{layers}, {loaded:.1f} of {total:.1f} MB" if total else layers, self.done)

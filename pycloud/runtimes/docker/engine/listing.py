@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pycloud.protocol.keys import owner_of
-from pycloud.runtimes.docker.spec.container import CLOUD, NAME, SESSION
+from pycloud.runtimes.docker.spec.container import CONTAINER_NAME_PREFIX, NODE_LABEL, SESSION_ID_LABEL
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedContainer:
     """A container as the engine lists it; ``state`` in the engine's words.
 
     ``named``: after its session, as we name them. Labels alone may be inherited: they stand on an image that somebody
@@ -25,19 +25,19 @@ class Listed:
     named: bool
 
 
-def listed(containers: Iterable[Mapping[str, Any]], cloud: str) -> dict[str, Listed]:
+def containers_by_session(containers: Iterable[Mapping[str, Any]], cloud: str) -> dict[str, ListedContainer]:
     """From the engine's list to containers by session; what is not this cloud's is left out."""
-    found: dict[str, Listed] = {}
+    found: dict[str, ListedContainer] = {}
     for each in containers:
         labels = each.get("Labels") or {}
-        session = labels.get(SESSION, "")
-        if labels.get(CLOUD) == cloud and owner_of(session) == cloud:
-            named = f"/{NAME}{session}" in (each.get("Names") or ())
+        session = labels.get(SESSION_ID_LABEL, "")
+        if labels.get(NODE_LABEL) == cloud and owner_of(session) == cloud:
+            named = f"/{CONTAINER_NAME_PREFIX}{session}" in (each.get("Names") or ())
             if named or session not in found:
-                found[session] = Listed(each["Id"], session, each.get("State", ""), labels, named)
+                found[session] = ListedContainer(each["Id"], session, each.get("State", ""), labels, named)
     return found
 
 
-def own(containers: Iterable[Listed], recorded: Collection[str | None]) -> list[Listed]:
+def owned_containers(containers: Iterable[ListedContainer], recorded: Collection[str | None]) -> list[ListedContainer]:
     """Those that are surely this cloud's. ``recorded``: ids of containers that are on record."""
     return [each for each in containers if each.named or each.id in recorded]

@@ -19,183 +19,185 @@ import gevent
 from gevent.event import Event
 
 from pycloud.errors import EngineUnavailable
-from pycloud.protocol.log_stream import whole_characters
-from pycloud.runtimes.base import Piece, Start
-from pycloud.runtimes.docker.engine.client import FOREVER, Engine
-from pycloud.runtimes.docker.engine.errors import NOT_FOUND, Refusal
+from pycloud.protocol.log_stream import trim_partial_character
+from pycloud.runtimes.base import OutputChunk, ReadFrom
+from pycloud.runtimes.docker.engine.client import NO_TIMEOUT, EngineClient
+from pycloud.runtimes.docker.engine.errors import NOT_FOUND, EngineError
 from pycloud.runtimes.docker.engine.log_frames import (
-    ALL,
+    ALL_MESSAGES,
     BEGINNING,
     Demultiplexer,
-    Message,
-    Place,
-    Search,
-    place_at,
-    place_of,
+    LogMessage,
+    LogPosition,
+    PositionSearch,
+    parse_position,
+    position_at,
 )
 
 log = logging.getLogger(__name__)
 
 #: Bytes that are held for the viewer, at most; more is left with the engine.
-MOST_HELD = 256 * 1024
+MAX_BUFFERED = 256 * 1024
 #: Seconds that a stream may stand still.
-STILL = 0.25
+MAX_STALL = 0.25
 #: Seconds until a stream is opened again that has ended (its container may be started again) or was refused.
-AGAIN = 1.0
+REOPEN_DELAY = 1.0
 #: Bytes that a line is taken to have where so many bytes are asked for: engines count lines.
-LINE = 64
+BYTES_PER_LINE = 64
 CHUNK = 64 * 1024
 #: Seconds for which it is read without a pause.
-TURN = 0.005
+YIELD_AFTER = 0.005
 
 
-class LogReader:
+class ContainerLogReader:
     """Reads the output of ``container``; ``more`` is called when there is more. Raises what the engine raises.
 
     Offsets count from where the reading begins, or go on from ``start.offset``. ``once``: only what there is by now.
     """
 
-    def __init__(self, engine: Engine, container: str, start: Start, once: bool, more: Callable[[], None]) -> None:
-        self._engine, self._container, self._more = engine, container, more
-        self.begin = self._at = start.offset or 0
-        self.patience = math.inf
-        self._tail: int | None = start.lines if start.tail is None else start.tail // LINE + 1
-        self._place = BEGINNING
-        if start.place is not None:
-            self._place = place_of(start.place)
-        elif start.since is not None:
-            self._place = place_at(start.since)
-        elif 0 in (start.lines, start.tail):
-            self._place, self._tail = self._end_of_it(), None
-        self.place = None if self._place == BEGINNING else str(self._place)
-        self._held: deque[tuple[bytes, Place, bool]] = deque()
-        self._bytes = 0
-        self._room = Event()
-        self._gone = self._said_all = False
+    def __init__(
+        self, engine: EngineClient, container: str, read_from: ReadFrom, once: bool, on_output: Callable[[], None]
+    ) -> None:
+        self._engine, self._container, self._on_output = engine, container, on_output
+        self.start_offset = self._offset = read_from.offset or 0
+        self.poll_interval = math.inf
+        self._tail: int | None = read_from.lines if read_from.tail is None else read_from.tail // BYTES_PER_LINE + 1
+        self._position = BEGINNING
+        if read_from.position is not None:
+            self._position = parse_position(read_from.position)
+        elif read_from.since is not None:
+            self._position = position_at(read_from.since)
+        elif 0 in (read_from.lines, read_from.tail):
+            self._position, self._tail = self._end_position(), None
+        self.start_position = None if self._position == BEGINNING else str(self._position)
+        self._buffer: deque[tuple[bytes, LogPosition, bool]] = deque()
+        self._buffered_bytes = 0
+        self._space_available = Event()
+        self._not_found = self._finished = False
         #: The session is over: the next look is the last one. An engine may end the stream of a container that ends
         #: before it has said all of it.
-        self._last_look = once
-        self._look = Event()
+        self._last_pass = once
+        self._wake = Event()
         self._greenlet = gevent.spawn(self._fill_for_ever)
 
-    def read(self, most: int) -> Piece | None:
+    def read(self, max_bytes: int) -> OutputChunk | None:
         """The next output, at most ``most`` bytes; None: there is none now. Raises FileNotFoundError."""
-        if not self._held:
-            if self._gone:
+        if not self._buffer:
+            if self._not_found:
                 raise FileNotFoundError(self._container)
             return None
         parts: list[bytes] = []
-        lost, size = self._held[0][2], 0
-        place: Place | None = None
-        while self._held and (not parts or not self._held[0][2]):
-            data, place_behind, _ = self._held[0]
-            if size + len(data) > most:
+        lost, size = self._buffer[0][2], 0
+        position: LogPosition | None = None
+        while self._buffer and (not parts or not self._buffer[0][2]):
+            data, position_after, _ = self._buffer[0]
+            if size + len(data) > max_bytes:
                 break
             parts.append(data)
-            size, place = size + len(data), place_behind
-            self._held.popleft()
+            size, position = size + len(data), position_after
+            self._buffer.popleft()
         if not parts:  # one message that is larger than what is wanted: the place is behind it only once it is all read
-            data, behind, _ = self._held.popleft()
-            part = whole_characters(data[:most])
-            self._held.appendleft((data[len(part) :], behind, False))
+            data, rest_position, _ = self._buffer.popleft()
+            part = trim_partial_character(data[:max_bytes])
+            self._buffer.appendleft((data[len(part) :], rest_position, False))
             parts, size = [part], len(part)
-        self._bytes -= size
-        if self._bytes <= MOST_HELD // 2:
-            self._room.set()
-        offset, self._at = self._at, self._at + size
-        return Piece(offset, b"".join(parts), None if place is None else str(place), lost)
+        self._buffered_bytes -= size
+        if self._buffered_bytes <= MAX_BUFFERED // 2:
+            self._space_available.set()
+        offset, self._offset = self._offset, self._offset + size
+        return OutputChunk(offset, b"".join(parts), None if position is None else str(position), lost)
 
-    def complete(self, over: bool) -> bool:
+    def is_complete(self, session_ended: bool) -> bool:
         """Whether that was all: the engine has said the last of it when the session was over already."""
-        if over and not self._last_look:
-            self._last_look = True
-            self._look.set()
-        return self._said_all and not self._held
+        if session_ended and not self._last_pass:
+            self._last_pass = True
+            self._wake.set()
+        return self._finished and not self._buffer
 
     def close(self) -> None:
         """Read no more."""
         self._greenlet.kill()
 
     def _fill_for_ever(self) -> None:
-        while not self._gone:
+        while not self._not_found:
             self._engine.connected.wait()
-            last = self._last_look
+            last_pass = self._last_pass
             try:
-                still = self._engine.run(partial(self._fill, follow=not last), FOREVER)
+                stalled = self._engine.run(partial(self._fill, follow=not last_pass), NO_TIMEOUT)
             except EngineUnavailable as error:
                 log.debug("the stream of logs of %s broke: %s", self._container, error)
-                gevent.sleep(AGAIN)
+                gevent.sleep(REOPEN_DELAY)
                 continue
-            except Refusal as refusal:
-                self._gone = refusal.status == NOT_FOUND
-                level = logging.DEBUG if self._gone else logging.WARNING
+            except EngineError as refusal:
+                self._not_found = refusal.status == NOT_FOUND
+                level = logging.DEBUG if self._not_found else logging.WARNING
                 log.log(level, "the engine gives no logs of %s: %s", self._container, refusal)
-                self._more()
-                gevent.sleep(AGAIN)
+                self._on_output()
+                gevent.sleep(REOPEN_DELAY)
                 continue
-            self._said_all = last and not still
-            self._more()
-            if self._said_all:
+            self._finished = last_pass and not stalled
+            self._on_output()
+            if self._finished:
                 return
-            if not still:
-                self._look.wait(AGAIN)
+            if not stalled:
+                self._wake.wait(REOPEN_DELAY)
 
     def _fill(self, client: docker.APIClient, follow: bool) -> bool:
         """Read what the engine has to say, to its end; True where the stream stood still for too long before that."""
         demultiplexer = Demultiplexer(client._check_is_tty(self._container))
-        search = Search(self._place)
-        response = _logs(client, self._container, self._place, self._tail, follow=follow)
+        search = PositionSearch(self._position)
+        response = _logs(client, self._container, self._position, self._tail, follow=follow)
         try:
             began = monotonic()
             for chunk in response.iter_content(CHUNK):
                 for message in demultiplexer.feed(chunk):
-                    self._take(message, search)
-                self._more()
+                    self._buffer_message(message, search)
+                self._on_output()
                 # Many small messages take long, and a busy engine is never waited for: others get as much time.
-                if (busy := monotonic() - began) > TURN:
-                    gevent.sleep(min(busy, 2 * TURN))
+                if (busy := monotonic() - began) > YIELD_AFTER:
+                    gevent.sleep(min(busy, 2 * YIELD_AFTER))
                     began = monotonic()
-                if not self._wait_for_room():
+                if not self._wait_for_space():
                     return True
-            for message in demultiplexer.rest():
-                self._take(message, search)
+            for message in demultiplexer.flush():
+                self._buffer_message(message, search)
         finally:
             response.close()
         return False
 
-    def _take(self, message: Message, search: Search) -> None:
-        wanted, lost = search.take(message)
+    def _buffer_message(self, message: LogMessage, search: PositionSearch) -> None:
+        wanted, lost = search.accept(message)
         if wanted:
-            self._place, self._tail = search.place, None
-            self._held.append((message.data, search.place, lost))
-            self._bytes += len(message.data)
+            self._position, self._tail = search.position, None
+            self._buffer.append((message.data, search.position, lost))
+            self._buffered_bytes += len(message.data)
 
-    def _wait_for_room(self) -> bool:
-        if self._bytes <= MOST_HELD:
+    def _wait_for_space(self) -> bool:
+        if self._buffered_bytes <= MAX_BUFFERED:
             return True
-        self._room.clear()
-        stood = monotonic()
-        self._room.wait()
-        return monotonic() - stood <= STILL
+        self._space_available.clear()
+        started = monotonic()
+        self._space_available.wait()
+        return monotonic() - started <= MAX_STALL
 
-    def _end_of_it(self) -> Place:
+    def _end_position(self) -> LogPosition:
         """The place behind all that was written so far."""
 
         def newest(client: docker.APIClient) -> str | None:
             demultiplexer = Demultiplexer(client._check_is_tty(self._container))
             data: bytes = _logs(client, self._container, BEGINNING, 1, follow=False).content
-            stamps = [message.stamp for each in (demultiplexer.feed(data), demultiplexer.rest()) for message in each]
+            stamps = [message.stamp for each in (demultiplexer.feed(data), demultiplexer.flush()) for message in each]
             return max(stamps, default=None)
 
         stamp = self._engine.run(newest)
-        return BEGINNING if stamp is None else Place(stamp, ALL)
+        return BEGINNING if stamp is None else LogPosition(stamp, ALL_MESSAGES)
 
 
-def _logs(client: docker.APIClient, container: str, place: Place, tail: int | None, *, follow: bool) -> Any:
+def _logs(client: docker.APIClient, container: str, position: LogPosition, tail: int | None, *, follow: bool) -> Any:
     """The engine's answer, still to be read. docker-py's own ``logs`` reads terminals byte by byte, and knows no
     fractions of a second below the microsecond."""
     params = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
-    since = {} if place == BEGINNING else {"since": place.since()}
+    since = {} if position == BEGINNING else {"since": position.since()}
     url = client._url("/containers/{0}/logs", container)
     response = client._get(url, params={**params, **since, "tail": "all" if tail is None else tail}, stream=True)
     client._raise_for_status(response)

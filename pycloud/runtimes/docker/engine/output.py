@@ -5,7 +5,7 @@ from __future__ import annotations
 import docker
 
 #: Bytes that a line is taken to have, for a first guess, and how much more is asked for where that was too little.
-LINE, MORE = 64, 8
+BYTES_PER_LINE, GROWTH_FACTOR = 64, 8
 
 
 def tail(client: docker.APIClient, container: str, count: int) -> tuple[int, bytes]:
@@ -14,11 +14,11 @@ def tail(client: docker.APIClient, container: str, count: int) -> tuple[int, byt
     The offset is exact as long as all that was kept had to be read; otherwise it is the least that it can be: engines
     count lines, not bytes (and take no line for longer than 16 KiB). Raises what docker-py raises.
     """
-    lines, before = count // LINE + 1, -1
+    lines, before = count // BYTES_PER_LINE + 1, -1
     while True:
         newest: bytes = client.logs(container, tail=lines)
         # Where more lines hold no more bytes, these are all.
         if len(newest) >= count or len(newest) == before:
             start = max(0, len(newest) - count)
             return start, newest[start:]
-        lines, before = lines * MORE, len(newest)
+        lines, before = lines * GROWTH_FACTOR, len(newest)

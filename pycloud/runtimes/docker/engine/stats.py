@@ -10,10 +10,10 @@ from pycloud.runtimes.base import Usage
 
 NANO = 1e9
 #: Memory that holds what was read from files and can be dropped at once: cgroup v2's name for it, and v1's.
-REUSABLE = ("inactive_file", "total_inactive_file")
+RECLAIMABLE_FIELDS = ("inactive_file", "total_inactive_file")
 
 
-def usage_of(stats: Mapping[str, Any]) -> Usage | None:
+def parse_stats(stats: Mapping[str, Any]) -> Usage | None:
     """One reading of ``stats``; None where the container does not run. Counted is what the engine counts: threads."""
     try:
         count = int(stats["pids_stats"].get("current") or 0)
@@ -21,14 +21,14 @@ def usage_of(stats: Mapping[str, Any]) -> Usage | None:
         at = datetime.fromisoformat(stats["read"]).timestamp()
         memory = stats["memory_stats"]
         detail = memory.get("stats") or {}
-        reusable = next((detail[name] for name in REUSABLE if name in detail), 0)
+        reusable = next((detail[name] for name in RECLAIMABLE_FIELDS if name in detail), 0)
         used = max(0, int(memory.get("usage") or 0) - int(reusable))
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     return Usage(at, cpu, used, count) if count else None
 
 
-def details_of(inspected: Mapping[str, Any]) -> dict[str, Any]:
+def parse_details(inspected: Mapping[str, Any]) -> dict[str, Any]:
     """What is of interest to people; what the engine leaves empty is left out."""
     config, state = inspected.get("Config") or {}, inspected.get("State") or {}
     command = [inspected.get("Path") or "", *(inspected.get("Args") or [])]

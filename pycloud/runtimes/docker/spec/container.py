@@ -11,41 +11,48 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pycloud.errors import BadRequest
-from pycloud.protocol.container_spec import ImageScript
-from pycloud.runtimes.base import Exit, Order, Started
-from pycloud.runtimes.docker.spec.options import LABELS, MOST_ENVIRONMENT, check, check_environment
+from pycloud.protocol.container_spec import ContainerSpec
+from pycloud.runtimes.base import Exit, SessionSpec, Started
+from pycloud.runtimes.docker.spec.options import (
+    LABEL_PREFIX,
+    MAX_ENVIRONMENT_BYTES,
+    validate_environment,
+    validate_options,
+)
 from pycloud.runtimes.docker.spec.policy import Policy
 
-NAME = "pycloud_"
-CLOUD, SESSION, REQUEST, PORT, RECORD = (LABELS + name for name in ("cloud", "session", "request", "port", "record"))
+CONTAINER_NAME_PREFIX = "pycloud_"
+NODE_LABEL, SESSION_ID_LABEL, REQUEST_LABEL, PORT_LABEL, RECORD_LABEL = (
+    LABEL_PREFIX + name for name in ("cloud", "session", "request", "port", "record")
+)
 #: For people, and for what filters containers; and the session's labels below a prefix. Nothing is read from these.
-SESSION_NAME, SESSION_LABEL = LABELS + "name", LABELS + "label."
+SESSION_NAME_LABEL, SESSION_LABEL_PREFIX = LABEL_PREFIX + "name", LABEL_PREFIX + "label."
 
 #: Options that go into the call itself as they are; what is neither here nor in MADE goes into its host config.
-CREATE = frozenset(
+CREATE_OPTIONS = frozenset(
     (
         *("command", "entrypoint", "hostname", "domainname", "user", "working_dir", "healthcheck", "stop_signal"),
         *("tty", "stdin_open", "network_disabled", "mac_address", "platform", "use_config_proxy"),
     )
 )
 #: Options that are made into something else, below.
-MADE = frozenset(
+DERIVED_OPTIONS = frozenset(
     (
         *("port", "ports", "volumes", "mounts", "environment", "labels", "stop_grace"),
         *("network", "network_mode", "networking_config"),
     )
 )
 #: Where a request's entries come beside those of the defaults; elsewhere its value replaces theirs.
-JOINED = frozenset(("environment", "labels", "tmpfs", "extra_hosts", "sysctls", "storage_opt", "ports"))
-BY_TARGET = frozenset(("volumes", "mounts"))
-NETWORKS = ("network", "network_mode", "networking_config")
+MERGED_BY_KEY = frozenset(("environment", "labels", "tmpfs", "extra_hosts", "sysctls", "storage_opt", "ports"))
+MERGED_BY_TARGET = frozenset(("volumes", "mounts"))
+NETWORK_OPTIONS = ("network", "network_mode", "networking_config")
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?\d*(Z|[+-]\d\d:\d\d)", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,5}")
 
 
 @dataclass(frozen=True)
-class Creation:
+class ContainerConfig:
     """What to create. ``ports``: those of the container that are to be reached, in order, as "80/tcp".
 
     ``kwargs``: those of docker-py's ``APIClient.create_container`` but for image and name; its ``host_config`` holds
@@ -60,54 +67,56 @@ class Creation:
     ports: tuple[str, ...]
 
 
-def creation(script: ImageScript, order: Order, policy: Policy, cloud: str, hostname: str, log_bytes: int) -> Creation:
+def build_container_config(
+    image_script: ContainerSpec, spec: SessionSpec, policy: Policy, cloud: str, hostname: str, log_bytes: int
+) -> ContainerConfig:
     """What to create for ``order``. Raises BadRequest, and NotAllowed where the policy is against it."""
-    asked = check(script.options)
-    policy.check_image(script.image, script.shown)
-    options = merged(policy.defaults, policy.permitted(asked))
+    requested = validate_options(image_script.options)
+    policy.check_image(image_script.image, image_script.as_written)
+    options = merge_options(policy.defaults, policy.permitted(requested))
     bindings = {**dict.fromkeys(options.get("port", ())), **options.get("ports", {})}
     ports = tuple(bindings)
     network = options.get("network") or options.get("network_mode") or policy.network
     if ports:
         _check_reachable(network, options)
-    first = ports[0] if ports else ""
-    host = {name: value for name, value in options.items() if name not in CREATE | MADE}
-    host |= _storage(options) | ({"port_bindings": bindings} if ports else {})
-    host |= {"network_mode": network} if network else {}
-    host.setdefault("log_config", _log_config(log_bytes))
+    first_port = ports[0] if ports else ""
+    host_config = {name: value for name, value in options.items() if name not in CREATE_OPTIONS | DERIVED_OPTIONS}
+    host_config |= _storage(options) | ({"port_bindings": bindings} if ports else {})
+    host_config |= {"network_mode": network} if network else {}
+    host_config.setdefault("log_config", _log_config(log_bytes))
     kwargs = {
         # The proxies of the daemon's own user are nothing that sessions need to know.
         "use_config_proxy": False,
-        **{name: value for name, value in options.items() if name in CREATE},
+        **{name: value for name, value in options.items() if name in CREATE_OPTIONS},
         "detach": True,
-        "environment": _environment(options, order, cloud, hostname, first),
-        "labels": _labels(options, order, cloud, first),
+        "environment": _environment(options, spec, cloud, hostname, first_port),
+        "labels": _labels(options, spec, cloud, first_port),
         "ports": [tuple(port.split("/")) for port in ports],
         "volumes": [volume.target for volume in options.get("volumes", ()) if volume.source is None],
-        "host_config": host,
+        "host_config": host_config,
     }
     if "networking_config" in options and network == options.get("network"):
         kwargs["networking_config"] = {"EndpointsConfig": options["networking_config"]}
     grace = options.get("stop_grace")
     if grace is not None:
         kwargs["stop_timeout"] = math.ceil(grace)
-    return Creation(script.image, NAME + order.session, kwargs, grace, ports)
+    return ContainerConfig(image_script.image, CONTAINER_NAME_PREFIX + spec.session, kwargs, grace, ports)
 
 
-def merged(defaults: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+def merge_options(defaults: Mapping[str, Any], requested: Mapping[str, Any]) -> dict[str, Any]:
     """``asked`` over ``defaults``, both in the one form of options."""
-    found = dict(defaults)
-    if any(name in asked for name in NETWORKS):
-        found = {name: value for name, value in found.items() if name not in NETWORKS}
-    for name, value in asked.items():
-        if name in JOINED and name in found:
-            found[name] = {**found[name], **value}
-        elif name in BY_TARGET and name in found:
+    result = dict(defaults)
+    if any(name in requested for name in NETWORK_OPTIONS):
+        result = {name: value for name, value in result.items() if name not in NETWORK_OPTIONS}
+    for name, value in requested.items():
+        if name in MERGED_BY_KEY and name in result:
+            result[name] = {**result[name], **value}
+        elif name in MERGED_BY_TARGET and name in result:
             targets = {mount.target for mount in value}
-            found[name] = (*(mount for mount in found[name] if mount.target not in targets), *value)
+            result[name] = (*(mount for mount in result[name] if mount.target not in targets), *value)
         else:
-            found[name] = value
-    return found
+            result[name] = value
+    return result
 
 
 def _check_reachable(network: str | None, options: Mapping[str, Any]) -> None:
@@ -119,7 +128,7 @@ def _check_reachable(network: str | None, options: Mapping[str, Any]) -> None:
 
 def _storage(options: Mapping[str, Any]) -> dict[str, Any]:
     binds = [volume.bind() for volume in options.get("volumes", ()) if volume.source is not None]
-    mounts = [mount.wire() for mount in options.get("mounts", ())]
+    mounts = [mount.to_engine() for mount in options.get("mounts", ())]
     return {name: value for name, value in (("binds", binds), ("mounts", mounts)) if value}
 
 
@@ -129,37 +138,37 @@ def _log_config(log_bytes: int) -> dict[str, Any]:
 
 
 def _environment(
-    options: Mapping[str, Any], order: Order, cloud: str, hostname: str, first: str
+    options: Mapping[str, Any], spec: SessionSpec, cloud: str, hostname: str, first_port: str
 ) -> dict[str, str | None]:
     """A value of None takes a variable of the image away. ``PYCLOUD_PORT`` is where the application is to listen."""
-    identity = {"PYCLOUD_SESSION": order.session, "PYCLOUD_CLOUD": cloud, "PYCLOUD_HOSTNAME": hostname}
-    port = {"PYCLOUD_PORT": first.partition("/")[0]} if first else {}
-    environment = {**options.get("environment", {}), **order.env, **identity, **port}
+    identity = {"PYCLOUD_SESSION": spec.session, "PYCLOUD_CLOUD": cloud, "PYCLOUD_HOSTNAME": hostname}
+    port = {"PYCLOUD_PORT": first_port.partition("/")[0]} if first_port else {}
+    environment = {**options.get("environment", {}), **spec.env, **identity, **port}
     try:
-        check_environment(environment)
+        validate_environment(environment)
     except ValueError as error:
-        text = f"`environment` and `env` are, with what this cloud adds, more than {MOST_ENVIRONMENT} bytes in all"
+        text = f"`environment` and `env` are, with what this cloud adds, more than {MAX_ENVIRONMENT_BYTES} bytes in all"
         raise BadRequest(text) from error
     return environment
 
 
-def _labels(options: Mapping[str, Any], order: Order, cloud: str, first: str) -> dict[str, str]:
+def _labels(options: Mapping[str, Any], spec: SessionSpec, cloud: str, first_port: str) -> dict[str, str]:
     return {
         **options.get("labels", {}),
-        CLOUD: cloud,
-        SESSION: order.session,
-        REQUEST: str(order.record.get("request", "")),
-        PORT: first,
-        RECORD: json.dumps(dict(order.record)),
-        **({SESSION_NAME: str(name)} if (name := order.record.get("name")) else {}),
-        **{SESSION_LABEL + key: str(value) for key, value in order.record.get("labels", {}).items()},
+        NODE_LABEL: cloud,
+        SESSION_ID_LABEL: spec.session,
+        REQUEST_LABEL: str(spec.record.get("request", "")),
+        PORT_LABEL: first_port,
+        RECORD_LABEL: json.dumps(dict(spec.record)),
+        **({SESSION_NAME_LABEL: str(name)} if (name := spec.record.get("name")) else {}),
+        **{SESSION_LABEL_PREFIX + key: str(value) for key, value in spec.record.get("labels", {}).items()},
     }
 
 
-def declared_of(inspected: Mapping[str, Any]) -> tuple[str, ...]:
+def declared_ports(inspected: Mapping[str, Any]) -> tuple[str, ...]:
     """The ports of a container that are to be reached, as Creation had them: the first one first, the rest sorted."""
-    bound = sorted(_part(inspected, "HostConfig", "PortBindings"))
-    first = _part(inspected, "Config", "Labels").get(PORT)
+    bound = sorted(_section(inspected, "HostConfig", "PortBindings"))
+    first = _section(inspected, "Config", "Labels").get(PORT_LABEL)
     return tuple(sorted(bound, key=lambda port: port != first))
 
 
@@ -168,23 +177,23 @@ def ports_of(inspected: Mapping[str, Any], declared: Iterable[str]) -> tuple[int
 
     A container that has ended has none. Where IPv4 and IPv6 have different ones, IPv4's counts.
     """
-    bound = _part(inspected, "NetworkSettings", "Ports")
+    bound = _section(inspected, "NetworkSettings", "Ports")
     found = {port: number for port in declared if (number := _host_port(bound.get(port)))}
     return next(iter(found.values()), None), found
 
 
 def started_of(inspected: Mapping[str, Any]) -> Started | None:
     """Since when it runs, or ran, and where; None where it never did."""
-    started = _seconds(_part(inspected, "State").get("StartedAt"))
+    started = _seconds(_section(inspected, "State").get("StartedAt"))
     if started is None:
         return None
-    port, ports = ports_of(inspected, declared_of(inspected))
+    port, ports = ports_of(inspected, declared_ports(inspected))
     return Started(port, started, ports)
 
 
 def exit_of(inspected: Mapping[str, Any]) -> Exit | None:
     """How it ended; None while it runs (paused ones do), and where it never did."""
-    state = _part(inspected, "State")
+    state = _section(inspected, "State")
     started = _seconds(state.get("StartedAt"))
     if started is None or state.get("Running") or state.get("Restarting") or state.get("Paused"):
         return None
@@ -193,15 +202,15 @@ def exit_of(inspected: Mapping[str, Any]) -> Exit | None:
 
 
 def _reason(state: Mapping[str, Any]) -> str | None:
-    said = [str(state["Error"])] if state.get("Error") else []
+    reasons = [str(state["Error"])] if state.get("Error") else []
     if state.get("OOMKilled"):
         # Its first process may have outlived the one that was killed, and ended for a reason of its own.
         killed = state.get("ExitCode") == 137
-        said.insert(0, "out of memory" if killed else "a process in it was killed: out of memory")
-    return "; ".join(said) or None
+        reasons.insert(0, "out of memory" if killed else "a process in it was killed: out of memory")
+    return "; ".join(reasons) or None
 
 
-def _part(inspected: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+def _section(inspected: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
     """An object within; what the engine leaves out or null is empty."""
     found: Any = inspected
     for name in path:

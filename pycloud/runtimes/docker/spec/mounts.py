@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from pycloud.runtimes.docker.spec.schema import (
-    Shape,
+    FieldType,
+    boolean,
+    integer,
     is_volume_name,
     matching,
-    read_short,
-    record,
+    object_of,
+    read_bounded_text,
     size,
-    switch,
     text,
-    whole,
-    words_by_name,
+    text_by_name,
 )
 
 PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
@@ -55,23 +55,23 @@ class Mount:
     source: str | None
     target: str
     read_only: bool
-    more: Mapping[str, Any]
+    options: Mapping[str, Any]
 
-    def wire(self) -> dict[str, Any]:
+    def to_engine(self) -> dict[str, Any]:
         """The engine's form of it."""
         found: dict[str, Any] = {"Target": self.target, "Type": self.type, "ReadOnly": self.read_only}
         if self.source is not None:
             found["Source"] = self.source
-        for group, field, name in WIRE:
-            if name in self.more and group:
-                found.setdefault(group, {})[field] = self.more[name]
-            elif name in self.more:
-                found[field] = self.more[name]
+        for group, field, name in ENGINE_FIELDS:
+            if name in self.options and group:
+                found.setdefault(group, {})[field] = self.options[name]
+            elif name in self.options:
+                found[field] = self.options[name]
         return found
 
 
 #: Group and field in the engine's form, docker-py's name.
-WIRE = (
+ENGINE_FIELDS = (
     ("", "Consistency", "consistency"),
     ("BindOptions", "Propagation", "propagation"),
     ("VolumeOptions", "NoCopy", "no_copy"),
@@ -82,12 +82,12 @@ WIRE = (
     ("TmpfsOptions", "Mode", "tmpfs_mode"),
 )
 #: Which type of mount a field belongs to.
-GROUPS = {"BindOptions": "bind", "VolumeOptions": "volume", "TmpfsOptions": "tmpfs"}
+GROUP_TYPES = {"BindOptions": "bind", "VolumeOptions": "volume", "TmpfsOptions": "tmpfs"}
 
 
 def read_target(value: object) -> str:
     """A place in the container, but not its root. Raises ValueError."""
-    path = read_short(value)
+    path = read_bounded_text(value)
     if not path.startswith("/") or posixpath.normpath(path).strip("/") == "":
         raise ValueError(f"{path!r} is no absolute path in the container")
     if ":" in path or ".." in path.split("/"):
@@ -97,7 +97,7 @@ def read_target(value: object) -> str:
 
 def read_source(value: object) -> str:
     """A host path or the name of a volume. Raises ValueError."""
-    source = read_short(value)
+    source = read_bounded_text(value)
     if ":" in source or not (source.startswith("/") or is_volume_name(source)):
         raise ValueError(f"{source!r} is neither an absolute path of the host, without ':', nor the name of a volume")
     return source
@@ -113,7 +113,7 @@ def _modes(text: str) -> tuple[str, ...]:
 
 
 def _from_line(value: object) -> Volume:
-    match read_short(value).split(":"):
+    match read_bounded_text(value).split(":"):
         case [target]:
             return Volume(None, read_target(target))
         case [source, target]:
@@ -123,7 +123,7 @@ def _from_line(value: object) -> Volume:
     raise ValueError(f"{value!r} has more than source, target and mode")
 
 
-_BIND = record("", {"bind": text(), "mode": text(), "ro": switch(), "propagation": text()}, needed=("bind",))
+_BIND = object_of("", {"bind": text(), "mode": text(), "ro": boolean(), "propagation": text()}, required=("bind",))
 
 
 def _from_entry(source: object, value: object) -> Volume:
@@ -145,38 +145,38 @@ def _read_volumes(value: object) -> tuple[Volume, ...]:
     raise ValueError
 
 
-def volumes() -> Shape:
+def volumes() -> FieldType:
     """The option ``volumes``."""
-    return Shape(
+    return FieldType(
         'an object as in {"/srv/maps": {"bind": "/maps", "mode": "ro"}}, or a list as in ["/srv/maps:/maps", "/data"]',
         _read_volumes,
     )
 
 
-_DRIVER = record("", {"Name": text(), "Options": words_by_name("")})
-_MOUNT = record(
+_DRIVER = object_of("", {"Name": text(), "Options": text_by_name("")})
+_MOUNT = object_of(
     "",
     {
         "target": text(),
         "source": text(),
         "type": text(),
-        "read_only": switch(),
+        "read_only": boolean(),
         "consistency": matching("a mode of consistency", "default|consistent|cached|delegated"),
         "propagation": matching("a mode of propagation", "|".join(sorted(PROPAGATIONS))),
-        "no_copy": switch(),
-        "labels": words_by_name(""),
+        "no_copy": boolean(),
+        "labels": text_by_name(""),
         "driver_config": _DRIVER,
         "subpath": text(),
         "tmpfs_size": size(),
-        "tmpfs_mode": whole(low=0, high=0o7777),
+        "tmpfs_mode": integer(low=0, high=0o7777),
     },
-    needed=("target",),
+    required=("target",),
 )
 
 
 def _read_mount(value: object) -> Mount:
-    more = _MOUNT.read(value)
-    kind, source = more.pop("type", "volume"), more.pop("source", "") or None
+    options = _MOUNT.read(value)
+    kind, source = options.pop("type", "volume"), options.pop("source", "") or None
     if kind not in TYPES:
         raise ValueError(f"its type must be one of {', '.join(TYPES)}")
     if kind == "bind" and not (source or "").startswith("/"):
@@ -185,10 +185,10 @@ def _read_mount(value: object) -> Mount:
         raise ValueError('its source is no name of a volume; for a path of the host the type is "bind"')
     if kind == "tmpfs" and source is not None:
         raise ValueError("a tmpfs mount has no source")
-    for group, _, name in WIRE:
-        if name in more and group and GROUPS[group] != kind:
+    for group, _, name in ENGINE_FIELDS:
+        if name in options and group and GROUP_TYPES[group] != kind:
             raise ValueError(f"{name} is nothing for a mount of type {kind}")
-    return Mount(kind, source, read_target(more.pop("target")), more.pop("read_only", False), more)
+    return Mount(kind, source, read_target(options.pop("target")), options.pop("read_only", False), options)
 
 
 def _read_mounts(value: object) -> tuple[Mount, ...]:
@@ -197,19 +197,19 @@ def _read_mounts(value: object) -> tuple[Mount, ...]:
     return tuple(_read_mount(each) for each in value)
 
 
-def mounts() -> Shape:
+def mounts() -> FieldType:
     """The option ``mounts``."""
-    return Shape('a list of objects, as in [{"type": "tmpfs", "target": "/tmp"}]', _read_mounts)
+    return FieldType('a list of objects, as in [{"type": "tmpfs", "target": "/tmp"}]', _read_mounts)
 
 
 def _read_tmpfs(value: object) -> dict[str, str]:
     if isinstance(value, list):
-        value = {target: options for target, _, options in (read_short(line).partition(":") for line in value)}
+        value = {target: options for target, _, options in (read_bounded_text(line).partition(":") for line in value)}
     if not isinstance(value, dict):
         raise ValueError
-    return {read_target(target): read_short(options or "") for target, options in value.items()}
+    return {read_target(target): read_bounded_text(options or "") for target, options in value.items()}
 
 
-def tmpfs() -> Shape:
+def tmpfs() -> FieldType:
     """The option ``tmpfs``: mount options by path."""
-    return Shape('an object as in {"/run": "size=64m"}, or a list of paths', _read_tmpfs)
+    return FieldType('an object as in {"/run": "size=64m"}, or a list of paths', _read_tmpfs)

@@ -16,44 +16,44 @@ from pycloud.errors import BadRequest
 from pycloud.protocol.decoding import RESERVED_ENV
 from pycloud.runtimes.docker.spec.mounts import mounts, tmpfs, volumes
 from pycloud.runtimes.docker.spec.schema import (
-    LONGEST_WORD,
-    Shape,
-    at_most,
-    bytes_of,
+    MAX_ARGUMENT_BYTES,
+    FieldType,
+    any_object,
+    boolean,
     command,
-    either,
-    many,
+    integer,
+    list_of,
     matching,
+    max_length,
+    object_of,
+    one_of,
+    read_bounded_text,
     read_port,
-    read_short,
     read_text,
-    record,
     shown,
     size,
-    switch,
-    table,
     text,
-    texts,
+    text_by_name,
+    text_list,
     user,
-    whole,
-    words_by_name,
+    utf8_length,
 )
 
-LABELS = "pycloud."
-LONGEST_GRACE = 3600
+LABEL_PREFIX = "pycloud."
+MAX_GRACE = 3600
 #: Each takes one of the host's ports, and a process of the engine to serve it.
-MOST_PORTS = 64
+MAX_PORTS = 64
 #: Bytes of a program's name; errors repeat it. It may be a shell's script too, where the image's entrypoint is a shell.
-LONGEST_PROGRAM = 8 * 1024
+MAX_PROGRAM_BYTES = 8 * 1024
 #: Mounts and other entries that the engine and the kernel keep something for, one by one.
-MOST_ENTRIES = 64
+MAX_ENTRIES = 64
 #: Bytes in all: every list of containers has the labels, and every process in one the environment.
-MOST_LABELS, MOST_ENVIRONMENT = 16 * 1024, 128 * 1024
+MAX_LABELS_BYTES, MAX_ENVIRONMENT_BYTES = 16 * 1024, 128 * 1024
 #: A nanosecond count below it is refused by the engine.
 MILLISECOND = 1_000_000
 
 #: docker-py's options that a request cannot have, and why.
-OWNED = {
+RESERVED_OPTIONS = {
     "auto_remove": "a session's container is removed with the session",
     "detach": "sessions always run in the background",
     "image": "the image stands in the first line",
@@ -67,7 +67,7 @@ OWNED = {
     "version": "the engine's version is not a session's choice",
 }
 #: What people write who have another tool in mind.
-ALSO_KNOWN_AS = {
+ALIASES = {
     "binds": "volumes",
     "cmd": "command",
     "cpus": "nano_cpus",
@@ -81,8 +81,8 @@ ALSO_KNOWN_AS = {
 
 def _read_ports(value: object) -> tuple[str, ...]:
     ports = tuple(read_port(port) for port in (value if isinstance(value, list) else [value]))
-    if len(ports) > MOST_PORTS:
-        raise ValueError(f"more than {MOST_PORTS}")
+    if len(ports) > MAX_PORTS:
+        raise ValueError(f"more than {MAX_PORTS}")
     return tuple(dict.fromkeys(ports))
 
 
@@ -112,7 +112,7 @@ def _host_port(value: object) -> str:
 
 
 def _read_bindings(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict) or len(value) > MOST_PORTS:
+    if not isinstance(value, dict) or len(value) > MAX_PORTS:
         raise ValueError
     found = {read_port(port): _read_binding(where) for port, where in value.items()}
     if len(found) != len(value):
@@ -121,7 +121,7 @@ def _read_bindings(value: object) -> dict[str, Any]:
 
 
 def _read_grace(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_GRACE:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_GRACE:
         raise ValueError
     return float(value)
 
@@ -141,88 +141,92 @@ def _read_signal(value: object) -> str:
 
 
 def _read_labels(value: object) -> dict[str, Any]:
-    labels: dict[str, Any] = words_by_name("").read(value)
-    if own := [name for name in labels if name.startswith(LABELS)]:
-        raise ValueError(f"{shown(own[0])} is one of PyCloud's own")
-    if _bytes_in(labels) > MOST_LABELS:
-        raise ValueError(f"more than {MOST_LABELS} bytes in all")
+    labels: dict[str, Any] = text_by_name("").read(value)
+    if reserved := [name for name in labels if name.startswith(LABEL_PREFIX)]:
+        raise ValueError(f"{shown(reserved[0])} is one of PyCloud's own")
+    if _bytes_in(labels) > MAX_LABELS_BYTES:
+        raise ValueError(f"more than {MAX_LABELS_BYTES} bytes in all")
     return labels
 
 
 def _read_environment(value: object) -> dict[str, str | None]:
-    environment: dict[str, str | None] = words_by_name("", absent=None).read(value)
-    if own := sorted(RESERVED_ENV.intersection(environment)):
-        raise ValueError(f"{own[0]} is set by PyCloud")
-    check_environment(environment)
+    environment: dict[str, str | None] = text_by_name("", absent=None).read(value)
+    if reserved := sorted(RESERVED_ENV.intersection(environment)):
+        raise ValueError(f"{reserved[0]} is set by PyCloud")
+    validate_environment(environment)
     return environment
 
 
-def check_environment(environment: Mapping[str, str | None]) -> None:
+def validate_environment(environment: Mapping[str, str | None]) -> None:
     """Raises ValueError where it is too large for one container."""
-    if _bytes_in(environment) > MOST_ENVIRONMENT:
-        raise ValueError(f"more than {MOST_ENVIRONMENT} bytes in all")
+    if _bytes_in(environment) > MAX_ENVIRONMENT_BYTES:
+        raise ValueError(f"more than {MAX_ENVIRONMENT_BYTES} bytes in all")
 
 
 def _bytes_in(words: Mapping[str, str | None]) -> int:
     """Of ``NAME=VALUE`` for each, with what ends it."""
-    return sum(bytes_of(name) + bytes_of(word or "") + 2 for name, word in words.items())
+    return sum(utf8_length(name) + utf8_length(word or "") + 2 for name, word in words.items())
 
 
-def _read_check(value: object) -> dict[str, Any]:
+def _read_healthcheck(value: object) -> dict[str, Any]:
     """An engine that is told of less than a millisecond refuses the container in words about something else."""
-    check: dict[str, Any] = _CHECK.read(value)
-    if short := [name for name in ("interval", "timeout", "start_period") if 0 < check.get(name, 0) < MILLISECOND]:
+    healthcheck: dict[str, Any] = _HEALTHCHECK.read(value)
+    if short := [
+        name for name in ("interval", "timeout", "start_period") if 0 < healthcheck.get(name, 0) < MILLISECOND
+    ]:
         raise ValueError(f"its {short[0]} is in nanoseconds, 0 or at least {MILLISECOND}")
-    test = check.get("test", [])
-    for place, word in enumerate([test] if isinstance(test, str) else test):
-        read_short(word, LONGEST_PROGRAM if place == 1 and test[0] == "CMD" else LONGEST_WORD)
-    return check
+    test = healthcheck.get("test", [])
+    for index, word in enumerate([test] if isinstance(test, str) else test):
+        read_bounded_text(word, MAX_PROGRAM_BYTES if index == 1 and test[0] == "CMD" else MAX_ARGUMENT_BYTES)
+    return healthcheck
 
 
-_ANY_TEXT = Shape("", read_text)
-_NANOSECONDS = whole("a whole number of nanoseconds", 0)
-_CHECK = record(
+_ANY_TEXT = FieldType("", read_text)
+_NANOSECONDS = integer("a whole number of nanoseconds", 0)
+_HEALTHCHECK = object_of(
     "",
     {
-        "test": either("a string or a list of strings", _ANY_TEXT, many("", _ANY_TEXT)),
+        "test": one_of("a string or a list of strings", _ANY_TEXT, list_of("", _ANY_TEXT)),
         "interval": _NANOSECONDS,
         "timeout": _NANOSECONDS,
-        "retries": whole(low=0),
+        "retries": integer(low=0),
         "start_period": _NANOSECONDS,
     },
 )
-_WORDS = words_by_name('an object of strings, or a list of strings as in ["NAME=VALUE"]')
-_RATES = many("a list as in [{...}]", record("", {"Path": text(), "Rate": whole(low=0)}))
-_WEIGHTS = many("a list as in [{...}]", record("", {"Path": text(), "Weight": whole(low=0)}))
-_ULIMITS = many(
+_TEXT_BY_NAME = text_by_name('an object of strings, or a list of strings as in ["NAME=VALUE"]')
+_RATES = list_of("a list as in [{...}]", object_of("", {"Path": text(), "Rate": integer(low=0)}))
+_WEIGHTS = list_of("a list as in [{...}]", object_of("", {"Path": text(), "Weight": integer(low=0)}))
+_ULIMITS = list_of(
     'a list as in [{"name": "nofile", "soft": 1024}]',
-    record("", {"name": text(), "soft": whole(), "hard": whole()}, needed=("name",)),
+    object_of("", {"name": text(), "soft": integer(), "hard": integer()}, required=("name",)),
 )
-_LOG = record('an object as in {"type": "json-file", "config": {}}', {"type": text(), "config": words_by_name("")})
-_REQUEST = record(
+_LOG_CONFIG = object_of(
+    'an object as in {"type": "json-file", "config": {}}', {"type": text(), "config": text_by_name("")}
+)
+_DEVICE_REQUEST = object_of(
     "",
     {
         "driver": text(),
-        "count": whole(),
-        "device_ids": texts(),
-        "capabilities": many("a list of lists of strings", texts()),
-        "options": words_by_name("an object of strings"),
+        "count": integer(),
+        "device_ids": text_list(),
+        "capabilities": list_of("a list of lists of strings", text_list()),
+        "options": text_by_name("an object of strings"),
     },
 )
-_DEVICES = either("a list of strings", texts(), many("", table()))
+_DEVICES = one_of("a list of strings", text_list(), list_of("", any_object()))
 
 #: Every option that may be in a request, by name.
-OPTIONS: dict[str, Shape] = {
-    "port": Shape('a port, as in 80 or "53/udp", or a list of these', _read_ports),
-    "stop_grace": Shape(f"a number of seconds up to {LONGEST_GRACE}", _read_grace),
-    "ports": Shape('an object as in {"80/tcp": null}', _read_bindings),
-    "volumes": at_most(MOST_ENTRIES, volumes()),
-    "mounts": at_most(MOST_ENTRIES, mounts()),
-    "tmpfs": at_most(MOST_ENTRIES, tmpfs()),
-    "labels": Shape(_WORDS.what, _read_labels),
-    "environment": Shape(_WORDS.what, _read_environment),
-    "healthcheck": Shape('an object as in {"test": ["CMD", "true"], "interval": 1000000000}', _read_check),
-    "stop_signal": Shape('a signal, as in "SIGINT"', _read_signal),
+OPTIONS: dict[str, FieldType] = {
+    "port": FieldType('a port, as in 80 or "53/udp", or a list of these', _read_ports),
+    "stop_grace": FieldType(f"a number of seconds up to {MAX_GRACE}", _read_grace),
+    "ports": FieldType('an object as in {"80/tcp": null}', _read_bindings),
+    "volumes": max_length(MAX_ENTRIES, volumes()),
+    "mounts": max_length(MAX_ENTRIES, mounts()),
+    "tmpfs": max_length(MAX_ENTRIES, tmpfs()),
+    "labels": FieldType(_TEXT_BY_NAME.description, _read_labels),
+    "environment": FieldType(_TEXT_BY_NAME.description, _read_environment),
+    "healthcheck": FieldType('an object as in {"test": ["CMD", "true"], "interval": 1000000000}', _read_healthcheck),
+    "stop_signal": FieldType('a signal, as in "SIGINT"', _read_signal),
     **dict.fromkeys(("command", "entrypoint"), command()),
     **dict.fromkeys(("hostname", "domainname", "working_dir"), text()),
     **dict.fromkeys(("network", "network_mode", "ipc_mode", "pid_mode", "cgroupns"), text()),
@@ -233,33 +237,37 @@ OPTIONS: dict[str, Shape] = {
     "user": user(),
     **dict.fromkeys(("mem_limit", "mem_reservation", "kernel_memory", "shm_size"), size()),
     "memswap_limit": size(unlimited=True),
-    "mem_swappiness": whole("a whole number from 0 to 100", 0, 100),
-    "pids_limit": whole("a whole number, -1 for no limit", -1),
-    **dict.fromkeys(("nano_cpus", "cpu_period", "cpu_shares", "cpu_count", "cpu_rt_period", "cpu_rt_runtime"), whole()),
-    **dict.fromkeys(("cpu_quota", "oom_score_adj"), whole()),
-    "cpu_percent": whole("a whole number from 0 to 100", 0, 100),
-    "blkio_weight": whole("a whole number from 10 to 1000", 0, 1000),
+    "mem_swappiness": integer("a whole number from 0 to 100", 0, 100),
+    "pids_limit": integer("a whole number, -1 for no limit", -1),
+    **dict.fromkeys(
+        ("nano_cpus", "cpu_period", "cpu_shares", "cpu_count", "cpu_rt_period", "cpu_rt_runtime"), integer()
+    ),
+    **dict.fromkeys(("cpu_quota", "oom_score_adj"), integer()),
+    "cpu_percent": integer("a whole number from 0 to 100", 0, 100),
+    "blkio_weight": integer("a whole number from 10 to 1000", 0, 1000),
     "blkio_weight_device": _WEIGHTS,
     **dict.fromkeys(("device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops"), _RATES),
-    **dict.fromkeys(("init", "read_only", "tty", "stdin_open", "network_disabled", "privileged"), switch()),
-    **dict.fromkeys(("oom_kill_disable", "publish_all_ports", "use_config_proxy"), switch()),
-    **dict.fromkeys(("cap_add", "security_opt", "device_cgroup_rules", "volumes_from"), texts()),
-    **dict.fromkeys(("cap_drop", "dns", "dns_opt", "dns_search"), at_most(MOST_ENTRIES, texts())),
-    "group_add": many("a list of names and numbers", user()),
+    **dict.fromkeys(("init", "read_only", "tty", "stdin_open", "network_disabled", "privileged"), boolean()),
+    **dict.fromkeys(("oom_kill_disable", "publish_all_ports", "use_config_proxy"), boolean()),
+    **dict.fromkeys(("cap_add", "security_opt", "device_cgroup_rules", "volumes_from"), text_list()),
+    **dict.fromkeys(("cap_drop", "dns", "dns_opt", "dns_search"), max_length(MAX_ENTRIES, text_list())),
+    "group_add": list_of("a list of names and numbers", user()),
     "devices": _DEVICES,
-    "device_requests": many('a list of objects, as in [{"count": -1, "capabilities": [["gpu"]]}]', _REQUEST),
-    "extra_hosts": at_most(MOST_ENTRIES, words_by_name('an object as in {"db": "10.0.0.7"}', split=":", bare=False)),
-    "links": words_by_name('an object as in {"container": "alias"}', split=":"),
-    "log_config": _LOG,
-    "lxc_conf": table(),
-    "networking_config": table("an object of endpoints by network"),
-    "storage_opt": words_by_name("an object of strings"),
-    "sysctls": words_by_name("an object of strings"),
+    "device_requests": list_of('a list of objects, as in [{"count": -1, "capabilities": [["gpu"]]}]', _DEVICE_REQUEST),
+    "extra_hosts": max_length(
+        MAX_ENTRIES, text_by_name('an object as in {"db": "10.0.0.7"}', split=":", allow_bare=False)
+    ),
+    "links": text_by_name('an object as in {"container": "alias"}', split=":"),
+    "log_config": _LOG_CONFIG,
+    "lxc_conf": any_object(),
+    "networking_config": any_object("an object of endpoints by network"),
+    "storage_opt": text_by_name("an object of strings"),
+    "sysctls": text_by_name("an object of strings"),
     "ulimits": _ULIMITS,
 }
 
 
-def check(options: Mapping[str, Any]) -> dict[str, Any]:
+def validate_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """``options`` with each value in its one form (shapes); nulls are left out. Raises BadRequest.
 
     The forms: ``port``: ("80/tcp", ...); ``ports``: where on the host by such a port; ``command`` and ``entrypoint``
@@ -268,17 +276,19 @@ def check(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, value in options.items():
-        if name in OWNED:
-            raise BadRequest(f"`{name}` belongs to PyCloud: {OWNED[name]}")
+        if name in RESERVED_OPTIONS:
+            raise BadRequest(f"`{name}` belongs to PyCloud: {RESERVED_OPTIONS[name]}")
         if name not in OPTIONS:
-            raise BadRequest(f"there is no option {unknown(name)}")
+            raise BadRequest(f"there is no option {describe_unknown(name)}")
         if value is not None:
-            found[name] = OPTIONS[name].of(name, value)
+            found[name] = OPTIONS[name].parse(name, value)
     program = next((words[0] for words in map(found.get, ("entrypoint", "command")) if words and words != [""]), "")
-    if bytes_of(program) > LONGEST_PROGRAM:
-        raise BadRequest(f"the program (the first word of `entrypoint` or `command`) has over {LONGEST_PROGRAM} bytes")
-    if len({*found.get("port", ()), *found.get("ports", ())}) > MOST_PORTS:
-        raise BadRequest(f"`port` and `ports` are more than {MOST_PORTS} together")
+    if utf8_length(program) > MAX_PROGRAM_BYTES:
+        raise BadRequest(
+            f"the program (the first word of `entrypoint` or `command`) has over {MAX_PROGRAM_BYTES} bytes"
+        )
+    if len({*found.get("port", ()), *found.get("ports", ())}) > MAX_PORTS:
+        raise BadRequest(f"`port` and `ports` are more than {MAX_PORTS} together")
     if "network" in found and "network_mode" in found:
         raise BadRequest("`network` and `network_mode` cannot be used together")
     if "networking_config" in found and "network" not in found:
@@ -286,10 +296,10 @@ def check(options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def unknown(name: object) -> str:
+def describe_unknown(name: object) -> str:
     """A name that is no option's, and the closest that is one: ``"prot"; did you mean "port"?``"""
     word = str(name)[:64]
-    known = [*OPTIONS, *OWNED, *ALSO_KNOWN_AS]
+    known = [*OPTIONS, *RESERVED_OPTIONS, *ALIASES]
     close = get_close_matches(word.lower(), known, 1, 0.6) or get_close_matches(word.lower(), known, 1, 0.4)
-    hint = f"; did you mean {shown(ALSO_KNOWN_AS.get(close[0], close[0]))}?" if close else ""
+    hint = f"; did you mean {shown(ALIASES.get(close[0], close[0]))}?" if close else ""
     return f"{shown(word)}{hint}"

@@ -14,13 +14,13 @@ from typing import Any
 
 from pycloud.config import Config
 from pycloud.errors import BadRequest, ConfigError, NotAllowed
-from pycloud.protocol.image_reference import Pattern, read_pattern, read_reference
+from pycloud.protocol.image_reference import ImagePattern, parse_pattern, parse_reference
 from pycloud.runtimes.docker.spec.mounts import Mount, Volume
-from pycloud.runtimes.docker.spec.options import OPTIONS, OWNED, check, unknown
+from pycloud.runtimes.docker.spec.options import OPTIONS, RESERVED_OPTIONS, describe_unknown, validate_options
 from pycloud.runtimes.docker.spec.schema import is_volume_name
 
 #: What stays within the container's border, whatever its value.
-FREE = frozenset(
+ALWAYS_ALLOWED = frozenset(
     (
         *("port", "stop_grace", "command", "entrypoint", "environment", "user", "labels"),
         *("hostname", "domainname", "extra_hosts", "dns", "dns_opt", "dns_search", "network_disabled"),
@@ -32,9 +32,9 @@ FREE = frozenset(
 )
 #: Networks that every engine has and that keep the container apart from the host. Where the operator has chosen one,
 #: sessions stay in that: it may be one that leads nowhere.
-APART = frozenset({"none", "bridge", "default"})
+ISOLATED_NETWORKS = frozenset({"none", "bridge", "default"})
 #: Nanoseconds between two health checks. For each the engine starts a process from outside the container's limits.
-SHORTEST_INTERVAL = 1_000_000_000
+MIN_HEALTHCHECK_INTERVAL = 1_000_000_000
 #: Modes of volumes that change nothing on the host.
 PLAIN_MODES = frozenset({"ro", "rw", "nocopy", "rprivate", "cached", "delegated", "consistent", "default"})
 #: Fields of mounts that change nothing on the host.
@@ -54,7 +54,7 @@ def resolved(path: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Opened:
+class AllowedSource:
     """A host path below which sessions may mount, or a volume that they may."""
 
     source: str
@@ -69,22 +69,22 @@ class Policy:
     """
 
     allow: frozenset[str] = frozenset()
-    volumes: tuple[Opened, ...] = ()
-    images: tuple[Pattern, ...] = ()
+    volumes: tuple[AllowedSource, ...] = ()
+    images: tuple[ImagePattern, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     network: str | None = None
     resolve: Callable[[str], str | None] = resolved
 
     @classmethod
-    def of(cls, config: Config) -> Policy:
+    def from_config(cls, config: Config) -> Policy:
         """The policy in the settings. Raises ConfigError, which names the setting."""
         try:
-            defaults = check(config.docker_defaults)
+            defaults = validate_options(config.docker_defaults)
         except BadRequest as error:
             raise ConfigError(f"docker.defaults: {error.message}") from error
         return cls(
-            frozenset(_openable(name) for name in config.docker_allow),
-            tuple(_opened(entry) for entry in config.docker_volumes),
+            frozenset(_parse_allowed_option(name) for name in config.docker_allow),
+            tuple(_parse_allowed_source(entry) for entry in config.docker_volumes),
             tuple(_pattern(text) for text in config.docker_images),
             defaults,
             config.docker_network,
@@ -92,7 +92,7 @@ class Policy:
 
     def check_image(self, image: str, shown: str) -> None:
         """Raises NotAllowed where sessions may not be of ``image``, a full reference."""
-        reference = read_reference(image)
+        reference = parse_reference(image)
         if self.images and not any(pattern.matches(reference) for pattern in self.images):
             raise NotAllowed(f"the image {shown} is none of those that this cloud's operator allows (docker.images)")
 
@@ -103,56 +103,56 @@ class Policy:
         """
         found = {}
         for name, value in options.items():
-            if name in FREE or name in self.allow:
+            if name in ALWAYS_ALLOWED or name in self.allow:
                 found[name] = value
-            elif value and name in LIMITED:
-                found[name] = LIMITED[name](self, name, value)
+            elif value and name in VALUE_CHECKS:
+                found[name] = VALUE_CHECKS[name](self, name, value)
             elif value:
-                raise refusal(name)
+                raise not_allowed(name)
         return found
 
     def host_source(self, name: str, source: str, read_only: bool) -> str:
         """What to mount for ``source``, a path of the host or a volume's name. Raises NotAllowed."""
         path = self.resolve(source) if source.startswith("/") else source
         if path is not None and ":" not in path:
-            for opened in self.volumes:
-                if self._holds(opened, path) and (read_only or not opened.read_only):
+            for allowed in self.volumes:
+                if self._covers(allowed, path) and (read_only or not allowed.read_only):
                     return path
-            if any(self._holds(opened, path) for opened in self.volumes):
+            if any(self._covers(opened, path) for opened in self.volumes):
                 raise NotAllowed(f"`{name}`: {source[:200]} may only be read here: mount it read-only, as with :ro")
         # The same for what is not there and for what is: nobody is to look around on the host by asking.
         what = "existing path below those" if source.startswith("/") else "volume"
         raise NotAllowed(f"`{name}`: {source[:200]} is no {what} that this cloud's operator opened (docker.volumes)")
 
-    def _holds(self, opened: Opened, path: str) -> bool:
-        if not path.startswith("/") or not opened.source.startswith("/"):
-            return path == opened.source
-        top = self.resolve(opened.source)
+    def _covers(self, allowed: AllowedSource, path: str) -> bool:
+        if not path.startswith("/") or not allowed.source.startswith("/"):
+            return path == allowed.source
+        top = self.resolve(allowed.source)
         return top is not None and (path == top or path.startswith(top.rstrip("/") + "/"))
 
 
-def refusal(name: str, reason: str = "") -> NotAllowed:
+def not_allowed(name: str, reason: str = "") -> NotAllowed:
     """The error for an option that is not open here."""
-    said = f": {reason}" if reason else " is not allowed on this cloud"
-    return NotAllowed(f'`{name}`{said}; its operator can open the option with docker.allow = ["{name}"]')
+    explanation = f": {reason}" if reason else " is not allowed on this cloud"
+    return NotAllowed(f'`{name}`{explanation}; its operator can open the option with docker.allow = ["{name}"]')
 
 
 def _network(policy: Policy, name: str, value: str) -> str:
-    if value not in ({"none", policy.network} if policy.network else APART):
-        raise refusal(name, f"{value[:64]} is no network for sessions here")
+    if value not in ({"none", policy.network} if policy.network else ISOLATED_NETWORKS):
+        raise not_allowed(name, f"{value[:64]} is no network for sessions here")
     return value
 
 
 def _healthcheck(_policy: Policy, name: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
-    if 0 < value.get("interval", 0) < SHORTEST_INTERVAL:
-        raise refusal(name, f"an interval of less than {SHORTEST_INTERVAL} nanoseconds burdens the host")
+    if 0 < value.get("interval", 0) < MIN_HEALTHCHECK_INTERVAL:
+        raise not_allowed(name, f"an interval of less than {MIN_HEALTHCHECK_INTERVAL} nanoseconds burdens the host")
     return value
 
 
 def _one_of(*values: str) -> Callable[[Policy, str, Any], Any]:
     def judge(_policy: Policy, name: str, value: str) -> str:
         if value not in values:
-            raise refusal(name, f"{value[:64]} crosses the container's border")
+            raise not_allowed(name, f"{value[:64]} crosses the container's border")
         return value
 
     return judge
@@ -160,22 +160,22 @@ def _one_of(*values: str) -> Callable[[Policy, str, Any], Any]:
 
 def _ports(_policy: Policy, name: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
     if any(where is not None for where in value.values()):
-        raise refusal(name, "ports of the host are the engine's choice (null)")
+        raise not_allowed(name, "ports of the host are the engine's choice (null)")
     return value
 
 
 def _working_dir(_policy: Policy, name: str, value: str) -> str:
-    _check_place(name, value)
+    _check_target(name, value)
     return value
 
 
-def _check_place(name: str, place: str) -> None:
+def _check_target(name: str, target: str) -> None:
     """What starts containers has its own files open below /proc, those of the host among them, until it has made way
     for the session's program: older ones could be led there, or be shown a /proc that is none.
     """
-    path = posixpath.normpath("/" + place.lstrip("/"))
+    path = posixpath.normpath("/" + target.lstrip("/"))
     if path == "/proc" or path.startswith("/proc/"):
-        raise refusal(name, f"{place[:64]} is where the engine and the kernel are at work")
+        raise not_allowed(name, f"{target[:64]} is where the engine and the kernel are at work")
 
 
 def _volumes(policy: Policy, name: str, value: tuple[Volume, ...]) -> tuple[Volume, ...]:
@@ -183,9 +183,9 @@ def _volumes(policy: Policy, name: str, value: tuple[Volume, ...]) -> tuple[Volu
 
 
 def _volume(policy: Policy, name: str, volume: Volume) -> Volume:
-    _check_place(name, volume.target)
+    _check_target(name, volume.target)
     if odd := sorted(set(volume.modes) - PLAIN_MODES):
-        raise refusal(name, f"the mode {odd[0]} reaches into the host")
+        raise not_allowed(name, f"the mode {odd[0]} reaches into the host")
     if volume.source is None:
         return volume
     return replace(volume, source=policy.host_source(name, volume.source, volume.read_only))
@@ -196,12 +196,12 @@ def _mounts(policy: Policy, name: str, value: tuple[Mount, ...]) -> tuple[Mount,
 
 
 def _mount(policy: Policy, name: str, mount: Mount) -> Mount:
-    _check_place(name, mount.target)
-    odd = sorted(set(mount.more) - PLAIN_FIELDS)
-    if odd or mount.more.get("propagation", "rprivate") != "rprivate":
-        raise refusal(name, f"{odd[0] if odd else 'propagation'} reaches into the host")
+    _check_target(name, mount.target)
+    odd = sorted(set(mount.options) - PLAIN_FIELDS)
+    if odd or mount.options.get("propagation", "rprivate") != "rprivate":
+        raise not_allowed(name, f"{odd[0] if odd else 'propagation'} reaches into the host")
     if mount.type not in ("bind", "volume", "tmpfs"):
-        raise refusal(name, f"mounts of type {mount.type} reach into the host")
+        raise not_allowed(name, f"mounts of type {mount.type} reach into the host")
     if mount.source is None:
         return mount
     return replace(mount, source=policy.host_source(name, mount.source, mount.read_only))
@@ -209,16 +209,16 @@ def _mount(policy: Policy, name: str, mount: Mount) -> Mount:
 
 def _tmpfs(_policy: Policy, name: str, value: Mapping[str, str]) -> Mapping[str, str]:
     for target in value:
-        _check_place(name, target)
+        _check_target(name, target)
     for part in (part for options in value.values() for part in options.split(",")):
         setting, equals, _ = part.partition("=")
         if setting not in (TMPFS_SETTINGS if equals else TMPFS_FLAGS):
-            raise refusal(name, f"{part[:64]} is not among the mount options that are open")
+            raise not_allowed(name, f"{part[:64]} is not among the mount options that are open")
     return value
 
 
 #: Options of which some values are open to everybody: what each value comes to, or NotAllowed.
-LIMITED: dict[str, Callable[[Policy, str, Any], Any]] = {
+VALUE_CHECKS: dict[str, Callable[[Policy, str, Any], Any]] = {
     "network": _network,
     "network_mode": _network,
     "ipc_mode": _one_of("private", "none"),
@@ -232,25 +232,25 @@ LIMITED: dict[str, Callable[[Policy, str, Any], Any]] = {
 }
 
 
-def _openable(name: str) -> str:
-    if name in OWNED:
-        raise ConfigError(f"docker.allow: {name} cannot be opened: {OWNED[name]}")
+def _parse_allowed_option(name: str) -> str:
+    if name in RESERVED_OPTIONS:
+        raise ConfigError(f"docker.allow: {name} cannot be opened: {RESERVED_OPTIONS[name]}")
     if name not in OPTIONS:
-        raise ConfigError(f"docker.allow: there is no option {unknown(name)}")
+        raise ConfigError(f"docker.allow: there is no option {describe_unknown(name)}")
     return name
 
 
-def _opened(entry: str) -> Opened:
+def _parse_allowed_source(entry: str) -> AllowedSource:
     source, colon, mode = entry.partition(":")
     if mode not in ("", "ro", "rw") or (colon and not mode):
         raise ConfigError(f"docker.volumes: {entry!r} is PATH, PATH:ro or PATH:rw")
     if not source.startswith("/") and not is_volume_name(source):
         raise ConfigError(f"docker.volumes: {entry!r} is neither an absolute path nor the name of a volume")
-    return Opened(source, mode == "ro")
+    return AllowedSource(source, mode == "ro")
 
 
-def _pattern(text: str) -> Pattern:
+def _pattern(text: str) -> ImagePattern:
     try:
-        return read_pattern(text)
+        return parse_pattern(text)
     except ValueError as error:
         raise ConfigError(f"docker.images: {error}") from error

@@ -11,18 +11,18 @@ from typing import Any
 
 from pycloud.errors import BadRequest
 
-SHOWN = 80
+MAX_SHOWN = 80
 #: The engine counts in 64 bits.
-MOST, LEAST = 2**63 - 1, -(2**63)
+INT64_MAX, INT64_MIN = 2**63 - 1, -(2**63)
 #: Above it, a number with a fraction no longer says which whole number was meant.
-EXACT = 2**53
+MAX_EXACT_FLOAT = 2**53
 #: Bytes. What starts a container repeats texts in its errors, escaped; an error that outgrows a pipe (64 KiB) is never
 #: read, and the container can be neither started nor removed any more. The kernel takes no path that is longer.
-LONGEST_TEXT = 4095
+MAX_TEXT_BYTES = 4095
 #: The kernel's limit for one argument of a program, without the NUL behind it.
-LONGEST_WORD = 128 * 1024 - 1
+MAX_ARGUMENT_BYTES = 128 * 1024 - 1
 #: Splitting a line takes the square of its longest word, and everybody else waits meanwhile.
-LONGEST_LINE = 16 * 1024
+MAX_COMMAND_LINE_BYTES = 16 * 1024
 UNITS = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 
 _SIZE = re.compile(r"(-1(?=\Z)|[0-9]{1,19}(?:\.[0-9]{1,9})?) ?([bkmgt]?)(?:i?b)?", re.ASCII | re.IGNORECASE)
@@ -31,22 +31,22 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,254}")
 
 
 @dataclass(frozen=True)
-class Shape:
+class FieldType:
     """One shape. ``what`` completes "it must be ..."; ``read`` returns the one form, or raises ValueError.
 
     The error's text, where there is one, is said beside ``what``.
     """
 
-    what: str
+    description: str
     read: Callable[[Any], Any]
 
-    def of(self, name: str, value: object) -> Any:
+    def parse(self, name: str, value: object) -> Any:
         """``value`` in its one form. Raises BadRequest, which names the option, what it is and what it must be."""
         try:
             return self.read(value)
         except ValueError as error:
             reason = f" ({error})" if str(error) else ""
-            raise BadRequest(f"`{name}` is {shown(value)}{reason}; it must be {self.what}") from error
+            raise BadRequest(f"`{name}` is {shown(value)}{reason}; it must be {self.description}") from error
 
 
 def shown(value: object) -> str:
@@ -55,7 +55,7 @@ def shown(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         text = repr(type(value))
-    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
 
 
 def read_text(value: object) -> str:
@@ -65,11 +65,11 @@ def read_text(value: object) -> str:
     return value
 
 
-def read_whole(value: object) -> int:
+def read_integer(value: object) -> int:
     """A whole number of 64 bits; ``1e9`` is one."""
-    if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT_FLOAT:
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not LEAST <= value <= MOST:
+    if not isinstance(value, int) or isinstance(value, bool) or not INT64_MIN <= value <= INT64_MAX:
         raise ValueError
     return value
 
@@ -82,15 +82,15 @@ def read_port(value: object) -> str:
     return f"{int(found[1])}/{found[2] or 'tcp'}"
 
 
-def bytes_of(text: str) -> int:
+def utf8_length(text: str) -> int:
     """How long it is in UTF-8."""
     return len(text.encode(errors="surrogatepass"))
 
 
-def read_short(value: object, most: int = LONGEST_TEXT) -> str:
+def read_bounded_text(value: object, max_bytes: int = MAX_TEXT_BYTES) -> str:
     """A string of at most so many bytes."""
-    if bytes_of(read_text(value)) > most:
-        raise ValueError(f"{shown(value)[:20]}... has more than {most} bytes")
+    if utf8_length(read_text(value)) > max_bytes:
+        raise ValueError(f"{shown(value)[:20]}... has more than {max_bytes} bytes")
     return read_text(value)
 
 
@@ -99,23 +99,23 @@ def is_volume_name(value: str) -> bool:
     return _NAME.fullmatch(value) is not None
 
 
-def text(what: str = "a string") -> Shape:
+def text(description: str = "a string") -> FieldType:
     """Any string."""
-    return Shape(what, read_short)
+    return FieldType(description, read_bounded_text)
 
 
-def matching(what: str, pattern: str) -> Shape:
+def matching(description: str, pattern: str) -> FieldType:
     """A string, all of which ``pattern`` matches."""
 
     def read(value: object) -> str:
-        if not re.fullmatch(pattern, read_short(value), re.ASCII):
+        if not re.fullmatch(pattern, read_bounded_text(value), re.ASCII):
             raise ValueError
         return read_text(value)
 
-    return Shape(what, read)
+    return FieldType(description, read)
 
 
-def switch() -> Shape:
+def boolean() -> FieldType:
     """True or false."""
 
     def read(value: object) -> bool:
@@ -123,22 +123,22 @@ def switch() -> Shape:
             raise ValueError
         return value
 
-    return Shape("true or false", read)
+    return FieldType("true or false", read)
 
 
-def whole(what: str = "a whole number", low: int = LEAST, high: int = MOST) -> Shape:
+def integer(description: str = "a whole number", low: int = INT64_MIN, high: int = INT64_MAX) -> FieldType:
     """A whole number from ``low`` to ``high``."""
 
     def read(value: object) -> int:
-        number = read_whole(value)
+        number = read_integer(value)
         if not low <= number <= high:
             raise ValueError
         return number
 
-    return Shape(what, read)
+    return FieldType(description, read)
 
 
-def size(*, unlimited: bool = False) -> Shape:
+def size(*, unlimited: bool = False) -> FieldType:
     """Bytes, as a number or with a unit; ``unlimited``: -1 too. The one form: the number of bytes."""
 
     def read(value: object) -> int:
@@ -148,48 +148,48 @@ def size(*, unlimited: bool = False) -> Shape:
                 raise ValueError
             number, shift = found[1], UNITS[found[2].lower()]
             value = int(float(number) * 2**shift) if "." in number else int(number) << shift
-        count = read_whole(value)
+        count = read_integer(value)
         if count < 0 and not (unlimited and count == -1):
             raise ValueError
         return count
 
-    return Shape('a number of bytes, or a string as in "64m" or "1g"' + (", or -1 for no limit" * unlimited), read)
+    return FieldType('a number of bytes, or a string as in "64m" or "1g"' + (", or -1 for no limit" * unlimited), read)
 
 
-def texts(what: str = "a list of strings", most: int = LONGEST_TEXT) -> Shape:
+def text_list(description: str = "a list of strings", max_bytes: int = MAX_TEXT_BYTES) -> FieldType:
     """A list of strings of at most ``most`` bytes each."""
 
     def read(value: object) -> list[str]:
         if not isinstance(value, list):
             raise ValueError
-        return [read_short(word, most) for word in value]
+        return [read_bounded_text(word, max_bytes) for word in value]
 
-    return Shape(what, read)
+    return FieldType(description, read)
 
 
-def command() -> Shape:
+def command() -> FieldType:
     """A list of words, or a line that is split as a shell would."""
 
     def read(value: object) -> list[str]:
         if not isinstance(value, str):
-            return list(texts(most=LONGEST_WORD).read(value))
-        if bytes_of(value) > LONGEST_LINE:
-            raise ValueError(f"a line of more than {LONGEST_LINE} bytes has to be a list")
+            return list(text_list(max_bytes=MAX_ARGUMENT_BYTES).read(value))
+        if utf8_length(value) > MAX_COMMAND_LINE_BYTES:
+            raise ValueError(f"a line of more than {MAX_COMMAND_LINE_BYTES} bytes has to be a list")
         return shlex.split(value)
 
-    return Shape("a string or a list of strings", read)
+    return FieldType("a string or a list of strings", read)
 
 
-def user() -> Shape:
+def user() -> FieldType:
     """A name or a number."""
 
     def read(value: object) -> str:
-        return read_short(value) if isinstance(value, str) else str(read_whole(value))
+        return read_bounded_text(value) if isinstance(value, str) else str(read_integer(value))
 
-    return Shape("a string or a whole number", read)
+    return FieldType("a string or a whole number", read)
 
 
-def words_by_name(what: str, *, absent: str | None = "", split: str = "=", bare: bool = True) -> Shape:
+def text_by_name(description: str, *, absent: str | None = "", split: str = "=", allow_bare: bool = True) -> FieldType:
     """Text by name: an object, or a list of ``NAME=VALUE`` (``split``) or, where ``bare``, of bare names.
 
     Numbers become text; null, and what a bare name has, becomes ``absent``.
@@ -205,7 +205,7 @@ def words_by_name(what: str, *, absent: str | None = "", split: str = "=", bare:
     def read(value: object) -> dict[str, str | None]:
         if isinstance(value, list):
             pairs = [read_text(line).partition(split) for line in value]
-            if not bare and not all(mark for _, mark, _ in pairs):
+            if not allow_bare and not all(mark for _, mark, _ in pairs):
                 raise ValueError
             value = {name: text if mark else None for name, mark, text in pairs}
         if not isinstance(value, dict):
@@ -215,74 +215,74 @@ def words_by_name(what: str, *, absent: str | None = "", split: str = "=", bare:
                 raise ValueError(f"a name is empty or has {split!r} in it")
         return {name: word(text) for name, text in value.items()}
 
-    return Shape(what, read)
+    return FieldType(description, read)
 
 
-def record(what: str, fields: Mapping[str, Shape], *, needed: tuple[str, ...] = ()) -> Shape:
+def object_of(description: str, fields: Mapping[str, FieldType], *, required: tuple[str, ...] = ()) -> FieldType:
     """An object with these fields at most, ``StartPeriod`` being ``start_period``. Nulls are left out."""
 
     def folded(name: str) -> str:
         return name.lower().replace("_", "")
 
-    known = {folded(name): name for name in fields}
+    names_by_folded = {folded(name): name for name in fields}
 
     def read(value: object) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise ValueError
         found: dict[str, Any] = {}
         for name, part in value.items():
-            field = known.get(folded(read_text(name)))
+            field = names_by_folded.get(folded(read_text(name)))
             if field is None or field in found:
                 raise ValueError(f"{shown(name)} is unknown or there twice; there are {', '.join(fields)}")
             if part is not None:
                 try:
                     found[field] = fields[field].read(part)
                 except ValueError:
-                    raise ValueError(f"its {field} must be {fields[field].what}") from None
-        if missing := [name for name in needed if name not in found]:
+                    raise ValueError(f"its {field} must be {fields[field].description}") from None
+        if missing := [name for name in required if name not in found]:
             raise ValueError(f"there is no {missing[0]}")
         return found
 
-    return Shape(what, read)
+    return FieldType(description, read)
 
 
-def many(what: str, part: Shape) -> Shape:
+def list_of(description: str, item: FieldType) -> FieldType:
     """A list of things of one shape."""
 
     def read(value: object) -> list[Any]:
         if not isinstance(value, list):
             raise ValueError
-        return [part.read(each) for each in value]
+        return [item.read(each) for each in value]
 
-    return Shape(what, read)
+    return FieldType(description, read)
 
 
-def at_most(count: int, shape: Shape) -> Shape:
+def max_length(count: int, field_type: FieldType) -> FieldType:
     """``shape``, but no list or object of more than ``count`` entries."""
 
     def read(value: object) -> Any:
         if isinstance(value, list | dict) and len(value) > count:
             raise ValueError(f"more than {count}")
-        return shape.read(value)
+        return field_type.read(value)
 
-    return Shape(shape.what, read)
+    return FieldType(field_type.description, read)
 
 
-def either(what: str, *shapes: Shape) -> Shape:
+def one_of(description: str, *types: FieldType) -> FieldType:
     """The first of ``shapes`` that fits."""
 
     def read(value: object) -> Any:
-        for shape in shapes:
+        for shape in types:
             try:
                 return shape.read(value)
             except ValueError:
                 continue
         raise ValueError
 
-    return Shape(what, read)
+    return FieldType(description, read)
 
 
-def table(what: str = "an object") -> Shape:
+def any_object(description: str = "an object") -> FieldType:
     """An object that is handed on as it is."""
 
     def read(value: object) -> dict[str, Any]:
@@ -290,4 +290,4 @@ def table(what: str = "an object") -> Shape:
             raise ValueError
         return dict(value)
 
-    return Shape(what, read)
+    return FieldType(description, read)
