@@ -90,14 +90,14 @@ def _end_all(config: Config) -> int | None:
 
 def _end_containers(config: Config) -> int | None:
     """None where no container session was ever started."""
-    cloud, records = config.data_dir / NODE_ID_FILE, config.data_dir / "docker"
-    if not cloud.exists() or not any(records.glob("*.json")):
+    node, records = config.data_dir / NODE_ID_FILE, config.data_dir / "docker"
+    if not node.exists() or not any(records.glob("*.json")):
         return None
     # Loads gevent, which is of no use here, and does no harm.
     from pycloud.runtimes.docker.offline_removal import remove_all
 
     engine = detection.resolve_auto(config).docker_host
-    return remove_all(str(engine), cloud.read_text().strip(), records, config.stop_grace)
+    return remove_all(str(engine), node.read_text().strip(), records, config.stop_grace)
 
 
 def _end_scripts(config: Config) -> int | None:
@@ -110,7 +110,7 @@ def _end_scripts(config: Config) -> int | None:
         timeout = config.stop_grace + _END_TIMEOUT
         with client.BlockingKeeperClient(config.data_dir / protocol.SOCKET, timeout) as keeper:
             return keeper.stop_all(config.stop_grace)
-    except (OSError, client.OperationRejected, protocol.LineError) as error:
+    except (OSError, protocol.OperationRejected, protocol.LineError) as error:
         raise PyCloudError(f"cannot end the sessions of {config.data_dir}: {error}") from error
 
 

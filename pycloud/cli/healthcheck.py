@@ -67,8 +67,8 @@ def _config(flags: Sequence[str]) -> Config:
 
 
 def _read_heartbeat(config: Config) -> Heartbeat | None:
-    cloud = (config.data_dir / ID_FILE).read_text(encoding="ascii", errors="replace").strip()
+    node = (config.data_dir / ID_FILE).read_text(encoding="ascii", errors="replace").strip()
     timeouts = {"socket_connect_timeout": _TIMEOUT, "socket_timeout": _TIMEOUT}
     with redis.Redis.from_url(config.redis, retry=Retry(NoBackoff(), 0), **timeouts) as client:
-        found = client.get(Keys(config.namespace).node_key(cloud))
+        found = client.get(Keys(config.namespace).node_key(node))
     return decode_heartbeat(found) if isinstance(found, bytes) else None

@@ -1,14 +1,14 @@
-"""What happened: the stream of events, as it stands, and followed as it grows. Reads only.
+"""Events: as they are stored, followed as they come, and as a trigger to look again (``watch``). Reads only.
 
-Whoever follows goes on where Redis was lost, behind the last event that was read; where the stream was made anew
-meanwhile (a Redis that came back empty, or with an old copy), with what is new in it.
+A follower continues where the connection to Redis was lost, behind the last event that it read; where the stream is
+another one by then (Redis came back empty, or with an old copy), with what is new in it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -167,3 +167,48 @@ def newest_entry_id(reply: Sequence[Any]) -> str | None:
 def _parse_entry_id(entry_id: str) -> tuple[int, int]:
     milliseconds, _, count = entry_id.partition("-")
     return int(milliseconds), int(count)
+
+
+#: Seconds between two looks at least, and how many times as long as the last look took: others need Redis, too.
+MIN_WATCH_INTERVAL, WATCH_INTERVAL_FACTOR = 0.2, 4.0
+
+T = TypeVar("T")
+
+
+def watch(
+    look: Callable[[], T], follower: EventFollower, every: float, deadline: float, on_loss: OnRedisLoss
+) -> Iterator[T]:
+    """What ``look`` sees, again and again; see ``Client.watch``. ``until`` on the monotonic clock."""
+    losses = 0
+    while True:
+        try:
+            began = time.monotonic()
+            value = look()
+            duration = time.monotonic() - began
+            if losses:
+                on_loss(None)
+                losses = 0
+            yield value
+            if time.monotonic() >= deadline:
+                return
+            _wait_for_event(
+                follower,
+                max(MIN_WATCH_INTERVAL, WATCH_INTERVAL_FACTOR * duration),
+                min(every, deadline - time.monotonic()),
+            )
+        except (ConnectionLost, NotReachable) as error:
+            if time.monotonic() + backoff(losses) >= deadline:
+                raise
+            if not losses:
+                on_loss(error)
+            time.sleep(backoff(losses))
+            losses += 1
+
+
+def _wait_for_event(follower: EventFollower, min_wait: float, max_wait: float) -> None:
+    """Wait until something happens, but for ``least`` seconds at least and about ``most`` at most."""
+    time.sleep(min_wait)  # what happens meanwhile is heard below, all at once
+    deadline = time.monotonic() + max_wait - min_wait
+    while (now := time.monotonic()) < deadline:
+        if follower.poll(min(deadline, now + BLOCK_SECONDS)):
+            return

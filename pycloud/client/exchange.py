@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from pycloud.client.ask import ClientRequest
 from pycloud.client.errors import NoAnswer, NoCloud, RedisLost
 from pycloud.client.records import any_node_alive, is_node_alive
+from pycloud.client.request import ClientRequest
 from pycloud.errors import RedisUnavailable
 from pycloud.protocol.keys import Keys
 from pycloud.protocol.messages import CreateRequest, DrainRequest, Event, RemoveRequest

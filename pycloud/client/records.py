@@ -1,7 +1,4 @@
-"""What Redis knows of clouds and sessions, for whoever lists them. Reads only.
-
-The clouds write these records and sweep them (docs/protocol.md, "In Redis"); a listing is a picture, not a promise.
-"""
+"""Sessions and nodes as Redis has them on record, nodes that are offline included. Reads only."""
 
 from __future__ import annotations
 
@@ -13,10 +10,11 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from pycloud.client.errors import UnusableAnswer
+from pycloud.client.deprecated import deprecated_attribute
+from pycloud.client.errors import NoCloud, NotFound, UnusableAnswer
 from pycloud.protocol.decoding import DecodeError, decode_heartbeat
 from pycloud.protocol.keys import Keys, owner_of
-from pycloud.protocol.messages import Heartbeat
+from pycloud.protocol.messages import HEARTBEATS_MISSED, Heartbeat, InspectResponse
 from pycloud.protocol.session import LIVE
 from pycloud.transport.blocking import DeadlineConnection, DeadlineConnectionPool, RedisCommand
 from pycloud.transport.paging import START, Cursor, page_limits, parse_page
@@ -94,23 +92,23 @@ class RecordReader:
     def __init__(self, pool: DeadlineConnectionPool, keys: Keys, timeout: float) -> None:
         self._pool, self._keys, self._timeout = pool, keys, timeout
 
-    def session_ids(self, clouds: Collection[str] = ()) -> Iterator[str]:
+    def session_ids(self, nodes: Collection[str] = ()) -> Iterator[str]:
         """The ids of all sessions known, oldest first, read page by page while you iterate.
 
         ``clouds``: of those only, unless empty.
         """
         for page in self._pages():
-            yield from (session for session in page if not clouds or owner_of(session) in clouds)
+            yield from (session for session in page if not nodes or owner_of(session) in nodes)
 
     def sessions(
-        self, clouds: Collection[str] = (), matches: Callable[[SessionRecord], bool] = lambda _record: True
+        self, nodes: Collection[str] = (), matches: Callable[[SessionRecord], bool] = lambda _record: True
     ) -> Iterator[SessionRecord]:
         """The records of all sessions known, oldest first, read page by page while you iterate.
 
         Sessions that come or go meanwhile may or may not be among them; all others are, once. ``clouds``: of those
         only, unless empty. ``wanted``: of these only.
         """
-        for page in batched(self.session_ids(clouds), PAGE_SIZE):
+        for page in batched(self.session_ids(nodes), PAGE_SIZE):
             yield from (record for record in self.records(page) if matches(record))
 
     def session_names(self) -> Iterator[tuple[str, str]]:
@@ -142,10 +140,10 @@ class RecordReader:
     def live_heartbeats(self) -> list[Heartbeat]:
         """The last rank of every cloud that lives, by id."""
         index = self._read(("ZRANGE", self._keys.nodes_key, 0, -1))[0]
-        node_keys = sorted(self._keys.node_key(cloud.decode()) for cloud in index)
+        node_keys = sorted(self._keys.node_key(node.decode()) for node in index)
         payloads = self._read(("MGET", *node_keys))[0] if node_keys else []
         try:
-            return [decode_heartbeat(rank) for rank in payloads if rank is not None]
+            return [decode_heartbeat(heartbeat) for heartbeat in payloads if heartbeat is not None]
         except DecodeError as error:
             raise UnusableAnswer(f"what Redis holds of a cloud cannot be read: {error}") from error
 
@@ -164,13 +162,13 @@ class RecordReader:
 def any_node_alive(connection: DeadlineConnection, keys: Keys, deadline: float) -> bool:
     """Whether a cloud listens. PUBLISH's count would not tell: it includes monitors and other listeners."""
     index = connection.execute(deadline, ("ZRANGE", keys.nodes_key, 0, -1))[0]
-    node_keys = [keys.node_key(cloud.decode()) for cloud in index]
+    node_keys = [keys.node_key(node.decode()) for node in index]
     return bool(node_keys) and bool(connection.execute(deadline, ("EXISTS", *node_keys))[0])
 
 
-def is_node_alive(connection: DeadlineConnection, keys: Keys, cloud: str, deadline: float) -> bool:
+def is_node_alive(connection: DeadlineConnection, keys: Keys, node: str, deadline: float) -> bool:
     """Whether this cloud has said within its heartbeat that it lives."""
-    return bool(connection.execute(deadline, ("EXISTS", keys.node_key(cloud)))[0])
+    return bool(connection.execute(deadline, ("EXISTS", keys.node_key(node)))[0])
 
 
 def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
@@ -178,3 +176,71 @@ def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
+
+
+class KnownNode(msgspec.Struct, frozen=True):
+    """One cloud. ``rank``: what it last said of itself, None while it is away.
+
+    ``seen``: its last heartbeat, Unix seconds by its own clock; ``silent``: seconds since then, by Redis' clock (of one
+    that is away, as far as the two clocks agree).
+    ``sessions``: how many are on record. ``host``: empty where nobody knows it.
+    """
+
+    id: str
+    heartbeat: Heartbeat | None
+    seen: float
+    silent: float
+    sessions: int
+    host: str
+
+    rank = deprecated_attribute("KnownNode.rank", "heartbeat")
+
+
+def known_nodes(
+    pool: DeadlineConnectionPool, keys: Keys, record_reader: RecordReader, timeout: float
+) -> list[KnownNode]:
+    """Every cloud in the index, by id. Raises RedisUnavailable, and UnusableAnswer for what no cloud would write."""
+    index, clock = pool.read(timeout, ("ZRANGE", keys.nodes_key, 0, -1, "WITHSCORES"), ("TIME",))
+    now = int(clock[0]) + int(clock[1]) / 1e6
+    last_seen = sorted((node.decode(), float(at)) for node, at in zip(index[::2], index[1::2], strict=True))
+    ids = [node for node, _at in last_seen]
+    payloads = pool.read(timeout, *(("GET", keys.node_key(node)) for node in ids))
+    ttls = pool.read(timeout, *(("PTTL", keys.node_key(node)) for node in ids))
+    counts = pool.read(timeout, *(("SCARD", keys.node_sessions_key(node)) for node in ids))
+    hosts = _last_known_hosts(
+        pool, keys, record_reader, timeout, [node for node, rank in zip(ids, payloads, strict=True) if not rank]
+    )
+    found = []
+    for (node, seen_at), raw, ttl, count in zip(last_seen, payloads, ttls, counts, strict=True):
+        heartbeat = _decode_heartbeat(raw)
+        silent = now - seen_at if heartbeat is None or ttl < 0 else heartbeat.heartbeat * HEARTBEATS_MISSED - ttl / 1000
+        host = heartbeat.host if heartbeat else hosts.get(node, "")
+        found.append(KnownNode(node, heartbeat, seen_at, round(max(0.0, silent), 3), count, host))
+    return found
+
+
+def _last_known_hosts(
+    pool: DeadlineConnectionPool, keys: Keys, record_reader: RecordReader, timeout: float, nodes: Sequence[str]
+) -> dict[str, str]:
+    """The hosts of clouds that are away, as far as the record of any session of theirs names it."""
+    any_of = pool.read(timeout, *(("SRANDMEMBER", keys.node_sessions_key(node)) for node in nodes))
+    found = record_reader.records([session.decode() for session in any_of if session])
+    return {str(owner_of(record.id)): record.host for record in found if record.host}
+
+
+def _decode_heartbeat(raw: Any) -> Heartbeat | None:
+    try:
+        return None if raw is None else decode_heartbeat(raw)
+    except DecodeError as error:
+        raise UnusableAnswer(f"what Redis holds of a cloud cannot be read: {error}") from error
+
+
+def inspection_from_record(session: str, records: Sequence[SessionRecord], reason: NoCloud) -> InspectResponse:
+    """What there is to say of a session from its record, marked as stale: for ``reason`` its cloud cannot be asked.
+
+    Raises NotFound where there is no record.
+    """
+    if not records:
+        raise NotFound(f"there is no record of session {session}, and {reason.message}")
+    fields = msgspec.to_builtins(records[0])
+    return msgspec.convert({**fields, "stale": True, "trouble": reason.message}, InspectResponse)

@@ -38,7 +38,7 @@ class FailoverResponder:
         claimer: RequestClaimer,
         lost_after: float,
     ) -> None:
-        self._cloud, self._request_store, self._session_store = membership.own_id, request_store, session_store
+        self._node, self._request_store, self._session_store = membership.own_id, request_store, session_store
         self._membership, self._claimer = membership, claimer
         self._lost_after = lost_after
         #: The clouds that were said to be lost, by when they had last been heard: who is heard again may be lost again.
@@ -58,12 +58,12 @@ class FailoverResponder:
             )  # Redis took its time: the owner may be back, and have answered meanwhile
             return
         # Our own are all in memory: what is not there is not.
-        own = owner_of(request.session) == self._cloud
+        own = owner_of(request.session) == self._node
         record = {} if own else self._session_store.get_record(request.session)
         if isinstance(request, StatusRequest):
             self._answer_status(claim, request, record, deadlines.valid_until)
         elif not record and not self._has_pending_removal(claim, request):
-            response = RemoveResponse(self._cloud, request.session, status=False)
+            response = RemoveResponse(self._node, request.session, status=False)
             self._request_store.commit(claim, response, deadline=deadlines.valid_until)
         else:
             self._store_pending_removal(claim, request, record.get("name"))
@@ -73,9 +73,9 @@ class FailoverResponder:
         now = monotonic()
         if self._membership.responder_position(now) != 0 or not self._membership.confirmed(now):
             return
-        for cloud in self._session_store.node_ids():
-            if self._membership.is_lost(cloud, self._lost_after, now):
-                self._mark_lost(cloud)
+        for node in self._session_store.node_ids():
+            if self._membership.is_lost(node, self._lost_after, now):
+                self._mark_lost(node)
 
     def prune_indexes(self) -> None:
         """Take out of the indexes what has expired. Done by one cloud, too."""
@@ -87,9 +87,9 @@ class FailoverResponder:
         owner = owner_of(request.session)
         if record and owner is not None:
             lost = self._membership.is_lost(owner, self._lost_after, monotonic())
-            response = stale_response(self._cloud, request.session, record, lost=lost)
+            response = stale_response(self._node, request.session, record, lost=lost)
         else:
-            response = StatusResponse(self._cloud, request.session, status=False)
+            response = StatusResponse(self._node, request.session, status=False)
         self._request_store.commit(claim, response, retryable=True, deadline=deadline)
 
     def _has_pending_removal(self, claim: Claim, request: RemoveRequest) -> bool:
@@ -105,20 +105,20 @@ class FailoverResponder:
         error = OwnerUnavailable(f"cloud {owner} is away; the session is removed as soon as it is back")
         self._claimer.reject_claimed(claim, request, error)
 
-    def _mark_lost(self, cloud: str) -> None:
-        peer = self._membership.peers.get(cloud)
+    def _mark_lost(self, node: str) -> None:
+        peer = self._membership.peers.get(node)
         last_seen = None if peer is None else peer.last_seen
-        if cloud in self._reported_lost and self._reported_lost[cloud] == last_seen:
+        if node in self._reported_lost and self._reported_lost[node] == last_seen:
             return
-        sessions = self._session_store.mark_lost(cloud)
-        self._reported_lost[cloud] = last_seen
+        sessions = self._session_store.mark_lost(node)
+        self._reported_lost[node] = last_seen
         if sessions:
             after = self._lost_after
-            log.warning("cloud %s was not heard for %g s: its %d sessions are lost", cloud, after, len(sessions))
+            log.warning("cloud %s was not heard for %g s: its %d sessions are lost", node, after, len(sessions))
         for lost in sessions:
             name, labels = lost.name.decode() or UNSET, parse_labels({"labels": lost.labels.decode()}) or UNSET
             self._session_store.publish_event(
-                Event("session.lost", cloud, time(), session=lost.session, name=name, labels=labels)
+                Event("session.lost", node, time(), session=lost.session, name=name, labels=labels)
             )
 
 

@@ -43,7 +43,7 @@ class Membership:
 
     def prune(self, max_age: float, now: float) -> None:
         """Forget the clouds that were not heard for ``silent`` seconds: each costs memory, and time per create."""
-        self.peers = {cloud: peer for cloud, peer in self.peers.items() if now - peer.last_seen < max_age}
+        self.peers = {node: peer for node, peer in self.peers.items() if now - peer.last_seen < max_age}
 
     def confirmed(self, now: float) -> bool:
         """Whether we have heard ourselves so lately that nobody can have spoken for us."""
@@ -75,16 +75,16 @@ class Membership:
             return 0.0
         return now - self._confirmed_since
 
-    def is_alive(self, cloud: str, now: float) -> bool:
+    def is_alive(self, node: str, now: float) -> bool:
         """Whether a cloud is heard."""
-        peer = self.peers.get(cloud)
+        peer = self.peers.get(node)
         return peer is not None and placement.is_alive(peer, now)
 
-    def is_lost(self, cloud: str, lost_after: float, now: float) -> bool:
+    def is_lost(self, node: str, lost_after: float, now: float) -> bool:
         """Whether a cloud has been away for ``after`` seconds, all of which we were listening."""
-        peer = self.peers.get(cloud)
+        peer = self.peers.get(node)
         away = peer is None or now - peer.last_seen >= lost_after
-        return away and not self.is_alive(cloud, now) and self.confirmed_for(now) >= lost_after
+        return away and not self.is_alive(node, now) and self.confirmed_for(now) >= lost_after
 
     def assigned_count(self) -> int:
         """How many creates we have seen that we were expected to take: for our next rank."""
@@ -111,17 +111,17 @@ class Membership:
     def next_candidate(self, request: CreateRequest, now: float) -> str | None:
         """The cloud that is to take a create where we cannot, which it will be loaded with; None: there is none."""
         order = placement.candidates(self._peers_with_self(now), request, now)
-        other = next((cloud for cloud in order if cloud != self.own_id), None)
+        other = next((node for node in order if node != self.own_id), None)
         if other is not None:
             placement.assign(self.peers[other])
         return other
 
-    def in_grace_period(self, cloud: str, now: float) -> bool:
+    def in_grace_period(self, node: str, now: float) -> bool:
         """Whether a cloud that is not heard may yet be there: we have not been listening for long enough to say.
 
         We, or Redis, may just have started, or our subscription may have been renewed a moment ago.
         """
-        peer = self.peers.get(cloud)
+        peer = self.peers.get(node)
         if peer is None:
             return self.confirmed_for(now) < max(HEARTBEATS_MISSED * self._interval, RECONNECT_GRACE)
         timeout = HEARTBEATS_MISSED * peer.last_heartbeat.heartbeat
@@ -133,10 +133,8 @@ class Membership:
 
     def too_early_to_reject(self, request: CreateRequest, now: float) -> bool:
         """Whether a cloud that a create asks for, and that is not heard, may yet be there."""
-        missed = (
-            cloud for cloud, peer in self.peers.items() if cloud != self.own_id and placement.matches(peer, request)
-        )
-        return any(self.in_grace_period(cloud, now) for cloud in missed)
+        missed = (node for node, peer in self.peers.items() if node != self.own_id and placement.matches(peer, request))
+        return any(self.in_grace_period(node, now) for node in missed)
 
     def responder_position(self, now: float) -> int | None:
         """Our place among those who answer for a cloud that is away; None: others do.

@@ -1,13 +1,17 @@
-"""What comes in over the channels: decoded and handed to the router; what cannot be answered is counted and dropped."""
+"""Receives requests from the channels, decodes them and hands them to the router.
+
+What cannot be answered is counted and dropped: logged once per kind and minute, never with its payload.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 
 from pycloud.cluster.deferred_requests import DeferredRequest
-from pycloud.daemon.dropped import DropCounter
 from pycloud.daemon.router import Router, Source
 from pycloud.protocol.decoding import DecodeError, RejectedRequest, decode_broadcast, decode_direct
 from pycloud.protocol.keys import Keys
@@ -15,6 +19,36 @@ from pycloud.protocol.messages import REQUESTS, Request
 from pycloud.transport.subscriber import Handler
 
 log = logging.getLogger(__name__)
+
+#: Seconds in which one kind is logged once.
+LOG_INTERVAL = 60.0
+
+
+class DropCounter:
+    """Counts what was dropped. ``clock`` gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._counts: Counter[str] = Counter()
+        self._logged: dict[str, tuple[float, int]] = {}
+
+    @property
+    def total(self) -> int:
+        """How many were dropped so far, of all kinds."""
+        return self._counts.total()
+
+    def add(self, kind: str, channel: str, reason: str) -> None:
+        """One more of ``kind``, on ``channel``."""
+        self._counts[kind] += 1
+        now = self._clock()
+        logged_at, logged_count = self._logged.get(kind, (float("-inf"), 0))
+        if now - logged_at < LOG_INTERVAL:
+            return
+        suppressed = self._counts[kind] - logged_count - 1
+        more = f" (and {suppressed} more of this kind since the last such line)" if suppressed else ""
+        log.warning("dropped a request on %s: %s%s", channel, reason, more)
+        self._logged[kind] = now, self._counts[kind]
+
 
 #: What every cloud listens to.
 BROADCAST_OPS = tuple(op for op, kind in REQUESTS.items() if not kind.direct_only)
@@ -29,13 +63,13 @@ class RequestReceiver:
         #: True: take nothing (another daemon uses our id).
         self.paused = False
 
-    def handlers(self, cloud: str) -> dict[str, Handler]:
+    def handlers(self, node: str) -> dict[str, Handler]:
         """A handler for each channel; ``cloud`` is our own id."""
         broadcast = {
             self._keys.request_channel(op): partial(self._receive, Source.PUBLISHED, partial(decode_broadcast, op))
             for op in BROADCAST_OPS
         }
-        return {**broadcast, self._keys.node_channel(cloud): partial(self._receive, Source.DIRECT, decode_direct)}
+        return {**broadcast, self._keys.node_channel(node): partial(self._receive, Source.DIRECT, decode_direct)}
 
     def retry_expired_claim(self, op: str, payload: bytes, *, own: bool) -> None:
         """A request that was claimed by a cloud which fell silent; ``ours``: by an earlier daemon of this cloud."""
@@ -61,8 +95,8 @@ class RequestReceiver:
         except DecodeError as error:
             self.dropped.add(error.kind, source.description, str(error))
             return
-        except RejectedRequest as refused:
-            request = refused
+        except RejectedRequest as rejected:
+            request = rejected
         if deferred is None:
             self._router.route(request, payload, source)
         else:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pycloud import fault_points
 from pycloud.keeper.ipc import protocol, request_fields
-from pycloud.keeper.ipc.request_fields import OperationRejected
+from pycloud.keeper.ipc.protocol import OperationRejected
 from pycloud.keeper.lifecycle.process_tree import ProcessTree
 from pycloud.keeper.lifecycle.starter import Paths, ProcessStarter, limit_descriptors
 from pycloud.keeper.lifecycle.terminator import Terminator

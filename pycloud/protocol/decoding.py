@@ -16,12 +16,13 @@ import msgspec
 
 from pycloud.errors import BadRequest, RequestError, ScriptTooLarge
 from pycloud.protocol.container_spec import RUNTIME_NAMES, possible_runtimes
-from pycloud.protocol.log_stream import FollowRequest, validate_follow
+from pycloud.protocol.log_stream import validate_follow
 from pycloud.protocol.messages import (
     MAX_TAIL,
     REQUESTS,
     CreateRequest,
     DrainRequest,
+    FollowRequest,
     Heartbeat,
     LogsRequest,
     Request,

@@ -43,9 +43,9 @@ class Keys:
         """Where the cloud that carries out a create says how far it has come, while that takes long."""
         return f"{self.namespace}.progress.{request_id}"
 
-    def node_channel(self, cloud: str) -> str:
+    def node_channel(self, node: str) -> str:
         """The direct channel of one cloud: any request, with its ``op``."""
-        return f"{self.namespace}.cloud.{cloud}"
+        return f"{self.namespace}.cloud.{node}"
 
     def key(self, *parts: str) -> str:
         """A key of this namespace, e.g. ``{year4000.pycloud}:session:S``."""
@@ -73,25 +73,25 @@ class Keys:
         """Sorted set: ids of all sessions known, by the Unix second of their creation."""
         return self.key("sessions")
 
-    def node_sessions_key(self, cloud: str) -> str:
+    def node_sessions_key(self, node: str) -> str:
         """Set: ids of the sessions of one cloud."""
-        return self.key("sessions", cloud)
+        return self.key("sessions", node)
 
-    def session_keys(self, session: str, cloud: str) -> list[str]:
+    def session_keys(self, session: str, node: str) -> list[str]:
         """All that knows of a session of ``cloud``: its record, and the two indexes."""
-        return [self.session_key(session), self.sessions_key, self.node_sessions_key(cloud)]
+        return [self.session_key(session), self.sessions_key, self.node_sessions_key(node)]
 
     def name_key(self, name: str) -> str:
         """Hash: the session that has a name, or had it last, and whether another may have it."""
         return self.key("name", name)
 
-    def pending_removals_key(self, cloud: str) -> str:
+    def pending_removals_key(self, node: str) -> str:
         """Set: removes, as JSON, that were asked for while the cloud that is to carry them out was away."""
-        return self.key("wishes", cloud)
+        return self.key("wishes", node)
 
-    def node_key(self, cloud: str) -> str:
+    def node_key(self, node: str) -> str:
         """String: the cloud's last rank, as published; expires with its heartbeat."""
-        return self.key("cloud", cloud)
+        return self.key("cloud", node)
 
     @cached_property
     def nodes_key(self) -> str:

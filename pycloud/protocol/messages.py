@@ -12,19 +12,38 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from pycloud.protocol.log_stream import FollowRequest, FollowResponse, StreamRequest
-from pycloud.protocol.message_parts import COMPUTED
-from pycloud.protocol.message_parts import ErrorBody as ErrorBody
-from pycloud.protocol.operator_messages import DrainRequest as DrainRequest
-from pycloud.protocol.operator_messages import DrainResponse as DrainResponse
-from pycloud.protocol.operator_messages import InspectRequest as InspectRequest
-from pycloud.protocol.operator_messages import ResourceUsage as ResourceUsage
-
+#: A field that does not travel: whatever a payload holds under this name is overwritten.
+COMPUTED: str = msgspec.field(name="(computed)", default="")
 COMPUTED_RUNTIMES: tuple[str, ...] = msgspec.field(name="(computed kinds)", default=("script",))
 DEFAULT_TAIL = 64 * 1024
 MAX_TAIL = 1 << 20
 #: A cloud counts as away when it was not heard for so many of its heartbeats.
 HEARTBEATS_MISSED = 3
+
+#: Bytes: output that may be on its way to a viewer that has not acknowledged it.
+DEFAULT_WINDOW, MIN_WINDOW, MAX_WINDOW = 256 * 1024, 64 * 1024, 1 << 20
+#: Seconds that a stream lives without a word of its viewer.
+DEFAULT_LEASE, MIN_LEASE, MAX_LEASE = 15.0, 0.5, 60.0
+#: So often in a lease viewers say that they are there, and owners that they live.
+KEEPALIVES_PER_LEASE = 3
+#: Bytes of output that a stream begins with where the request does not say.
+DEFAULT_FOLLOW_TAIL = 64 * 1024
+MAX_LINES = 1_000_000
+MAX_OFFSET = 1 << 62
+
+#: What travels in a stream. Reserved for streams to come that take input: ``input``, ``resize``, ``signal``.
+OUTPUT, ACK, CLOSE = "output", "ack", "close"
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """Why a request was refused or failed: a stable code for programs, a sentence for people.
+
+    ``session``: the one that is in the way (``name_taken``).
+    """
+
+    code: str
+    message: str
+    session: str | UnsetType = UNSET
 
 
 class CreateRequest(msgspec.Struct, frozen=True):
@@ -81,6 +100,68 @@ class LogsRequest(msgspec.Struct, frozen=True):
     id: str
     session: str
     bytes: int = DEFAULT_TAIL
+    digest: str = COMPUTED
+
+
+class InspectRequest(msgspec.Struct, frozen=True):
+    """Tell all that its cloud knows of ``session``, and what it uses just now."""
+
+    op: ClassVar[str] = "inspect"
+    direct_only: ClassVar[bool] = True
+    id: str
+    session: str
+    digest: str = COMPUTED
+
+
+class DrainRequest(msgspec.Struct, frozen=True):
+    """Take nothing new from now on (``draining``), or take it again. ``cloud``: whom this is for, to be sure of it."""
+
+    op: ClassVar[str] = "drain"
+    direct_only: ClassVar[bool] = True
+    #: It names none.
+    session: ClassVar[str] = ""
+    id: str
+    draining: bool
+    cloud: str | None = None
+    digest: str = COMPUTED
+
+
+class FollowRequest(msgspec.Struct, frozen=True):
+    """Open a stream of the output of ``session``.
+
+    It begins at byte ``offset``; or with the newest ``tail`` bytes or ``lines``; or with what was written ``since``
+    (Unix seconds; together with ``lines``: at most so many). ``place`` goes with ``offset``: what came with the last
+    output before it. ``once``: it ends where the output ended when it was asked for.
+    """
+
+    op: ClassVar[str] = "follow"
+    direct_only: ClassVar[bool] = True
+    id: str
+    session: str
+    kind: str = OUTPUT
+    offset: int | None = None
+    tail: int | None = None
+    lines: int | None = None
+    since: float | None = None
+    place: str | None = None
+    once: bool = False
+    window: int = DEFAULT_WINDOW
+    lease: float = DEFAULT_LEASE
+    digest: str = COMPUTED
+
+
+class StreamRequest(msgspec.Struct, frozen=True):
+    """What a viewer says in stream ``id``. ``ack``: it has dealt with what came before ``offset``. ``close``: enough.
+
+    Every one of them renews the stream's lease, whatever its kind.
+    """
+
+    op: ClassVar[str] = "stream"
+    direct_only: ClassVar[bool] = True
+    id: str
+    session: str
+    kind: str = ACK
+    offset: int = 0
     digest: str = COMPUTED
 
 
@@ -174,6 +255,19 @@ class LogsResponse(msgspec.Struct, frozen=True):
     error: ErrorBody | UnsetType = UNSET
 
 
+class ResourceUsage(msgspec.Struct, frozen=True):
+    """What a session uses. ``memory``: bytes. ``uptime``: seconds since it runs.
+
+    ``cpu_percent``: of one processor, over a moment (200: two of them busy); ``cpu_seconds``: since its start.
+    """
+
+    cpu_percent: float
+    cpu_seconds: float
+    memory: int
+    processes: int
+    uptime: float | None = None
+
+
 class InspectResponse(StatusResponse, frozen=True, kw_only=True):
     """The keys of a status response, and all else that its cloud knows; ``state`` is missing where it knows no such.
 
@@ -188,6 +282,37 @@ class InspectResponse(StatusResponse, frozen=True, kw_only=True):
     figures: ResourceUsage | UnsetType = UNSET
     trouble: str | UnsetType = UNSET
     details: dict[str, Any] | UnsetType = UNSET
+
+
+class DrainResponse(msgspec.Struct, frozen=True):
+    """``status`` is true when it is done; ``id`` is the cloud's. ``sessions``: how many live there, or are about to.
+
+    ``kept``: false where it could not be written down (a full disk), so that a restart of the daemon forgets it.
+    """
+
+    cloud: str
+    id: str
+    status: bool
+    draining: bool | UnsetType = UNSET
+    sessions: int | UnsetType = UNSET
+    kept: bool | UnsetType = UNSET
+    error: ErrorBody | UnsetType = UNSET
+
+
+class FollowResponse(msgspec.Struct, frozen=True):
+    """The stream is open, and begins at ``offset``; ``window`` (bytes) and ``lease`` (seconds) as they are from now on.
+
+    ``status`` is false, and there is no stream, where the cloud knows no such session.
+    """
+
+    cloud: str
+    id: str
+    status: bool
+    offset: int | UnsetType = UNSET
+    place: str | UnsetType = UNSET
+    window: int | UnsetType = UNSET
+    lease: float | UnsetType = UNSET
+    error: ErrorBody | UnsetType = UNSET
 
 
 Response = (
@@ -263,6 +388,46 @@ class Event(msgspec.Struct, frozen=True):
     labels: dict[str, str] | UnsetType = UNSET
 
 
+class StreamOutput(msgspec.Struct, frozen=True, tag_field="kind", tag=OUTPUT):
+    """Output from byte ``offset`` on; ``encoding`` is ``utf-8`` or ``base64``."""
+
+    offset: int
+    data: str
+    encoding: str
+    place: str | UnsetType = UNSET
+
+
+class StreamSkipped(msgspec.Struct, frozen=True, tag_field="kind", tag="skipped"):
+    """So many ``bytes`` from ``offset`` on are not to be had any more; null: nobody knows how many."""
+
+    offset: int
+    bytes: int | None
+
+
+class StreamKeepalive(msgspec.Struct, frozen=True, tag_field="kind", tag="alive"):
+    """Nothing new: all before ``offset`` was sent."""
+
+    offset: int
+
+
+class StreamEnd(msgspec.Struct, frozen=True, tag_field="kind", tag="end"):
+    """There will be no more: the session is in this ``state``, and all before ``offset`` was sent."""
+
+    offset: int
+    state: str
+    exit_code: int | UnsetType | None = UNSET
+    reason: str | UnsetType = UNSET
+
+
+class StreamClosed(msgspec.Struct, frozen=True, tag_field="kind", tag="closed"):
+    """The cloud has no such stream (any more): who wants to go on asks anew."""
+
+    reason: str
+
+
+StreamMessage = StreamOutput | StreamSkipped | StreamKeepalive | StreamEnd | StreamClosed
+
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -271,8 +436,8 @@ def encode(message: msgspec.Struct) -> bytes:
     return _encoder.encode(message)
 
 
-def error_response(request_type: type[Request], cloud: str, session: str, error: ErrorBody) -> Response:
+def error_response(request_type: type[Request], node: str, session: str, error: ErrorBody) -> Response:
     """The answer to a request that is refused or failed. ``session`` is what it named (create: ignored)."""
     if request_type is CreateRequest:
-        return CreateResponse(cloud=cloud, id=None, error=error)
-    return RESPONSES[request_type.op](cloud=cloud, id=session, status=False, error=error)  # type: ignore[call-arg]
+        return CreateResponse(cloud=node, id=None, error=error)
+    return RESPONSES[request_type.op](cloud=node, id=session, status=False, error=error)  # type: ignore[call-arg]

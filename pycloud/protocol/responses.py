@@ -43,7 +43,7 @@ def status_response(session: Session) -> StatusResponse:
     )
 
 
-def logs_response(cloud: str, session: str, offset: int, data: bytes) -> LogsResponse:
+def logs_response(node: str, session: str, offset: int, data: bytes) -> LogsResponse:
     """A piece of output as text where it is text, else in base64.
 
     Where the piece begins within a UTF-8 character, that one is left out, and ``offset`` moves on.
@@ -54,4 +54,4 @@ def logs_response(cloud: str, session: str, offset: int, data: bytes) -> LogsRes
         text, encoding = data[cut:].decode(), "utf-8"
     except UnicodeDecodeError:
         text, encoding, cut = base64.b64encode(data).decode(), "base64", 0
-    return LogsResponse(cloud, session, status=True, offset=offset + cut, data=text, encoding=encoding)
+    return LogsResponse(node, session, status=True, offset=offset + cut, data=text, encoding=encoding)

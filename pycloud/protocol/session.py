@@ -102,9 +102,9 @@ def new_id() -> str:
     return secrets.token_hex(NODE_ID_LENGTH // 2)
 
 
-def new_session_id(cloud: str, make: Callable[[], str] = new_id) -> str:
+def new_session_id(node: str, make: Callable[[], str] = new_id) -> str:
     """A fresh session id for ``cloud``: 20 hex digits, the last 10 naming its owner."""
-    session = make() + cloud
+    session = make() + node
     if len(session) != SESSION_ID_LENGTH:
-        raise ValueError(f"cloud ids have {NODE_ID_LENGTH} hex digits, this one is {cloud!r}")
+        raise ValueError(f"cloud ids have {NODE_ID_LENGTH} hex digits, this one is {node!r}")
     return session

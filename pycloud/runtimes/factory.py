@@ -7,7 +7,7 @@ from pycloud.runtimes.base import Runtime
 from pycloud.runtimes.composite import CompositeRuntime
 
 
-def create_runtimes(config: Config, cloud: str, nofile: int) -> CompositeRuntime:
+def create_runtimes(config: Config, node: str, nofile: int) -> CompositeRuntime:
     """One of each kind in ``config.runtime`` (settled: no ``auto``). What a kind needs is loaded only where it is used.
 
     ``nofile``: the soft limit on descriptors that script sessions get.
@@ -17,9 +17,9 @@ def create_runtimes(config: Config, cloud: str, nofile: int) -> CompositeRuntime
         if kind == "script":
             from pycloud.runtimes.script.runtime import ScriptRuntime
 
-            parts.append(ScriptRuntime(config, cloud, nofile))
+            parts.append(ScriptRuntime(config, node, nofile))
         else:
             from pycloud.runtimes.docker import DockerRuntime
 
-            parts.append(DockerRuntime(config, cloud))
+            parts.append(DockerRuntime(config, node))
     return CompositeRuntime(parts)

@@ -26,13 +26,13 @@ def missed_event(before: str, after: State, *, report_adopted: bool) -> str | No
 class EventPublisher:
     """Speaks for cloud ``cloud``; ``now`` gives Unix seconds."""
 
-    def __init__(self, cloud: str, session_store: SessionStore, now: Callable[[], float]) -> None:
-        self._cloud, self._session_store, self._now = cloud, session_store, now
+    def __init__(self, node: str, session_store: SessionStore, now: Callable[[], float]) -> None:
+        self._node, self._session_store, self._now = node, session_store, now
 
     def event(self, name: str, session: Session) -> Event:
         """What there is to say of a session; of one that is over also how it ended."""
         labels = dict(session.labels) or UNSET
-        event = Event(name, self._cloud, self._now(), session=session.id, name=session.name or UNSET, labels=labels)
+        event = Event(name, self._node, self._now(), session=session.id, name=session.name or UNSET, labels=labels)
         if session.state in (State.EXITED, State.FAILED):
             return msgspec.structs.replace(event, exit_code=session.exit_code, reason=session.reason)
         return event

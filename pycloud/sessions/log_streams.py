@@ -1,12 +1,13 @@
-"""Streams of output, the cloud's side: a greenlet each. Messages are in ``streams.py``, decisions in ``credit.py``.
+"""Streams of output, the node's side: a greenlet for each stream. ``FlowControl`` decides what it may send, and when.
 
-A stream reads its session's output no faster than its viewer deals with it, so what is on its way through Redis is
-bounded; and all streams together take about half of the daemon's time at most, so that nobody else waits for them.
+A stream reads its session's output no faster than its viewer acknowledges it, so the output in transit through Redis
+is bounded; and all streams together take about half of the daemon's time at most, so that other work is not delayed.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
@@ -19,10 +20,13 @@ from gevent.pool import Group
 from msgspec import UNSET
 
 from pycloud.errors import BadRequest, RequestError, TooManyStreams
-from pycloud.protocol.log_stream import (
+from pycloud.protocol.log_stream import encode_output, lease_of, window_of
+from pycloud.protocol.messages import (
     ACK,
     CLOSE,
     DEFAULT_FOLLOW_TAIL,
+    KEEPALIVES_PER_LEASE,
+    ErrorBody,
     FollowRequest,
     FollowResponse,
     StreamClosed,
@@ -31,16 +35,66 @@ from pycloud.protocol.log_stream import (
     StreamMessage,
     StreamRequest,
     StreamSkipped,
-    encode_output,
-    lease_of,
-    window_of,
 )
-from pycloud.protocol.message_parts import ErrorBody
 from pycloud.protocol.session import Session, State
 from pycloud.runtimes import OutputChunk, OutputReader, ReadFrom
 from pycloud.runtimes.composite import CompositeRuntime
-from pycloud.sessions.credit import FlowControl
 from pycloud.store.requests import RequestStore
+
+
+class FlowControl:
+    """A viewer that acknowledges what it has dealt with gets more: at most ``window`` bytes are on their way to it.
+
+    ``lease``: seconds that the stream lives without a word of its viewer. ``offset``: all before it was sent.
+    """
+
+    def __init__(self, offset: int, window: int, lease: float, now: float) -> None:
+        self.offset, self._window, self._lease = offset, window, lease
+        self._expires_at, self._keepalive_at = now + lease, now + lease / KEEPALIVES_PER_LEASE
+        #: What is on its way: the offset behind each piece, and its bytes.
+        self._in_flight: deque[tuple[int, int]] = deque()
+        self._in_flight_bytes = 0
+
+    def available(self) -> int:
+        """How many bytes may be sent now; 0 also where there is so little room that it is not worth a message."""
+        available = self._window - self._in_flight_bytes
+        return available if available >= self._window // 4 else 0
+
+    def sent(self, size: int, now: float) -> None:
+        """A piece of ``size`` bytes went out."""
+        self.offset += size
+        self._in_flight.append((self.offset, size))
+        self._in_flight_bytes += size
+        self._keepalive_at = now + self._lease / KEEPALIVES_PER_LEASE
+
+    def skip(self, size: int) -> None:
+        """So many bytes will never be sent."""
+        self.offset += size
+
+    def acknowledged(self, offset: int) -> None:
+        """The viewer has dealt with what came before ``offset``."""
+        while self._in_flight and self._in_flight[0][0] <= offset:
+            self._in_flight_bytes -= self._in_flight.popleft()[1]
+
+    def touch(self, now: float) -> None:
+        """The viewer said something."""
+        self._expires_at = now + self._lease
+
+    def expired(self, now: float) -> bool:
+        """Whether the viewer has been silent for too long."""
+        return now >= self._expires_at
+
+    def keepalive_due(self, now: float) -> bool:
+        """Whether it is time to say that the owner lives; then that is taken as said."""
+        if now < self._keepalive_at:
+            return False
+        self._keepalive_at = now + self._lease / KEEPALIVES_PER_LEASE
+        return True
+
+    def wait_timeout(self, now: float) -> float:
+        """Seconds until there is something to be done even if nothing happens."""
+        return max(0.0, min(self._expires_at, self._keepalive_at) - now)
+
 
 log = logging.getLogger(__name__)
 
@@ -183,14 +237,14 @@ class LogStreams:
 
     def __init__(
         self,
-        cloud: str,
+        node: str,
         sessions: Mapping[str, Session],
         runtime: CompositeRuntime,
         request_store: RequestStore,
         max_streams: int = MAX_STREAMS,
     ) -> None:
-        self._cloud, self._sessions, self._runtime, self._request_store, self._max_streams = (
-            cloud,
+        self._node, self._sessions, self._runtime, self._request_store, self._max_streams = (
+            node,
             sessions,
             runtime,
             request_store,
@@ -210,10 +264,10 @@ class LogStreams:
         try:
             response = self._open(request)
         except FileNotFoundError:
-            response = FollowResponse(self._cloud, request.session, status=False)
+            response = FollowResponse(self._node, request.session, status=False)
         except RequestError as error:
             body = ErrorBody(error.code, error.message)
-            response = FollowResponse(self._cloud, request.session, status=False, error=body)
+            response = FollowResponse(self._node, request.session, status=False, error=body)
         if response is not None:
             self._request_store.publish_response(FollowRequest.op, request.id, response)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from pycloud.client import Client
-from pycloud.client.ask import MAX_SCRIPT_BYTES
+from pycloud.client.request import MAX_SCRIPT_BYTES
 from pycloud.config.loader import Host, load_target
 from pycloud.errors import ConfigError
 from pycloud.shell.dispatch.parser import PROGRAM, Grammar

@@ -39,7 +39,7 @@ def record_of(session: Session) -> list[str]:
     return [str(part) for pair in fields.items() if pair[1] is not None for part in pair]
 
 
-def stale_response(cloud: str, session: str, record: Mapping[str, str], *, lost: bool) -> StatusResponse:
+def stale_response(node: str, session: str, record: Mapping[str, str], *, lost: bool) -> StatusResponse:
     """What ``cloud`` says of another's session: the last known state, or ``lost`` where that one lives no more."""
     state = record.get("state", State.LOST.value)
     if lost and state in LIVE:
@@ -47,7 +47,7 @@ def stale_response(cloud: str, session: str, record: Mapping[str, str], *, lost:
     ended = state in (State.EXITED, State.FAILED)
     port, ports, code = record.get("port"), record.get("ports"), record.get("exit_code")
     return StatusResponse(
-        cloud,
+        node,
         session,
         status=state in LIVE,
         state=state,

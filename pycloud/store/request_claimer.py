@@ -41,8 +41,8 @@ class RequestDeadlines(Struct, frozen=True):
 class RequestClaimer:
     """Claims requests for cloud ``cloud``."""
 
-    def __init__(self, cloud: str, request_store: RequestStore) -> None:
-        self._cloud, self._request_store = cloud, request_store
+    def __init__(self, node: str, request_store: RequestStore) -> None:
+        self._node, self._request_store = node, request_store
         self.renewer = ClaimRenewer(request_store)
 
     def claim(self, request: Request, payload: bytes, deadlines: RequestDeadlines) -> Claim | None:
@@ -83,7 +83,7 @@ class RequestClaimer:
         payload: bytes,
         deadlines: RequestDeadlines,
     ) -> Claim | None:
-        claim, own_session = Claim(request_type.op, id_, digest), owner_of(session) == self._cloud
+        claim, own_session = Claim(request_type.op, id_, digest), owner_of(session) == self._node
         limits = {"fresh_until": deadlines.fresh_until, "valid_until": deadlines.valid_until}
         result, age = self._request_store.claim(claim, payload, own_session=own_session, **limits)
         if result is ClaimResult.CLAIMED:
@@ -112,6 +112,6 @@ class RequestClaimer:
 
     def _commit_error(self, claim: Claim, request_type: type[Request], session: str, error: RequestError) -> None:
         body = ErrorBody(error.code, error.message, error.session or UNSET)
-        response = error_response(request_type, self._cloud, session, body)
+        response = error_response(request_type, self._node, session, body)
         # A status is answered afresh: what is refused now may be granted to the next one.
         self._request_store.commit(claim, response, retryable=error.retryable or request_type is StatusRequest)

@@ -115,8 +115,8 @@ class ExpiredClaim:
 class RequestStore:
     """Claims and answers, as made by cloud ``cloud``. ``remember`` is how long (s) ended sessions are kept."""
 
-    def __init__(self, pipeline: RedisPipeline, keys: Keys, cloud: str, retention: float) -> None:
-        self._pipeline, self._keys, self._cloud, self._retention = pipeline, keys, cloud, retention
+    def __init__(self, pipeline: RedisPipeline, keys: Keys, node: str, retention: float) -> None:
+        self._pipeline, self._keys, self._node, self._retention = pipeline, keys, node, retention
         self._claim_script = load_script("claim")
         self._are_claimed_script = load_script("are_claimed")
         self._renew_script = load_script("renew")
@@ -143,7 +143,7 @@ class RequestStore:
         up: what was refused meanwhile is not begun anew for it. After ``known_until`` its answer may have been given
         and forgotten, so that it is left alone; who still waits asks again.
         """
-        who = (claim.member, claim.token, self._cloud, claim.digest)
+        who = (claim.member, claim.token, self._node, claim.digest)
         max_takeovers = MAX_TAKEOVERS if claim.op == CreateRequest.op else UNLIMITED_TAKEOVERS
         args = (*who, payload, LEASE, RESPONSE_TTL, max_takeovers, self._pipeline.run_id, int(own_session))
         keys = self._claim_keys(claim)
@@ -189,7 +189,7 @@ class RequestStore:
         keys = [self._request_key(*request) for request in requests]
         holders = self._pipeline.execute_many([("HMGET", key, "cloud", "run") for key in keys])
         sizes = self._pipeline.execute_many([("HSTRLEN", key, "payload") for key in keys])
-        own, run = self._cloud.encode(), self._pipeline.run_id.encode()
+        own, run = self._node.encode(), self._pipeline.run_id.encode()
         # A create that another cloud claimed in an earlier run of Redis is not for us (lua/claim.lua).
         found, bytes_left = list[tuple[tuple[str, str], bool]](), MAX_EXPIRED_PAYLOAD_BYTES
         for request, (holder, holder_run), size in zip(requests, holders, sizes, strict=True):
@@ -236,7 +236,7 @@ class RequestStore:
         ]
         keys = [
             *self._claim_keys(claim),
-            *self._keys.session_keys(session.id if session else "", self._cloud),
+            *self._keys.session_keys(session.id if session else "", self._node),
             self._keys.events_key,
             *self._name_keys(session.name if session else None),
         ]

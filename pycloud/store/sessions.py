@@ -53,8 +53,8 @@ class StateChange(NamedTuple):
 class SessionStore:
     """The shared records, as seen by cloud ``cloud``. ``remember`` is how long (s) ended sessions are kept."""
 
-    def __init__(self, pipeline: RedisPipeline, keys: Keys, cloud: str, retention: float) -> None:
-        self._pipeline, self._keys, self._cloud, self._retention = pipeline, keys, cloud, retention
+    def __init__(self, pipeline: RedisPipeline, keys: Keys, node: str, retention: float) -> None:
+        self._pipeline, self._keys, self._node, self._retention = pipeline, keys, node, retention
         self.name_reservations = NameReservations(pipeline, keys, retention)
         self._mark_lost_script = load_script("mark_lost")
 
@@ -84,7 +84,7 @@ class SessionStore:
         self._erase(session)
 
     def _erase(self, session: str) -> str | None:
-        record, sessions, own = self._keys.session_keys(session, self._cloud)
+        record, sessions, own = self._keys.session_keys(session, self._node)
         commands = [("HGET", record, "state"), ("DEL", record), ("ZREM", sessions, session), ("SREM", own, session)]
         state = self._pipeline.execute_many(commands)[0]
         return None if state is None else str(state.decode())
@@ -102,12 +102,12 @@ class SessionStore:
     def recorded_session_ids(self) -> set[str]:
         """The sessions that Redis thinks this cloud has."""
         return {
-            member.decode() for member in self._pipeline.execute("SMEMBERS", self._keys.node_sessions_key(self._cloud))
+            member.decode() for member in self._pipeline.execute("SMEMBERS", self._keys.node_sessions_key(self._node))
         }
 
     def is_empty(self) -> bool:
         """Whether Redis knows of no session of this cloud."""
-        return not self._pipeline.execute("EXISTS", self._keys.node_sessions_key(self._cloud))
+        return not self._pipeline.execute("EXISTS", self._keys.node_sessions_key(self._node))
 
     def get_record(self, session: str) -> dict[str, str]:
         """The record of any cloud's session; empty where there is none."""
@@ -126,7 +126,7 @@ class SessionStore:
 
     def last_heartbeat_at(self) -> float | None:
         """When this cloud was last heard of (Unix seconds), as far as Redis knows."""
-        score = self._pipeline.execute("ZSCORE", self._keys.nodes_key, self._cloud)
+        score = self._pipeline.execute("ZSCORE", self._keys.nodes_key, self._node)
         return None if score is None else float(score)
 
     def node_ids(self) -> list[str]:
@@ -135,28 +135,28 @@ class SessionStore:
 
     def heartbeats(self) -> list[bytes]:
         """The last rank of every cloud that lives, as published."""
-        clouds = self.node_ids()
-        found = self._pipeline.execute("MGET", *map(self._keys.node_key, clouds)) if clouds else []
+        nodes = self.node_ids()
+        found = self._pipeline.execute("MGET", *map(self._keys.node_key, nodes)) if nodes else []
         return [heartbeat for heartbeat in found if heartbeat is not None]
 
     def own_heartbeat(self) -> Heartbeat | None:
         """What somebody last said under our own id, while that has not expired; None also where it makes no sense."""
-        found = self._pipeline.execute("GET", self._keys.node_key(self._cloud))
+        found = self._pipeline.execute("GET", self._keys.node_key(self._node))
         try:
             return None if found is None else decode_heartbeat(found)
         except DecodeError:
             return None
 
-    def forward(self, op: str, payload: bytes, cloud: str) -> None:
+    def forward(self, op: str, payload: bytes, node: str) -> None:
         """Ask another cloud directly for what was published for all."""
         keys = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
         direct = msgspec.json.encode({**keys, "op": op})
-        self._pipeline.send("PUBLISH", self._keys.node_channel(cloud), direct)
+        self._pipeline.send("PUBLISH", self._keys.node_channel(node), direct)
 
     def publish_heartbeat(self, heartbeat: Heartbeat) -> None:
         """Say that this cloud lives, and how loaded it is."""
         self._pipeline.send(*self._heartbeat_command(heartbeat))
-        self._pipeline.send("ZADD", self._keys.nodes_key, heartbeat.time, self._cloud)
+        self._pipeline.send("ZADD", self._keys.nodes_key, heartbeat.time, self._node)
         self._pipeline.send("PUBLISH", self._keys.heartbeat_channel, encode(heartbeat))
 
     def write_heartbeat(self, heartbeat: Heartbeat) -> None:
@@ -165,7 +165,7 @@ class SessionStore:
 
     def delete_heartbeat(self) -> None:
         """This cloud stops: requesters see at once that it is gone."""
-        self._pipeline.send("DEL", self._keys.node_key(self._cloud))
+        self._pipeline.send("DEL", self._keys.node_key(self._node))
 
     def publish_event(self, event: Event) -> None:
         """Say what happened."""
@@ -179,31 +179,31 @@ class SessionStore:
         self._pipeline.send("PUBLISH", self._keys.events_channel, payload)
         self._pipeline.send("PUBLISH", self._keys.progress_channel(request_id), payload)
 
-    def add_pending_removal(self, cloud: str, removal: PendingRemoval) -> None:
+    def add_pending_removal(self, node: str, removal: PendingRemoval) -> None:
         """Have a session removed by its cloud, as soon as that is back."""
-        key = self._keys.pending_removals_key(cloud)
+        key = self._keys.pending_removals_key(node)
         self._pipeline.execute_many([("SADD", key, encode(removal)), ("PEXPIRE", key, RECORD_TTL)])
 
     def list_pending_removals(self) -> list[PendingRemoval]:
         """What this cloud was to remove while it was away."""
-        members = self._pipeline.execute("SMEMBERS", self._keys.pending_removals_key(self._cloud))
+        members = self._pipeline.execute("SMEMBERS", self._keys.pending_removals_key(self._node))
         return [msgspec.json.decode(member, type=PendingRemoval) for member in members]
 
-    def has_pending_removal(self, cloud: str, removal: PendingRemoval) -> bool:
+    def has_pending_removal(self, node: str, removal: PendingRemoval) -> bool:
         """Whether a wish waits for its cloud."""
-        return bool(self._pipeline.execute("SISMEMBER", self._keys.pending_removals_key(cloud), encode(removal)))
+        return bool(self._pipeline.execute("SISMEMBER", self._keys.pending_removals_key(node), encode(removal)))
 
     def delete_pending_removal(self, removal: PendingRemoval) -> None:
         """A wish has been carried out."""
-        self._pipeline.execute("SREM", self._keys.pending_removals_key(self._cloud), encode(removal))
+        self._pipeline.execute("SREM", self._keys.pending_removals_key(self._node), encode(removal))
 
-    def mark_lost(self, cloud: str) -> list[LostSession]:
+    def mark_lost(self, node: str) -> list[LostSession]:
         """Mark the living sessions of a cloud as lost, unless it is back; those that were marked now."""
-        members = self._pipeline.execute("SMEMBERS", self._keys.node_sessions_key(cloud))
+        members = self._pipeline.execute("SMEMBERS", self._keys.node_sessions_key(node))
         sessions, marked = [member.decode() for member in members], list[LostSession]()
         states = [State.LOST.value, *sorted(LIVE)]
         for page in chunked(sessions):
-            keys = [[self._keys.node_key(cloud), self._keys.session_key(session)] for session in page]
+            keys = [[self._keys.node_key(node), self._keys.session_key(session)] for session in page]
             results = self._pipeline.eval_scripts(self._mark_lost_script, [(each, states) for each in keys])
             marked += [LostSession(session, *known) for session, known in zip(page, results, strict=True) if known]
         return marked
@@ -212,7 +212,7 @@ class SessionStore:
         """Take out of the indexes what has expired. ``now``: Unix seconds."""
         expired = [session for page in self._all_sessions() for session in self._without_record(page)]
         for session in expired:
-            _record, sessions, own = self._keys.session_keys(session, owner_of(session) or self._cloud)
+            _record, sessions, own = self._keys.session_keys(session, owner_of(session) or self._node)
             self._pipeline.execute_many([("ZREM", sessions, session), ("SREM", own, session)])
         self._pipeline.execute("ZREMRANGEBYSCORE", self._keys.nodes_key, "-inf", now - NODE_RETENTION)
 
@@ -225,7 +225,7 @@ class SessionStore:
         return [session for session, exists in zip(sessions, existing, strict=True) if not exists]
 
     def _record_commands(self, session: Session) -> list[RedisCommand]:
-        record, sessions, own = self._keys.session_keys(session.id, self._cloud)
+        record, sessions, own = self._keys.session_keys(session.id, self._node)
         return [
             ("HGET", record, "state"),
             ("HSET", record, *record_of(session)),
@@ -237,7 +237,7 @@ class SessionStore:
 
     def _heartbeat_command(self, heartbeat: Heartbeat) -> RedisCommand:
         ttl = int(heartbeat.heartbeat * HEARTBEATS_MISSED * 1000)
-        return "SET", self._keys.node_key(self._cloud), encode(heartbeat), "PX", ttl
+        return "SET", self._keys.node_key(self._node), encode(heartbeat), "PX", ttl
 
     def _all_sessions(self) -> Iterator[list[str]]:
         """The index of all sessions, page by page."""

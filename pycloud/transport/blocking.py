@@ -104,8 +104,8 @@ class DeadlineConnection:
     def _read_reply_or_error(self, deadline: float) -> Any:
         try:
             return self._connection.read_response(True, timeout=_remaining(deadline))
-        except redis.ResponseError as refusal:
-            return refusal
+        except redis.ResponseError as error:
+            return error
 
     def _set_timeout(self, deadline: float) -> None:
         seconds = _remaining(deadline)

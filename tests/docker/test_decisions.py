@@ -11,7 +11,7 @@ from pycloud.errors import ImageDenied, ImageNotFound, StartFailed
 from pycloud.runtimes import Exit, Started
 from pycloud.runtimes.docker.engine.errors import EngineError, message_of, pull_failure, start_failure
 from pycloud.runtimes.docker.engine.events import parse_event
-from pycloud.runtimes.docker.engine.layers import PullTracker
+from pycloud.runtimes.docker.engine.images import PullTracker
 from pycloud.runtimes.docker.engine.listing import ListedContainer, containers_by_session
 from pycloud.runtimes.docker.reconcile import ReconcilePlan, make_plan, record_of
 from pycloud.runtimes.docker.records import ContainerRecord, ContainerRecords, Stage, decode, encode

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pycloud.client import Client
-from pycloud.client.progress import Ended, Output, Skipped
+from pycloud.client.logs import Ended, Output, Skipped
 from tests.support.daemon import Daemon
 from tests.support.engine import Engine
 from tests.support.redis_server import RedisServer

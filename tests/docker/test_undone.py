@@ -17,12 +17,12 @@ from gevent.event import Event
 
 from pycloud.errors import EngineUnavailable
 from pycloud.runtimes import RecoveredSession
+from pycloud.runtimes.docker.busy_sessions import BusySessions
 from pycloud.runtimes.docker.cleanup import CleanupQueue
 from pycloud.runtimes.docker.engine.containers import Containers
 from pycloud.runtimes.docker.engine.listing import ListedContainer
 from pycloud.runtimes.docker.monitor import ContainerMonitor
 from pycloud.runtimes.docker.records import ContainerRecord, ContainerRecords, Stage
-from pycloud.runtimes.docker.session_locks import BusySessions
 from tests.support.docker_runtime import Host
 from tests.support.engine import Engine
 from tests.support.waiting import wait_until

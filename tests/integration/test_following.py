@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pycloud.client import Client, NotFound, PyCloudError, RequestRefused
-from pycloud.client.progress import Ended, Output, Skipped
+from pycloud.client.logs import Ended, Output, Skipped
 from tests.support.daemon import Daemon
 from tests.support.redis_server import RedisServer
 from tests.support.requester import Requester

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from pycloud.client import Client, PyCloudError
-from pycloud.client.progress import Ended, LogItem, Output, Skipped
+from pycloud.client.logs import Ended, LogItem, Output, Skipped
 from tests.support.daemon import Daemon
 from tests.support.redis_server import RedisServer
 from tests.support.viewer import Viewer, counting, numbers, read

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pycloud.keeper.ipc import protocol
-from pycloud.runtimes.script.environment import inherited_environment
+from pycloud.runtimes.script.runtime import inherited_environment
 from tests.support.daemon import ROOT
 from tests.support.keeper import keeper, new_session
 from tests.support.needs import mount

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pycloud.client.clouds import KnownNode
 from pycloud.client.errors import NotFound
+from pycloud.client.records import KnownNode
 from pycloud.protocol.messages import Heartbeat
-from pycloud.shell.base.cloud_lookup import match_node
+from pycloud.shell.base.lookup import match_node
 from pycloud.shell.node_commands.nodes import (
     NODE_COLUMNS,
     bar,

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from pycloud.protocol.messages import Event
-from pycloud.shell.base.moments import parse_time
+from pycloud.shell.base.flags import parse_time
 from pycloud.shell.node_commands.events import event_line, note
 from tests.shell.conftest import TIMEOUT, Shell
 from tests.support.redis_server import RedisServer

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import pycloud
-from pycloud.client.examine import DiagnosticReport, NodeReport, ReceivedHeartbeat, RedisReport
+from pycloud.client.health import DiagnosticReport, NodeReport, ReceivedHeartbeat, RedisReport
 from pycloud.protocol.messages import Heartbeat
 from pycloud.shell.node_commands.config import SettingValue
 from pycloud.shell.node_commands.doctor import check_settings
@@ -65,13 +65,13 @@ def test_where_all_is_well_nothing_is_wrong() -> None:
             "allkeys-lru",
         ),
         ({"latency": 0.25}, "note", "slow: 250 ms"),
-        ({"ahead": -5.0}, "note", "5.0 s behind Redis'"),
+        ({"clock_offset": -5.0}, "note", "5.0 s behind Redis'"),
         ({"pubsub_limits": None}, "note", "cannot be read"),
         ({"pubsub_limits": (1 << 20, 0, 0)}, "problem", "1048576 bytes waiting"),
         ({"pubsub_limits": (0, 1 << 20, 1)}, "problem", "1048576 bytes waiting"),
-        ({"denied": ("PUBLISH",)}, "problem", "may not PUBLISH, which pycloudctl needs"),
-        ({"denied_to_cloud": ("SET",)}, "note", "may not SET, which clouds need"),
-        ({"denied": None}, "note", "cannot be told"),
+        ({"denied_client_commands": ("PUBLISH",)}, "problem", "may not PUBLISH, which pycloudctl needs"),
+        ({"denied_node_commands": ("SET",)}, "note", "may not SET, which clouds need"),
+        ({"denied_client_commands": None}, "note", "cannot be told"),
     ],
 )
 def test_redis(change: dict[str, Any], level: str, said: str) -> None:
@@ -120,7 +120,7 @@ def test_versions_that_differ() -> None:
 
 
 def test_nobody_lives() -> None:
-    assert "no cloud lives" in one(found(clouds=(), heard=()))[2]
+    assert "no cloud lives" in one(found(nodes=(), received_heartbeats=()))[2]
 
 
 def test_clouds_that_are_away() -> None:
@@ -130,26 +130,26 @@ def test_clouds_that_are_away() -> None:
 
 
 def test_a_cloud_that_says_nothing() -> None:
-    assert "said nothing" in one(found(heard=()))[2]
+    assert "said nothing" in one(found(received_heartbeats=()))[2]
 
 
 def test_this_user_may_not_listen_or_read() -> None:
-    assert "may not listen" in one(found(heard=None))[2]
-    assert found(clouds=None) == []
+    assert "may not listen" in one(found(received_heartbeats=None))[2]
+    assert found(nodes=None) == []
 
 
 def test_clocks() -> None:
-    assert found(heard=(ReceivedHeartbeat(rank(), -9.0), ReceivedHeartbeat(rank(), -0.1))) == [], (
+    assert found(received_heartbeats=(ReceivedHeartbeat(rank(), -9.0), ReceivedHeartbeat(rank(), -0.1))) == [], (
         "the first was held up on its way"
     )
-    finding = one(found(heard=(ReceivedHeartbeat(rank(), 7.5), ReceivedHeartbeat(rank(), 7.0))))
+    finding = one(found(received_heartbeats=(ReceivedHeartbeat(rank(), 7.5), ReceivedHeartbeat(rank(), 7.0))))
     assert finding == ("problem", "cccccccccc", "its clock is 7.5 s ahead of Redis' (on game7)")
 
 
 @pytest.mark.parametrize(("instances", "level"), [("aabb", "note"), ("abab", "problem"), ("abbba", "problem")])
 def test_copied_ids(instances: str, level: str) -> None:
     heard = tuple(ReceivedHeartbeat(rank(instance=name, host=f"host-{name}"), 0.0) for name in instances)
-    finding = one(found(heard=heard))
+    finding = one(found(received_heartbeats=heard))
 
     assert finding[0] == level
     assert "host-a and host-b" in finding[2]

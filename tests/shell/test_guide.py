@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from pycloud.client import SessionRecord
-from pycloud.protocol.log_stream import StreamEnd, StreamOutput, StreamSkipped
 from pycloud.protocol.messages import (
     CreateResponse,
     DrainResponse,
@@ -19,6 +18,9 @@ from pycloud.protocol.messages import (
     LogsResponse,
     RemoveResponse,
     StatusResponse,
+    StreamEnd,
+    StreamOutput,
+    StreamSkipped,
 )
 from pycloud.shell.dispatch.manpage import ENVIRONMENT
 from pycloud.shell.dispatch.parser import Grammar

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pycloud.client import Client
-from pycloud.client.progress import Ended, Output, Skipped
+from pycloud.client.logs import Ended, Output, Skipped
 from pycloud.protocol.messages import encode
 from pycloud.shell.session_commands.logs import format_bytes, to_stream_message
 from tests.shell.conftest import PYCLOUDCTL, ROOT, TIMEOUT

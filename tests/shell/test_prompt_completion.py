@@ -13,16 +13,15 @@ import redis
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
-from pycloud.client.pulse import HealthSnapshot
+from pycloud.client.health import HealthSnapshot
 from pycloud.client.records import SessionRecord
 from pycloud.protocol.messages import Heartbeat
 from pycloud.shell.dispatch.table import COMMANDS
 from pycloud.shell.live.health import Health
 from pycloud.shell.live.session_cache import SessionCache, SessionsSnapshot
 from pycloud.shell.prompt.completer import MAX_OFFERS, LineCompleter, describe_session
-from pycloud.shell.prompt.files import file_names
+from pycloud.shell.prompt.completion_context import InputTokens, file_names, tokenize
 from pycloud.shell.prompt.fuzzy import best_matches, best_sorted_matches
-from pycloud.shell.prompt.words import InputTokens, tokenize
 from tests.shell.conftest import Shell
 from tests.shell.screen import CTRL_C, ENTER, TAB, Screen
 from tests.support.redis_server import RedisServer

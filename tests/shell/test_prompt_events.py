@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 
 from pycloud.protocol.messages import Event
-from pycloud.shell.prompt.desk import MAX_INDIVIDUAL, MAX_QUEUED, OWN_EVENT_WINDOW, NotificationQueue, events_summary
+from pycloud.shell.prompt.notifications import (
+    MAX_INDIVIDUAL,
+    MAX_QUEUED,
+    OWN_EVENT_WINDOW,
+    NotificationQueue,
+    events_summary,
+)
 from tests.shell.conftest import Shell
 from tests.shell.screen import CTRL_C, ENTER, Screen
 from tests.support.waiting import wait_until

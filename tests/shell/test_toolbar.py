@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from pycloud.client import Client
-from pycloud.client.pulse import HealthSnapshot, parse_health
+from pycloud.client.health import HealthSnapshot, parse_health
 from pycloud.client.records import SessionRecord
 from pycloud.protocol.messages import Heartbeat, encode
 from pycloud.shell.live.feed import LiveState

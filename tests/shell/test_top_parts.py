@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from pycloud.client import Client
-from pycloud.client.pulse import HealthSnapshot
+from pycloud.client.health import HealthSnapshot
 from pycloud.client.records import SessionRecord
 from pycloud.protocol.messages import Heartbeat
 from pycloud.shell.live.feed import LiveState

@@ -7,8 +7,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from pycloud.client.following import LogFollower, OnStreamLoss
-from pycloud.client.progress import Ended, Output
+from pycloud.client.logs import Ended, LogFollower, OnStreamLoss, Output
 from pycloud.protocol.keys import Keys
 from pycloud.transport.blocking import DeadlineConnectionPool
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from pycloud.client import Client, RedisUnavailable
-from pycloud.client.examine import MAX_LISTEN_SECONDS, MIN_LISTEN_SECONDS, listen_seconds
+from pycloud.client.health import MAX_LISTEN_SECONDS, MIN_LISTEN_SECONDS, listen_seconds
 from pycloud.protocol.keys import Keys
 from pycloud.protocol.messages import Heartbeat, encode
 from tests.support.ports import free_port

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from pycloud.client import Client, NoCloud, NotFound, RedisUnavailable
-from pycloud.client.ask import build_request
+from pycloud.client.request import build_request
 from pycloud.protocol.keys import Keys
 from pycloud.protocol.messages import Heartbeat, encode
 from tests.support.fake_cloud import FakeCloud, Obedient

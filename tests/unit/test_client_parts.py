@@ -12,10 +12,9 @@ import msgspec
 import pytest
 
 from pycloud.client import Client, UnusableAnswer
-from pycloud.client.answer import output_of
-from pycloud.client.ask import build_request
 from pycloud.client.exchange import backoff, resend_delay
 from pycloud.client.records import parse_record
+from pycloud.client.request import build_request, output_of
 from pycloud.protocol.messages import LogsResponse
 from pycloud.transport.url import check_database
 

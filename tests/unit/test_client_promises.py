@@ -5,14 +5,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
 import pytest
 
 from pycloud import client as library
-from pycloud.client import Client, NoAnswer, NotFound, RedisLost, RequestRefused, asking
-from pycloud.client.ask import MAX_SCRIPT_BYTES, build_request
+from pycloud.client import Client, NoAnswer, NotFound, RedisLost, RequestRefused, deprecated
+from pycloud.client import client as client_module
+from pycloud.client.request import MAX_SCRIPT_BYTES, Answer, build_request
 from pycloud.errors import PyCloudError
 from pycloud.protocol.keys import Keys
+from pycloud.protocol.messages import RemoveResponse
 from tests.support.fake_cloud import FakeCloud, Obedient, silent
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
@@ -112,7 +115,7 @@ def test_a_remove_may_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:
         def run(self) -> bytes:
             return b'{"cloud": "c", "id": "s", "status": true}'
 
-    monkeypatch.setattr(asking, "Exchange", Noted)
+    monkeypatch.setattr(client_module, "Exchange", Noted)
     with Client() as client, Client(timeout=3) as hasty:
         client.status(SESSION), client.remove(SESSION), hasty.remove(SESSION), client.remove(SESSION, timeout=5)
     assert given == [10, 30, 3, 5]
@@ -152,3 +155,42 @@ def test_redis_lost_on_the_way(own_redis: RedisServer) -> None:
         with pytest.raises(RedisLost, match=r"may still be carried out.*same id \(r1\)") as caught:
             future.result(20)
     assert caught.value.request_id == "r1"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("clouds", "nodes"),
+        ("known_clouds", "known_nodes"),
+        ("pulse", "health"),
+        ("examine", "diagnose"),
+        ("follower", "event_follower"),
+    ],
+)
+def test_methods_by_their_earlier_names_warn_and_do_the_same(client: Client, old: str, new: str) -> None:
+    assert getattr(Client, old).__doc__ == f"Deprecated: use ``Client.{new}``."
+    with pytest.warns(DeprecationWarning, match=f"Client.{old} is deprecated, use Client.{new}") as warned:
+        found = getattr(client, old)()
+    assert warned[0].filename == __file__, "the warning names the line that is to be changed"
+    assert type(found) is type(getattr(client, new)())
+
+
+def test_types_by_their_earlier_names_warn_and_are_the_same() -> None:
+    for (module, old), (_new_module, new) in deprecated.RENAMED.items():
+        with pytest.warns(DeprecationWarning, match=f"{module}.{old} is deprecated"):
+            assert getattr(import_module(module), old).__name__ == new
+    with pytest.raises(AttributeError, match="has no attribute 'never'"):
+        getattr(library, "never")  # noqa: B009
+    with pytest.raises(AttributeError, match="has no attribute 'never'"):
+        getattr(import_module("pycloud.client.progress"), "never")  # noqa: B009
+
+
+def test_attributes_by_their_earlier_names_warn_and_are_the_same() -> None:
+    health = library.HealthSnapshot(0.1, (), frozenset("c"), 7)
+    for old, value in {"clouds": (), "silent": {"c"}, "recorded": 7}.items():
+        with pytest.warns(DeprecationWarning, match=f"HealthSnapshot.{old} is deprecated"):
+            assert getattr(health, old) == value
+    with pytest.warns(DeprecationWarning, match="KnownNode.rank is deprecated, use heartbeat"):
+        assert library.KnownNode("c", None, 0.0, 0.0, 0, "").rank is None
+    with pytest.warns(DeprecationWarning, match="Answer.accepted is deprecated, use Answer.raise_for_error"):
+        assert Answer(b"", RemoveResponse("c", "s", True)).accepted()

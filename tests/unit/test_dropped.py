@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from pycloud.daemon.dropped import LOG_INTERVAL, DropCounter
+from pycloud.daemon.intake import LOG_INTERVAL, DropCounter
 
 
 def test_each_kind_is_said_once_a_minute_and_counted_always(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,9 +15,14 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from pycloud.cli.embedded_program import find_server
-from pycloud.cli.embedded_redis import private_redis, wants_embedded
-from pycloud.cli.embedded_server import EmbeddedRedis, is_listening, wait_for_previous
+from pycloud.cli.embedded_redis import (
+    EmbeddedRedis,
+    find_server,
+    is_listening,
+    private_redis,
+    wait_for_previous,
+    wants_embedded,
+)
 from pycloud.config import Config
 from pycloud.errors import EmbeddedRedisError
 from tests.support.ports import free_port
@@ -30,8 +35,8 @@ if sys.argv[3] == "patched":
     from gevent import monkey
     monkey.patch_all(subprocess=False, os=False, signal=False)
 from pathlib import Path
-from pycloud.cli.embedded_guard import RedisSupervisor
-from pycloud.cli.embedded_server import EmbeddedRedis
+from pycloud.cli.embedded_redis import RedisSupervisor
+from pycloud.cli.embedded_redis import EmbeddedRedis
 with EmbeddedRedis(sys.argv[1], Path(sys.argv[2])) as server, RedisSupervisor(server):
     print(server.pid, flush=True)
     time.sleep(600)

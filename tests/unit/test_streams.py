@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.client.progress import Ended, Output, Skipped, StreamPosition
+from pycloud.client.logs import Ended, Output, Skipped, StreamPosition
 from pycloud.protocol.decoding import RejectedRequest, decode_direct
-from pycloud.protocol.log_stream import (
+from pycloud.protocol.log_stream import decode_output, encode_output, lease_of, trim_partial_character, window_of
+from pycloud.protocol.messages import (
     MAX_LEASE,
     MAX_WINDOW,
     FollowRequest,
@@ -19,15 +20,10 @@ from pycloud.protocol.log_stream import (
     StreamKeepalive,
     StreamOutput,
     StreamSkipped,
-    decode_output,
-    encode_output,
-    lease_of,
-    trim_partial_character,
-    window_of,
+    encode,
 )
-from pycloud.protocol.messages import encode
 from pycloud.runtimes.script.log_reader import RESUME_BEFORE_END, resume_offset
-from pycloud.sessions.credit import FlowControl
+from pycloud.sessions.log_streams import FlowControl
 
 WINDOW = 64 * 1024
 

@@ -1,6 +1,6 @@
 """A blocking line to the keeper, for what is done without a daemon: ends sessions that nobody watches any more.
 
-Standard library only. The daemon has a line of its own (``runtimes/keeper_link.py``), which waits in greenlets.
+Standard library only. The daemon has a client of its own, in ``runtimes/script/keeper_client.py``.
 """
 
 from __future__ import annotations
@@ -13,10 +13,6 @@ from pycloud.keeper.ipc import protocol
 from pycloud.keeper.storage.journal import REMOVED
 
 _CHUNK = 1 << 16
-
-
-class OperationRejected(Exception):
-    """The keeper's own words why it did not do what it was asked."""
 
 
 class BlockingKeeperClient:
@@ -36,7 +32,10 @@ class BlockingKeeperClient:
         self._socket.close()
 
     def stop_all(self, grace: float) -> int:
-        """End all sessions side by side, with ``grace`` seconds each; how many. Raises RefusalError, LineError."""
+        """End all sessions side by side, with ``grace`` seconds each; how many.
+
+        Raises protocol.OperationRejected and protocol.LineError.
+        """
         self._send_request(0, protocol.LIST)
         entries = self._read_response()["sessions"]
         sessions = [entry["session"] for entry in entries if entry["state"] != REMOVED]
@@ -59,6 +58,6 @@ class BlockingKeeperClient:
                 self._received = self._splitter.feed(data)
             response = protocol.decode(self._received.pop(0))
             if "error" in response:
-                raise OperationRejected(response["error"]["message"])
+                raise protocol.OperationRejected.from_response(response)
             if "event" not in response:
                 return response

@@ -65,6 +65,25 @@ class LineError(ValueError):
     """What came over the socket is not a line of this protocol."""
 
 
+class OperationRejected(Exception):
+    """The keeper did not do what it was asked, and says why. ``retryable``: asked again soon, it may do it."""
+
+    def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.code, self.message, self.retryable = code, message, retryable
+
+    @classmethod
+    def from_response(cls, response: dict[str, Any]) -> OperationRejected:
+        """The rejection in a response that has the key ``error``."""
+        error = response["error"]
+        return cls(error["code"], error["message"], retryable=error.get("passing", False))
+
+    def to_response(self) -> dict[str, Any]:
+        """The keys of the response that carries it."""
+        error: dict[str, Any] = {"code": self.code, "message": self.message}
+        return {"error": {**error, "passing": True} if self.retryable else error}
+
+
 def encode(message: dict[str, Any]) -> bytes:
     """One line, newline included. ASCII only, so that lone surrogates survive."""
     return _encoder.encode(message).encode("ascii") + b"\n"

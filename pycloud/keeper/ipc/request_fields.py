@@ -13,66 +13,51 @@ _SESSION = re.compile(r"[0-9a-f]{20}")
 T = TypeVar("T")
 
 
-class OperationRejected(Exception):
-    """A request that gets an error for an answer. ``passing``: asked again soon, it may succeed."""
-
-    def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.retryable = retryable
-
-    def to_response(self) -> dict[str, Any]:
-        """The error as it goes over the wire."""
-        error: dict[str, Any] = {"code": self.code, "message": self.message}
-        return {"error": {**error, "passing": True} if self.retryable else error}
-
-
 def is_session_id(value: object) -> bool:
     """Whether this is an id: it becomes part of paths, so nothing else may pass."""
     return isinstance(value, str) and _SESSION.fullmatch(value) is not None
 
 
 def session_of(message: dict[str, Any]) -> str:
-    """The field ``session``. Raises RefusedError."""
+    """The field ``session``. Raises OperationRejected."""
     session = field(message, "session", str)
     if not is_session_id(session):
-        raise OperationRejected(protocol.BAD_REQUEST, "session is not 20 lower-case hexadecimal digits")
+        raise protocol.OperationRejected(protocol.BAD_REQUEST, "session is not 20 lower-case hexadecimal digits")
     return session
 
 
 def field(message: dict[str, Any], name: str, kind: type[T]) -> T:
-    """The field ``name``, which must be of ``kind``. Raises RefusedError."""
+    """The field ``name``, which must be of ``kind``. Raises OperationRejected."""
     value = message.get(name)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise OperationRejected(protocol.BAD_REQUEST, f"{name} is missing or not of type {kind.__name__}")
+        raise protocol.OperationRejected(protocol.BAD_REQUEST, f"{name} is missing or not of type {kind.__name__}")
     return value
 
 
 def optional_field(message: dict[str, Any], name: str, kind: type[T]) -> T | None:
-    """The field ``name``, None when it is missing or null. Raises RefusedError."""
+    """The field ``name``, None when it is missing or null. Raises OperationRejected."""
     return None if message.get(name) is None else field(message, name, kind)
 
 
 def grace_of(message: dict[str, Any]) -> float:
-    """The field ``grace`` in seconds. Raises RefusedError."""
+    """The field ``grace`` in seconds. Raises OperationRejected."""
     value = message.get("grace")
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-        raise OperationRejected(protocol.BAD_REQUEST, "grace is not a number of seconds")
+        raise protocol.OperationRejected(protocol.BAD_REQUEST, "grace is not a number of seconds")
     return float(value)
 
 
 def limits(message: dict[str, Any]) -> dict[str, int]:
-    """Which of the fields ``log_bytes`` and ``nofile`` there are: what ``hello`` may set anew. Raises RefusedError."""
+    """Which of the fields ``log_bytes`` and ``nofile`` there are: ``hello`` may set them. Raises OperationRejected."""
     given = {name: optional_field(message, name, int) for name in ("log_bytes", "nofile")}
     for name, value in given.items():
         if value is not None and value < 1:
-            raise OperationRejected(protocol.BAD_REQUEST, f"{name} is not positive")
+            raise protocol.OperationRejected(protocol.BAD_REQUEST, f"{name} is not positive")
     return {name: value for name, value in given.items() if value is not None}
 
 
 def start_request(message: dict[str, Any]) -> StartRequest:
-    """All fields of ``start``. Raises RefusedError."""
+    """All fields of ``start``. Raises OperationRejected."""
     return StartRequest(
         session=session_of(message),
         script=field(message, "script", str),
@@ -89,7 +74,7 @@ def start_request(message: dict[str, Any]) -> StartRequest:
 def _env(env: dict[Any, Any]) -> dict[str, str]:
     for key, value in env.items():
         if not isinstance(key, str) or not isinstance(value, str):
-            raise OperationRejected(protocol.BAD_REQUEST, f"env: the value of {key} is not a string")
+            raise protocol.OperationRejected(protocol.BAD_REQUEST, f"env: the value of {key} is not a string")
     return env
 
 
@@ -97,5 +82,5 @@ def _port_range(bounds: list[Any] | None) -> tuple[int, int] | None:
     if bounds is None:
         return None
     if len(bounds) != 2 or not all(type(port) is int for port in bounds) or not 1 <= bounds[0] <= bounds[1] <= 65535:
-        raise OperationRejected(protocol.BAD_REQUEST, "port_range is not [low, high] within 1 to 65535")
+        raise protocol.OperationRejected(protocol.BAD_REQUEST, "port_range is not [low, high] within 1 to 65535")
     return bounds[0], bounds[1]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pycloud.keeper.system import procfs as processes
+from pycloud.keeper.system import procfs
 from pycloud.keeper.system.procfs import Process
 
 _TICK, _PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
@@ -49,7 +49,7 @@ def parse(data: bytes) -> tuple[int, int]:
 
 def command_of(pid: int) -> list[str]:
     """What a process was started as, or has made of itself; as much of it as is told."""
-    data = (processes.read("cmdline", pid) or b"")[:MAX_COMMAND_BYTES].rstrip(b"\0")
+    data = (procfs.read("cmdline", pid) or b"")[:MAX_COMMAND_BYTES].rstrip(b"\0")
     return [word.decode(errors="replace") for word in data.split(b"\0")] if data else []
 
 
@@ -72,10 +72,10 @@ def _descendants(roots: Iterable[int]) -> Iterator[tuple[int, int]]:
         if pid in seen:
             continue
         seen.add(pid)
-        data = processes.read("stat", pid)
+        data = procfs.read("stat", pid)
         if data is None:
             continue
-        process: Process = processes.parse_stat(data)
+        process: Process = procfs.parse_stat(data)
         if not process.dead:
-            waiting += processes.children_of(pid)
+            waiting += procfs.children_of(pid)
             yield parse(data)

@@ -11,12 +11,12 @@ from gevent.event import AsyncResult
 from gevent.pool import Pool
 
 from pycloud.runtimes.base import Exit, RecoveredSession
+from pycloud.runtimes.docker.busy_sessions import BusySessions
 from pycloud.runtimes.docker.cleanup import CleanupQueue
 from pycloud.runtimes.docker.engine.containers import Containers, Inspected
 from pycloud.runtimes.docker.engine.listing import ListedContainer
 from pycloud.runtimes.docker.reconcile import make_plan, record_of
 from pycloud.runtimes.docker.records import ContainerRecord, ContainerRecords, Stage
-from pycloud.runtimes.docker.session_locks import BusySessions
 from pycloud.runtimes.docker.spec.container import exit_of, started_of
 
 log = logging.getLogger(__name__)
@@ -62,14 +62,14 @@ class ContainerMonitor:
 
     def __init__(
         self,
-        cloud: str,
+        node: str,
         containers: Containers,
         records: ContainerRecords,
         cleanup: CleanupQueue,
         busy: BusySessions,
         now: Callable[[], float] = time,
     ) -> None:
-        self._cloud, self._containers, self._records, self._cleanup = cloud, containers, records, cleanup
+        self._node, self._containers, self._records, self._cleanup = node, containers, records, cleanup
         self._busy, self._now = busy, now
         self.exclusive = False
         self._oom_sessions: set[str] = set()
@@ -81,7 +81,7 @@ class ContainerMonitor:
         Raises Refusal, EngineUnavailable; what was done until then is done.
         """
         before = list(self._records)
-        containers = self._containers.list(self._cloud)
+        containers = self._containers.list(self._node)
         actions = make_plan(before, self._records, containers, self._busy)
         for record in actions.to_remove if self.exclusive else ():
             self._cleanup.add(record)

@@ -24,7 +24,7 @@ from pycloud.runtimes.docker.spec.container import NODE_LABEL
 TIMEOUT, MAX_PARALLEL = 60.0, 16
 
 
-def remove_all(engine: str, cloud: str, records: Path, grace: float) -> int:
+def remove_all(engine: str, node: str, records: Path, grace: float) -> int:
     """End and remove the containers of ``cloud``, each with ``grace`` seconds, and delete its records; how many.
 
     Raises PyCloudError where the engine does not answer, or refuses.
@@ -32,14 +32,14 @@ def remove_all(engine: str, cloud: str, records: Path, grace: float) -> int:
     try:
         client = docker.APIClient(base_url=engine, version="auto", timeout=math.ceil(grace + TIMEOUT))
         try:
-            containers = client.containers(all=True, filters={"label": f"{NODE_LABEL}={cloud}"})
-            found = owned_containers(containers_by_session(containers, cloud).values(), _recorded_ids(records))
+            containers = client.containers(all=True, filters={"label": f"{NODE_LABEL}={node}"})
+            found = owned_containers(containers_by_session(containers, node).values(), _recorded_ids(records))
             with ThreadPoolExecutor(MAX_PARALLEL) as pool:
                 list(pool.map(partial(_stop_and_remove, client, grace), [each.id for each in found]))
         finally:
             client.close()
     except (DockerException, RequestException, OSError) as error:
-        raise PyCloudError(f"the container sessions of cloud {cloud} cannot be ended: {error}") from error
+        raise PyCloudError(f"the container sessions of cloud {node} cannot be ended: {error}") from error
     for record in records.glob("*.json"):
         record.unlink(missing_ok=True)
     return len(found)

@@ -101,8 +101,8 @@ def decode(data: bytes) -> ContainerRecord:
 class ContainerRecords:
     """All records of ``cloud`` by session, in memory and in ``directory``."""
 
-    def __init__(self, directory: Path, cloud: str) -> None:
-        self._directory, self._cloud = directory, cloud
+    def __init__(self, directory: Path, node: str) -> None:
+        self._directory, self._node = directory, node
         self._by_session: dict[str, ContainerRecord] = {}
 
     def __iter__(self) -> Iterator[ContainerRecord]:
@@ -163,7 +163,7 @@ class ContainerRecords:
             return
         try:
             record = decode(path.read_bytes())
-            if owner_of(record.session) != self._cloud:
+            if owner_of(record.session) != self._node:
                 # Of a directory that was copied, or lost its id. Its container is that one's to watch, and to remove.
                 raise ValueError("it is another cloud's")
         except ValueError as error:

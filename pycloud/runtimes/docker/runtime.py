@@ -41,21 +41,21 @@ class DockerRuntime:
 
     kind = "docker"
 
-    def __init__(self, config: Config, cloud: str) -> None:
+    def __init__(self, config: Config, node: str) -> None:
         self.on_recovered: Callable[[list[RecoveredSession]], None] = lambda _found: None
-        self._config, self._cloud = config, cloud
+        self._config, self._node = config, node
         self._policy = Policy.from_config(config)
         host = str(config.docker_host)
         self._engine = EngineClient(host, config.docker_timeout, config.docker_parallel)
-        self._records = ContainerRecords(config.data_dir / "docker", cloud)
+        self._records = ContainerRecords(config.data_dir / "docker", node)
         self._containers = Containers(self._engine, config.docker_timeout)
         self._images = ImagePuller(self._engine)
         self._cleanup = CleanupQueue(self._engine, self._containers, self._records)
         parts = (self._containers, self._images, self._records, self._cleanup)
         self._starter = ContainerStarter(*parts, pull=config.docker_pull, parallel=config.docker_parallel)
         self._busy = self._starter.busy
-        self._monitor = ContainerMonitor(cloud, self._containers, self._records, self._cleanup, self._busy)
-        self._event_stream = events.EventStream(self._engine, cloud, self._on_connect, self._on_event)
+        self._monitor = ContainerMonitor(node, self._containers, self._records, self._cleanup, self._busy)
+        self._event_stream = events.EventStream(self._engine, node, self._on_connect, self._on_event)
         self._removal_slots = BoundedSemaphore(config.docker_parallel)
         self._background = Group()
 
@@ -106,7 +106,7 @@ class DockerRuntime:
         image_script = parse(spec.script)
         hostname = str(spec.record.get("host", self._config.hostname))
         container_config = build_container_config(
-            image_script, spec, self._policy, self._cloud, hostname, self._config.log_bytes
+            image_script, spec, self._policy, self._node, hostname, self._config.log_bytes
         )
         if reason := self.unavailable_reason():
             raise EngineUnavailable(reason)
@@ -172,8 +172,8 @@ class DockerRuntime:
             raise FileNotFoundError(session)
         try:
             return ContainerLogReader(self._engine, record.container_ref, read_from, once, on_output)
-        except EngineError as refusal:
-            raise FileNotFoundError(refusal.message) from refusal
+        except EngineError as error:
+            raise FileNotFoundError(error.message) from error
 
     def usage(self, session: str) -> Usage | None:
         """What the engine measures just now; None: it does not run. Raises EngineUnavailable."""
@@ -182,8 +182,8 @@ class DockerRuntime:
             return None
         try:
             stats = self._containers.stats(record.container_ref)
-        except EngineError as refusal:
-            raise EngineUnavailable(refusal.message) from refusal
+        except EngineError as error:
+            raise EngineUnavailable(error.message) from error
         return None if stats is None else parse_stats(stats)
 
     def details(self, session: str) -> Mapping[str, Any]:
@@ -193,8 +193,8 @@ class DockerRuntime:
             return {}
         try:
             inspected = self._containers.inspect(record.container_ref)
-        except EngineError as refusal:
-            raise EngineUnavailable(refusal.message) from refusal
+        except EngineError as error:
+            raise EngineUnavailable(error.message) from error
         return {"engine": self._engine.host} | ({} if inspected is None else parse_details(inspected))
 
     def _stop(self, record: ContainerRecord, grace: float, removal: Mapping[str, Any]) -> None:
@@ -222,8 +222,8 @@ class DockerRuntime:
             try:
                 self._containers.stop(record.container_ref, grace)
                 self._monitor.refresh(record.session)
-            except EngineError as refusal:
-                log.warning("session %s is removed without grace: %s", record.session, refusal)
+            except EngineError as error:
+                log.warning("session %s is removed without grace: %s", record.session, error)
         self._remove_container(record)
         self._monitor.exits.set_exit(record.session, Exit(None, REMOVED_BY_US, time()))
 
@@ -232,8 +232,8 @@ class DockerRuntime:
         try:
             with self._removal_slots:
                 self._containers.remove(record.container_ref)
-        except EngineError as refusal:
-            raise RemoveFailed(refusal.message) from refusal
+        except EngineError as error:
+            raise RemoveFailed(error.message) from error
 
     def _write_record(self, record: ContainerRecord) -> ContainerRecord:
         try:

@@ -9,12 +9,12 @@ from gevent.lock import BoundedSemaphore
 
 from pycloud.errors import ImageNotFound, RequestError, StartFailed
 from pycloud.runtimes.base import SessionSpec, Started
+from pycloud.runtimes.docker.busy_sessions import BusySessions
 from pycloud.runtimes.docker.cleanup import CleanupQueue
 from pycloud.runtimes.docker.engine.containers import Containers, Inspected
 from pycloud.runtimes.docker.engine.errors import NOT_FOUND, UNKNOWN_IMAGE_MESSAGES, EngineError, start_failure
 from pycloud.runtimes.docker.engine.images import ImagePuller
 from pycloud.runtimes.docker.records import ContainerRecord, ContainerRecords, Stage
-from pycloud.runtimes.docker.session_locks import BusySessions
 from pycloud.runtimes.docker.spec.container import ContainerConfig, exit_of, started_of
 
 #: Somebody may delete an image right after it was pulled, but hardly again and again.
@@ -94,17 +94,17 @@ class ContainerStarter:
     def _create(self, container_config: ContainerConfig) -> str:
         try:
             return self._containers.create(container_config)
-        except EngineError as refusal:
-            if refusal.status == NOT_FOUND and any(each in refusal.message.lower() for each in UNKNOWN_IMAGE_MESSAGES):
-                raise _ImageMissing(refusal.message) from refusal
-            raise start_failure(refusal) from refusal
+        except EngineError as error:
+            if error.status == NOT_FOUND and any(each in error.message.lower() for each in UNKNOWN_IMAGE_MESSAGES):
+                raise _ImageMissing(error.message) from error
+            raise start_failure(error) from error
 
     def _start_container(self, container: str) -> Inspected:
         try:
             self._containers.start(container)
             inspected = self._containers.inspect(container)
-        except EngineError as refusal:
-            raise start_failure(refusal) from refusal
+        except EngineError as error:
+            raise start_failure(error) from error
         if inspected is None:
             raise StartFailed("its container was removed by somebody else while it was started", retryable=True)
         return inspected

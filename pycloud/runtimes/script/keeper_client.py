@@ -28,14 +28,6 @@ RETRY_INTERVAL = 0.5
 KeeperMessage = dict[str, Any]
 
 
-class OperationRejected(Exception):
-    """The keeper's own words why it did not do what it was asked. ``passing``: asked again soon, it may do it."""
-
-    def __init__(self, code: str, message: str, retryable: bool = False) -> None:
-        super().__init__(message)
-        self.code, self.message, self.retryable = code, message, retryable
-
-
 class KeeperClient:
     """One line to the keeper of ``settings.data_dir``. ``on_event`` gets each event, ``on_new`` each (re)connect."""
 
@@ -75,8 +67,7 @@ class KeeperClient:
         finally:
             self._pending.pop(seq, None)
         if "error" in response:
-            error = response["error"]
-            raise OperationRejected(error["code"], error["message"], error.get("passing", False))
+            raise protocol.OperationRejected.from_response(response)
         return response
 
     def _send(self, line: bytes) -> None:

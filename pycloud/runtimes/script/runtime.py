@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pwd
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from pathlib import Path
 from time import time
@@ -16,13 +16,31 @@ from gevent.event import AsyncResult
 from pycloud.config import Config
 from pycloud.errors import RemoveFailed, StartFailed
 from pycloud.keeper.ipc import protocol
-from pycloud.keeper.storage import log_file as logs
+from pycloud.keeper.storage import log_file
 from pycloud.runtimes.base import Exit, OutputReader, Phase, ReadFrom, RecoveredSession, SessionSpec, Started, Usage
-from pycloud.runtimes.script.environment import inherited_environment
 from pycloud.runtimes.script.file_watcher import FileWatcher
-from pycloud.runtimes.script.keeper_client import KeeperClient, KeeperMessage, OperationRejected
+from pycloud.runtimes.script.keeper_client import KeeperClient, KeeperMessage
 from pycloud.runtimes.script.keeper_process import KeeperSettings
 from pycloud.runtimes.script.log_reader import ScriptLogReader
+
+ALWAYS_INHERITED = ("PATH", "HOME", "LANG", "TZ", "USER")
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def inherited_environment(daemon_env: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """What all sessions get of the daemon's own environment: ALWAYS, ``LC_*`` and ``names``, and a PATH in any case.
+
+    What is not UTF-8 is left out.
+    """
+    allowed = {*ALWAYS_INHERITED, *names}
+    wanted = {name: value for name, value in daemon_env.items() if name in allowed or name.startswith("LC_")}
+    return {"PATH": DEFAULT_PATH, **{name: value for name, value in wanted.items() if _is_text(value)}}
+
+
+def _is_text(value: str) -> bool:
+    """Python keeps bytes that are not UTF-8 as lone surrogates; they are no text that could be handed on."""
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+
 
 #: Why nobody knows the exit code of a session that the keeper has no record of.
 RECORD_MISSING = "the keeper's record of it is gone"
@@ -39,8 +57,8 @@ class ScriptRuntime:
 
     kind = "script"
 
-    def __init__(self, config: Config, cloud: str, nofile: int) -> None:
-        self._config, self._cloud = config, cloud
+    def __init__(self, config: Config, node: str, nofile: int) -> None:
+        self._config, self._node = config, node
         self._inherited = inherited_environment(os.environ, config.session_env)
         self.on_recovered: Callable[[list[RecoveredSession]], None] = lambda _found: None
         self._exits: dict[str, AsyncResult] = {}
@@ -84,17 +102,17 @@ class ScriptRuntime:
         self._exit_future(spec.session)
         try:
             response = self._keeper.call(protocol.START, **fields)
-        except OperationRejected as refusal:
+        except protocol.OperationRejected as error:
             self._exits.pop(spec.session, None)
-            raise StartFailed(refusal.message, retryable=refusal.retryable) from refusal
+            raise StartFailed(error.message, retryable=error.retryable) from error
         return Started(response["port"], response["started"])
 
     def annotate(self, session: str, annotations: Mapping[str, Any]) -> None:
         """Merge ``note`` into the session's record; one that is gone has none."""
         try:
             self._keeper.call(protocol.NOTE, session=session, note=annotations)
-        except OperationRejected as refusal:
-            log.debug("no note for session %s: %s", session, refusal)
+        except protocol.OperationRejected as error:
+            log.debug("no note for session %s: %s", session, error)
 
     def wait(self, session: str) -> Exit:
         """How the session ended, once it has."""
@@ -105,20 +123,20 @@ class ScriptRuntime:
         """End the session and delete what it left; True when it was there. Raises RemoveFailed."""
         try:
             return bool(self._keeper.call(protocol.STOP, session=session, grace=grace, note=removal)["found"])
-        except OperationRejected as refusal:
-            raise RemoveFailed(refusal.message) from refusal
+        except protocol.OperationRejected as error:
+            raise RemoveFailed(error.message) from error
 
     def forget(self, session: str) -> None:
         """Delete all that is left of it."""
         self._exits.pop(session, None)
         try:
             self._keeper.call(protocol.FORGET, session=session)
-        except OperationRejected as refusal:
-            log.warning("session %s cannot be forgotten: %s", session, refusal)
+        except protocol.OperationRejected as error:
+            log.warning("session %s cannot be forgotten: %s", session, error)
 
     def tail(self, session: str, count: int) -> tuple[int, bytes]:
         """The newest output, read from the session's log. Raises FileNotFoundError where there is none."""
-        return logs.tail(self._log_path(session), count)
+        return log_file.tail(self._log_path(session), count)
 
     def follow(self, session: str, read_from: ReadFrom, once: bool, on_output: Callable[[], None]) -> OutputReader:
         """Its output as its log grows. Raises FileNotFoundError where there is none, BadRequest."""
@@ -136,16 +154,16 @@ class ScriptRuntime:
         fields = self._inspect(session)
         found = {name: fields[name] for name in DETAIL_FIELDS if fields.get(name) is not None}
         try:
-            log_file = self._log_path(session).stat()
+            stat = self._log_path(session).stat()
         except OSError:
             return found
-        return {**found, "log_bytes": log_file.st_size, "log_kept": log_file.st_blocks * BLOCK_SIZE}
+        return {**found, "log_bytes": stat.st_size, "log_kept": stat.st_blocks * BLOCK_SIZE}
 
     def _inspect(self, session: str) -> KeeperMessage:
         try:
             return self._keeper.call(protocol.INSPECT, session=session)
-        except OperationRejected as refusal:
-            log.debug("the keeper does not tell of session %s: %s", session, refusal)
+        except protocol.OperationRejected as error:
+            log.debug("the keeper does not tell of session %s: %s", session, error)
             return {}
 
     def _log_path(self, session: str) -> Path:
@@ -158,7 +176,7 @@ class ScriptRuntime:
             "env": self._environment(spec),
             "user": self._config.run_as,
             "hostname": self._config.hostname,
-            "cloud": self._cloud,
+            "cloud": self._node,
             "sessions": spec.session_count,
             "port_range": self._config.port_range,
             "record": spec.record,
@@ -171,7 +189,7 @@ class ScriptRuntime:
             user = {"HOME": _home_dir_of(self._config.run_as), "USER": self._config.run_as}
         identity = {
             "PYCLOUD_SESSION": spec.session,
-            "PYCLOUD_CLOUD": self._cloud,
+            "PYCLOUD_CLOUD": self._node,
             "PYCLOUD_HOSTNAME": self._config.hostname,
         }
         return {**self._inherited, **user, **spec.env, **identity}

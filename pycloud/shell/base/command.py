@@ -6,6 +6,7 @@ import argparse
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal
 
 from pycloud.shell.base.context import Context
@@ -13,6 +14,9 @@ from pycloud.shell.base.context import Context
 #: What a value is, for those who complete it: a file's name, the id of a session, or that of a cloud.
 ValueKind = Literal["", "file", "session", "cloud"]
 
+
+#: Carries a command out and returns its exit code.
+CommandFunction = Callable[[Context, Namespace], int]
 
 #: As many lines as there are.
 ALL_LINES = -1
@@ -44,15 +48,27 @@ class Argument:
 
 @dataclass(frozen=True)
 class Command:
-    """One row. ``details`` is shown below the summary in the command's own help, ``aliases`` are other names of it."""
+    """One row. ``function``: ``MODULE:FUNCTION`` below ``pycloud.shell``. ``details`` is shown below the summary in the
+    command's own help, ``aliases`` are other names of it.
+    """
 
     name: str
     summary: str
-    run: Callable[[Context, Namespace], int]
+    function: str
     arguments: tuple[Argument, ...] = ()
     details: str = ""
     prompt_only: bool = False
     aliases: tuple[str, ...] = ()
+
+    def load(self) -> CommandFunction:
+        """The function; its module is loaded now, and not before, so that the other commands start faster."""
+        module, _, name = self.function.partition(":")
+        function: CommandFunction = getattr(import_module(f"pycloud.shell.{module}"), name)
+        return function
+
+    def run(self, context: Context, args: Namespace) -> int:
+        """Carry the command out; its exit code."""
+        return self.load()(context, args)
 
 
 def argument(*names: str, kind: ValueKind = "", **options: Any) -> Argument:

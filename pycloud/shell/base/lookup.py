@@ -1,4 +1,4 @@
-"""From what people type for a session, the beginning of its id or its name, to the whole id."""
+"""From what a user types (the beginning of an id, a name, a host) to the id of a session or node."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from pycloud.client import Client
 from pycloud.client.errors import NotFound
+from pycloud.client.records import KnownNode
 from pycloud.config.loader import suggestion
-from pycloud.protocol.keys import owner_of
+from pycloud.protocol.keys import NODE_ID_LENGTH, owner_of
 from pycloud.protocol.validation import is_name
 from pycloud.shell.terminal.exit_codes import UsageError
 
@@ -97,3 +98,32 @@ def _ambiguous(word: str, ids: Sequence[str]) -> str:
     return "\n  ".join(
         [f"{word} is the beginning of {len(ids)} sessions, type more of one:", *ids[:MAX_CANDIDATES], *more]
     )
+
+
+def find_nodes(client: Client, words: Sequence[str]) -> list[str]:
+    """The ids of the clouds that ``words`` name, each once. Raises NotFound, and UsageProblem where one names several.
+
+    A whole id is taken as it is, so that naming one needs no list.
+    """
+    whole = [word for word in words if is_node_id(word)]
+    known = client.known_nodes() if len(whole) < len(words) else []
+    return list(dict.fromkeys(word if word in whole else match_node(word, known) for word in words))
+
+
+def is_node_id(word: str) -> bool:
+    """Whether this is a whole id of a cloud."""
+    return owner_of("0" * NODE_ID_LENGTH + word) is not None
+
+
+def match_node(word: str, known: Sequence[KnownNode]) -> str:
+    """The one cloud that ``word`` names: the host of that very name counts more than those that only begin so."""
+    exact = [node for node in known if word and word == node.host]
+    prefixed = [node for node in known if word and (node.id.startswith(word) or node.host.startswith(word))]
+    candidates = exact or prefixed
+    if len(candidates) > 1:
+        lines = [f"{word} may be any of {len(candidates)} clouds, type more, or an id:"]
+        raise UsageError("\n  ".join([*lines, *(f"{node.id} ({node.host or 'away'})" for node in candidates)]))
+    if not candidates:
+        names = [name for node in known for name in (node.id, node.host) if name]
+        raise NotFound(f"there is no cloud {word or repr(word)}{suggestion(word, names) or '; `clouds` shows all'}")
+    return candidates[0].id

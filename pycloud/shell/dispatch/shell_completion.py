@@ -82,7 +82,7 @@ def session_words(client: Client) -> Iterator[str]:
 def node_words(client: Client) -> Iterator[str]:
     """What names a cloud: ids, and the hosts that are known. Raises RedisUnavailable."""
     known = client.known_nodes()
-    yield from dict.fromkeys([*(cloud.id for cloud in known), *(cloud.host for cloud in known if cloud.host)])
+    yield from dict.fromkeys([*(node.id for node in known), *(node.host for node in known if node.host)])
 
 
 def bash(rows: Sequence[Command], common: Sequence[Argument]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from pycloud.client.errors import Unsettled
-from pycloud.client.pulse import HealthSnapshot
+from pycloud.client.health import HealthSnapshot
 from pycloud.errors import PyCloudError
 from pycloud.protocol.messages import Heartbeat
 

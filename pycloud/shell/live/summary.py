@@ -27,21 +27,21 @@ def _variants(
     health: Health, sessions: SessionsSnapshot, redis_address: str, width: int, shows_events: bool
 ) -> Iterator[str]:
     state = {None: "?", True: "up", False: "DOWN"}[health.up]
-    clouds, live = _node_counts(health), _session_counts(health, sessions)
+    nodes, live = _node_counts(health), _session_counts(health, sessions)
     latency = format_round_trip(health.snapshot.round_trip) if health.up else ""
     events_off = "" if shows_events else "events off"
 
     def join_parts(*parts: str) -> str:
         return " " + " | ".join(part for part in parts if part) + " "
 
-    full = (f"clouds {clouds}", f"sessions {live}", latency, events_off)
+    full = (f"clouds {nodes}", f"sessions {live}", latency, events_off)
     yield join_parts(f"Redis {redis_address} {state}", *full)
     spare = width - len(join_parts(f"Redis  {state}", *full))
     if spare >= MIN_ADDRESS_WIDTH:
         yield join_parts(f"Redis {redis_address[: spare - 1]}… {state}", *full)
     yield join_parts(f"Redis {state}", *full)
-    yield join_parts(f"Redis {state}", f"clouds {clouds}", f"sessions {live}")
-    yield join_parts(f"Redis {state}", f"clouds {clouds.split(', ')[0]}", live.split(", ")[0])
+    yield join_parts(f"Redis {state}", f"clouds {nodes}", f"sessions {live}")
+    yield join_parts(f"Redis {state}", f"clouds {nodes.split(', ')[0]}", live.split(", ")[0])
     yield f"Redis {state}"
 
 
@@ -61,7 +61,7 @@ def _session_counts(health: Health, sessions: SessionsSnapshot) -> str:
     if not health.up or not sessions.complete:
         return "?"
     live_nodes = health.nodes
-    here = sum(count for cloud, count in sessions.live_by_node.items() if cloud in live_nodes)
+    here = sum(count for node, count in sessions.live_by_node.items() if node in live_nodes)
     away = sum(sessions.live_by_node.values()) - here
     return f"{here:,} live, {away:,} away" if away else f"{here:,} live"
 

@@ -7,23 +7,23 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pycloud.client.clouds import KnownNode
 from pycloud.client.errors import NoAnswer, NoCloud, NotEnded, RequestRefused, UnusableAnswer
+from pycloud.client.records import KnownNode
 from pycloud.errors import PyCloudError, RedisUnavailable
 from pycloud.protocol.messages import DrainResponse
-from pycloud.shell.base.cloud_lookup import find_nodes
 from pycloud.shell.base.context import Context
+from pycloud.shell.base.lookup import find_nodes
 from pycloud.shell.terminal.exit_codes import ExitCode, Interrupted, exit_code_for
 
 
 def drain(context: Context, args: Namespace) -> int:
     """Tell clouds to take nothing new."""
-    clouds = find_nodes(context.client, args.clouds)
-    code, drained = _send_to_all(context, clouds, draining=True)
+    nodes = find_nodes(context.client, args.clouds)
+    code, drained = _send_to_all(context, nodes, draining=True)
     if args.wait and drained:
         return max(code, _wait_until_empty(context, drained))
     if code == ExitCode.DONE:
-        context.printer.hint(f"Next: {context.prefix}drain {' '.join(clouds)} --wait")
+        context.printer.hint(f"Next: {context.prefix}drain {' '.join(nodes)} --wait")
     return code
 
 
@@ -32,42 +32,42 @@ def undrain(context: Context, args: Namespace) -> int:
     return _send_to_all(context, find_nodes(context.client, args.clouds), draining=False)[0]
 
 
-def _send_to_all(context: Context, clouds: Sequence[str], *, draining: bool) -> tuple[ExitCode, list[str]]:
+def _send_to_all(context: Context, nodes: Sequence[str], *, draining: bool) -> tuple[ExitCode, list[str]]:
     """Tell each, whatever becomes of the others: the worst code, and those that have done it."""
     codes, done = [ExitCode.DONE], []
-    for cloud in clouds:
+    for node in nodes:
         try:
-            _send_one(context, cloud, draining)
-            done.append(cloud)
+            _send_one(context, node, draining)
+            done.append(node)
         except RedisUnavailable:
             raise
         except (NoCloud, NoAnswer, RequestRefused, UnusableAnswer) as error:
-            context.printer.error(f"{cloud}: {error.message}")
+            context.printer.error(f"{node}: {error.message}")
             codes.append(exit_code_for(error))
         except KeyboardInterrupt:
-            raise Interrupted(f"Stopped waiting for {cloud}; it may still do it.") from None
+            raise Interrupted(f"Stopped waiting for {node}; it may still do it.") from None
     return max(codes), done
 
 
-def _send_one(context: Context, cloud: str, draining: bool) -> None:
+def _send_one(context: Context, node: str, draining: bool) -> None:
     printer, client = context.printer, context.client
     if context.prompt_state is not None:
-        context.prompt_state.own_changes.add(cloud)
-    reply = client.request("drain", {"cloud": cloud, "draining": draining}, timeout=context.timeout)
+        context.prompt_state.own_changes.add(node)
+    reply = client.request("drain", {"cloud": node, "draining": draining}, timeout=context.timeout)
     response = msgspec.convert(reply.raise_for_error().response, DrainResponse)
     if printer.mode == "json":
         printer.line(reply.raw)
     elif printer.mode == "ids":
-        printer.line(cloud)
+        printer.line(node)
     else:
         count = response.sessions or 0
         state = "takes nothing new" if draining else "takes sessions again"
-        printer.line(f"{cloud} {state}; {count or 'no'} session{'s' if count != 1 else ''} there")
+        printer.line(f"{node} {state}; {count or 'no'} session{'s' if count != 1 else ''} there")
     if response.kept is False:
-        printer.error(f"{cloud}: it could not write that down (see its log), and forgets it when it is restarted")
+        printer.error(f"{node}: it could not write that down (see its log), and forgets it when it is restarted")
 
 
-def _wait_until_empty(context: Context, clouds: Sequence[str]) -> ExitCode:
+def _wait_until_empty(context: Context, nodes: Sequence[str]) -> ExitCode:
     """Until no session lives on any of them. Raises NotEnded when the time is up."""
     printer, reported_away = context.printer, set[str]()
 
@@ -79,16 +79,16 @@ def _wait_until_empty(context: Context, clouds: Sequence[str]) -> ExitCode:
         for known in context.client.watch(
             context.client.known_nodes, every=1.0, timeout=context.timeout, on_loss=on_loss
         ):
-            found = [cloud for cloud in known if cloud.id in clouds]
+            found = [node for node in known if node.id in nodes]
             remaining = {
-                cloud.id: cloud.sessions if cloud.heartbeat is None else cloud.heartbeat.sessions for cloud in found
+                node.id: node.sessions if node.heartbeat is None else node.heartbeat.sessions for node in found
             }
             if problem := _undrained_error(found):
                 raise problem
-            for cloud in found:
-                if cloud.heartbeat is None and cloud.id not in reported_away:
-                    reported_away.add(cloud.id)
-                    printer.notice(f"Cloud {cloud.id} is away; its sessions may go on there.")
+            for node in found:
+                if node.heartbeat is None and node.id not in reported_away:
+                    reported_away.add(node.id)
+                    printer.notice(f"Cloud {node.id} is away; its sessions may go on there.")
             if not any(remaining.values()):
                 printer.hint("No session lives there any more.")
                 return ExitCode.DONE
@@ -98,9 +98,9 @@ def _wait_until_empty(context: Context, clouds: Sequence[str]) -> ExitCode:
     raise NotEnded(f"{count} session{'s' if count != 1 else ''} still live{'' if count != 1 else 's'} there")
 
 
-def _undrained_error(clouds: Sequence[KnownNode]) -> PyCloudError | None:
+def _undrained_error(nodes: Sequence[KnownNode]) -> PyCloudError | None:
     """Somebody has told one of them otherwise: there may be no end to it."""
-    for cloud in clouds:
-        if cloud.heartbeat is not None and not cloud.heartbeat.draining:
-            return PyCloudError(f"cloud {cloud.id} takes sessions again: somebody has told it to")
+    for node in nodes:
+        if node.heartbeat is not None and not node.heartbeat.draining:
+            return PyCloudError(f"cloud {node.id} takes sessions again: somebody has told it to")
     return None

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Literal
 
 import pycloud
-from pycloud.client.examine import DiagnosticReport, NodeReport, ReceivedHeartbeat, RedisReport
+from pycloud.client.health import DiagnosticReport, NodeReport, ReceivedHeartbeat, RedisReport
 from pycloud.protocol.messages import Heartbeat
 from pycloud.shell.terminal.output import age, duration
 
@@ -105,19 +105,19 @@ def check_permissions(redis: RedisReport) -> Iterator[Finding]:
         yield Finding("ok", "redis", "this user may do all that pycloudctl and clouds need")
 
 
-def check_nodes(clouds: Sequence[NodeReport]) -> Iterator[Finding]:
+def check_nodes(nodes: Sequence[NodeReport]) -> Iterator[Finding]:
     """Who is there, and what each says of itself."""
-    heartbeats = [cloud.heartbeat for cloud in clouds if cloud.heartbeat is not None]
+    heartbeats = [node.heartbeat for node in nodes if node.heartbeat is not None]
     if not heartbeats:
         advice = "start pycloud, with this Redis (--redis) and this namespace (--namespace)"
         yield Finding("problem", "clouds", "no cloud lives", advice)
     else:
         sessions = sum(rank.sessions for rank in heartbeats)
         sessions_text = f"{sessions} session{'s' if sessions != 1 else ''}"
-        yield Finding("ok", "clouds", f"{len(heartbeats)} of {len(clouds)} known live, with {sessions_text}")
-    for cloud in clouds:
-        if cloud.heartbeat is None:
-            yield _offline_finding(cloud)
+        yield Finding("ok", "clouds", f"{len(heartbeats)} of {len(nodes)} known live, with {sessions_text}")
+    for node in nodes:
+        if node.heartbeat is None:
+            yield _offline_finding(node)
     for heartbeat in heartbeats:
         yield from _check_heartbeat(heartbeat)
     versions = sorted({rank.version for rank in heartbeats} | {pycloud.__version__} if heartbeats else ())
@@ -127,12 +127,12 @@ def check_nodes(clouds: Sequence[NodeReport]) -> Iterator[Finding]:
         )
 
 
-def _offline_finding(cloud: NodeReport) -> Finding:
-    text = f"not heard of for {age(cloud.seconds_silent)}{f' (on {cloud.host})' if cloud.host else ''}"
-    if cloud.sessions:
+def _offline_finding(node: NodeReport) -> Finding:
+    text = f"not heard of for {age(node.seconds_silent)}{f' (on {node.host})' if node.host else ''}"
+    if node.sessions:
         advice = "start it again: its sessions go on there; or look whether its host still reaches Redis"
-        return Finding("problem", cloud.id, f"{text}; sessions of it on record: {cloud.sessions}", advice)
-    return Finding("note", cloud.id, text, "start it again, or do nothing: it is forgotten after a week")
+        return Finding("problem", node.id, f"{text}; sessions of it on record: {node.sessions}", advice)
+    return Finding("note", node.id, text, "start it again, or do nothing: it is forgotten after a week")
 
 
 def _check_heartbeat(heartbeat: Heartbeat) -> Iterator[Finding]:
@@ -157,34 +157,34 @@ def _check_heartbeat(heartbeat: Heartbeat) -> Iterator[Finding]:
         )
 
 
-def check_received(clouds: Sequence[NodeReport], received: Sequence[ReceivedHeartbeat]) -> Iterator[Finding]:
+def check_received(nodes: Sequence[NodeReport], received: Sequence[ReceivedHeartbeat]) -> Iterator[Finding]:
     """What the clouds said while somebody listened."""
     by_node: dict[str, list[ReceivedHeartbeat]] = defaultdict(list)
     for each in received:
         by_node[each.heartbeat.id].append(each)
-    for cloud, from_node in by_node.items():
-        yield from _check_duplicate_id(cloud, [each.heartbeat for each in from_node])
+    for node, from_node in by_node.items():
+        yield from _check_duplicate_id(node, [each.heartbeat for each in from_node])
         ahead = max(each.clock_offset for each in from_node)  # the one that was on its way for the shortest time
         if abs(ahead) > MAX_CLOCK_SKEW:
             host = from_node[0].heartbeat.host
             yield Finding(
-                "problem", cloud, f"its clock is {_clock_offset(ahead)} Redis' (on {host})", "let NTP set both clocks"
+                "problem", node, f"its clock is {_clock_offset(ahead)} Redis' (on {host})", "let NTP set both clocks"
             )
-    for known in clouds:
+    for known in nodes:
         if known.heartbeat is not None and known.id not in by_node:
             advice = f"ask again in a while; is it frozen, or has it just ended (on {known.heartbeat.host})?"
             yield Finding("note", known.id, "it seems to live, but said nothing meanwhile", advice)
 
 
-def _check_duplicate_id(cloud: str, heartbeats: Sequence[Heartbeat]) -> Iterator[Finding]:
+def _check_duplicate_id(node: str, heartbeats: Sequence[Heartbeat]) -> Iterator[Finding]:
     """One that is started again says first the old and then the new instance; two that live speak by turns."""
     instances = [instance for instance, _ in groupby(rank.instance for rank in heartbeats)]
     hosts = " and ".join(sorted({heartbeat.host for heartbeat in heartbeats}))
     if len(instances) > 2 or any(rank.copied for rank in heartbeats):
         advice = "stop one of the two, run `pycloud --new-id` there, and start it again"
-        yield Finding("problem", cloud, f"two daemons use this id, on {hosts} (a copied data directory?)", advice)
+        yield Finding("problem", node, f"two daemons use this id, on {hosts} (a copied data directory?)", advice)
     elif len(instances) == 2:
-        yield Finding("note", cloud, f"it was started again just now, or two use its id, on {hosts}", "ask once more")
+        yield Finding("note", node, f"it was started again just now, or two use its id, on {hosts}", "ask once more")
 
 
 def _clock_offset(ahead: float) -> str:

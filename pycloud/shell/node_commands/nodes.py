@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from pycloud.client.clouds import KnownNode
+from pycloud.client.records import KnownNode
 from pycloud.shell.base.context import Context
 from pycloud.shell.base.flags import labels_of
 from pycloud.shell.base.live_list import LiveList, follow
@@ -69,20 +69,20 @@ def clouds(context: Context, args: Namespace) -> int:
 
 def node_rows(known: Sequence[KnownNode], wanted: Mapping[str, str]) -> list[NodeRow]:
     """Those that have all labels ``wanted``; of one that is away nobody knows its labels."""
-    rows = [node_row(cloud) for cloud in known]
+    rows = [node_row(node) for node in known]
     return [row for row in rows if all((row.labels or {}).get(name) == value for name, value in wanted.items())]
 
 
-def node_row(cloud: KnownNode) -> NodeRow:
+def node_row(node: KnownNode) -> NodeRow:
     """One cloud, as programs get it."""
-    heartbeat, common = cloud.heartbeat, (cloud.id, node_state(cloud), cloud.host)
+    heartbeat, common = node.heartbeat, (node.id, node_state(node), node.host)
     if heartbeat is None:
-        return NodeRow(*common, cloud.sessions, cloud.seen, cloud.silent)
+        return NodeRow(*common, node.sessions, node.seen, node.silent)
     return NodeRow(
         *common,
         heartbeat.sessions,
-        cloud.seen,
-        cloud.silent,
+        node.seen,
+        node.silent,
         capacity=heartbeat.capacity,
         score=heartbeat.score,
         runtimes=heartbeat.runtimes or (heartbeat.runtime,),
@@ -93,16 +93,16 @@ def node_row(cloud: KnownNode) -> NodeRow:
     )
 
 
-def node_state(cloud: KnownNode) -> str:
+def node_state(node: KnownNode) -> str:
     """In one word, what matters most."""
-    heartbeat = cloud.heartbeat
+    heartbeat = node.heartbeat
     if heartbeat is None:
         return AWAY
     if heartbeat.copied:
         return COPIED
     if heartbeat.deaf:
         return DEAF
-    if cloud.silent > STALE_AFTER_HEARTBEATS * heartbeat.heartbeat:
+    if node.silent > STALE_AFTER_HEARTBEATS * heartbeat.heartbeat:
         return STALE
     return DRAINING if heartbeat.draining else UP
 
@@ -154,6 +154,6 @@ def change_key(row: NodeRow) -> object:
     return msgspec.structs.replace(row, seen=0.0, silent=0.0, score=UNSET)
 
 
-def _removed_line(cloud: str) -> bytes:
+def _removed_line(node: str) -> bytes:
     """What is said of one that is forgotten, or no longer what was asked for."""
-    return msgspec.json.encode({"id": cloud, "state": ""})
+    return msgspec.json.encode({"id": node, "state": ""})

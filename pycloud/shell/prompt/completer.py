@@ -19,10 +19,14 @@ from pycloud.client import SessionRecord
 from pycloud.shell.base.command import Argument, Command
 from pycloud.shell.live.health import Health
 from pycloud.shell.live.session_cache import SessionsSnapshot
-from pycloud.shell.prompt.expected import CompletionTarget, completion_target
-from pycloud.shell.prompt.files import file_names
+from pycloud.shell.prompt.completion_context import (
+    CompletionTarget,
+    InputTokens,
+    completion_target,
+    file_names,
+    tokenize,
+)
 from pycloud.shell.prompt.fuzzy import best_matches, best_sorted_matches, fuzzy_pattern, match
-from pycloud.shell.prompt.words import InputTokens, tokenize
 from pycloud.shell.terminal.output import address, age, printable
 
 #: More than this help nobody, and each costs time at every key.
@@ -87,7 +91,7 @@ class LineCompleter(Completer):
     def _node_offers(self, word: str) -> Iterable[Offer]:
         """By id or by the name of their host."""
         health = self._health()
-        node_by_text = {f"{cloud} {rank.host}": cloud for cloud, rank in health.nodes.items()}
+        node_by_text = {f"{node} {rank.host}": node for node, rank in health.nodes.items()}
         for text in best_matches(word, node_by_text):
             heartbeat = health.nodes[node_by_text[text]]
             words = [

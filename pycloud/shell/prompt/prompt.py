@@ -25,9 +25,9 @@ from pycloud.shell.dispatch.runner import Runner
 from pycloud.shell.live.feed import LiveState
 from pycloud.shell.live.health import redis_address
 from pycloud.shell.node_commands.events import event_line
-from pycloud.shell.prompt.above import NotificationPrinter
 from pycloud.shell.prompt.completer import LineCompleter, complete
 from pycloud.shell.prompt.history import PromptHistory, history_file
+from pycloud.shell.prompt.notifications import NotificationPrinter
 from pycloud.shell.prompt.toolbar import Toolbar
 from pycloud.shell.terminal.exit_codes import ExitCode, ExitPrompt
 from pycloud.shell.terminal.signals import install_sigterm_handler

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from pycloud.client.answer import Answer
 from pycloud.client.errors import NoCloud, RequestRefused, Unsettled
+from pycloud.client.request import Answer
 from pycloud.errors import PyCloudError, RedisUnavailable
 from pycloud.protocol.messages import CreateResponse
 from pycloud.shell.base.context import Context
@@ -120,12 +120,12 @@ def create_many(context: Context, fields: Mapping[str, Any], number: int) -> Exi
             printer.error(f"{count} of {number} not started: {reason}")
     if printer.shows_progress or batch_result.failures:
         elapsed = time.monotonic() - started_at
-        clouds = (
+        nodes = (
             f" on {len(batch_result.nodes)} cloud{'s' if len(batch_result.nodes) != 1 else ''}"
             if batch_result.nodes
             else ""
         )
-        printer.notice(f"{_sessions(batch_result.started)} of {number} started{clouds} in {duration(elapsed)}.")
+        printer.notice(f"{_sessions(batch_result.started)} of {number} started{nodes} in {duration(elapsed)}.")
     return batch_result.exit_code
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from pycloud.client import inspection
 from pycloud.client.errors import NoCloud, NotFound
+from pycloud.client.records import inspection_from_record
+from pycloud.client.request import require_known
 from pycloud.protocol.messages import InspectResponse, encode
 from pycloud.shell.base.context import Context
 from pycloud.shell.base.lookup import find_session, not_found
@@ -43,11 +44,11 @@ def _fetch(context: Context, session: str) -> tuple[bytes, InspectResponse]:
     try:
         answer = context.client.request("inspect", {"session": session}, timeout=context.timeout)
     except NoCloud as error:
-        response = inspection.inspection_from_record(session, context.client.records([session]), error)
+        response = inspection_from_record(session, context.client.records([session]), error)
         return encode(response), response
     response = msgspec.convert(answer.raise_for_error().response, InspectResponse)
     try:
-        return answer.raw, inspection.require_known(response)
+        return answer.raw, require_known(response)
     except NotFound:
         raise not_found(session) from None
 

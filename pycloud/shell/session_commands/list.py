@@ -13,10 +13,10 @@ from pycloud.client import SessionRecord
 from pycloud.client.records import PAGE_SIZE, batched
 from pycloud.protocol.keys import NODE_ID_LENGTH
 from pycloud.protocol.session import State
-from pycloud.shell.base.cloud_lookup import find_nodes
 from pycloud.shell.base.context import Context
 from pycloud.shell.base.flags import labels_of
 from pycloud.shell.base.live_list import LiveList, follow
+from pycloud.shell.base.lookup import find_nodes
 from pycloud.shell.terminal.exit_codes import ExitCode, UsageError
 from pycloud.shell.terminal.output import layout, session_row
 
@@ -60,12 +60,12 @@ def list_sessions(context: Context, args: Namespace) -> int:
 
 def _select(context: Context, args: Namespace) -> tuple[Iterator[SessionRecord], int]:
     """The records to show, and how many more there are behind them."""
-    client, clouds = context.client, args.cloud
-    found = client.sessions(clouds=clouds, states=args.state or (), labels=labels_of(args.label), name=args.name)
+    client, nodes = context.client, args.cloud
+    found = client.sessions(clouds=nodes, states=args.state or (), labels=labels_of(args.label), name=args.name)
     if args.limit is None and not args.skip and args.sort == "created" and not args.reverse:
         return found, 0
     if args.sort == "created" and not _needs_records(args):
-        ids = list(client.session_ids(clouds=clouds))
+        ids = list(client.session_ids(clouds=nodes))
         if args.reverse:
             ids.reverse()
         shown = ids[args.skip : _slice_end(args)]
@@ -135,7 +135,7 @@ def _needs_records(args: Namespace) -> bool:
 
 
 def _urgency(state: str) -> int:
-    return next((rank for rank, known in enumerate(_BY_URGENCY) if known == state), len(_BY_URGENCY))
+    return next((heartbeat for heartbeat, known in enumerate(_BY_URGENCY) if known == state), len(_BY_URGENCY))
 
 
 def _slice_end(args: Namespace) -> int | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 
 from pycloud.client.errors import Unsettled
-from pycloud.client.progress import Ended, LogItem, Output, Skipped
+from pycloud.client.logs import Ended, LogItem, Output, Skipped
 from pycloud.errors import PyCloudError
-from pycloud.protocol.log_stream import StreamEnd, StreamMessage, StreamSkipped, encode_output
-from pycloud.protocol.messages import encode
+from pycloud.protocol.log_stream import encode_output
+from pycloud.protocol.messages import StreamEnd, StreamMessage, StreamSkipped, encode
 from pycloud.protocol.session import State
 from pycloud.shell.base.command import ALL_LINES
 from pycloud.shell.base.context import Context

@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 
 from pycloud.client import SessionRecord
-from pycloud.client.answer import Answer
 from pycloud.client.errors import Unsettled
+from pycloud.client.request import Answer
 from pycloud.errors import PyCloudError, RedisUnavailable
 from pycloud.protocol.messages import RemoveResponse
-from pycloud.shell.base.cloud_lookup import find_nodes
 from pycloud.shell.base.confirm import MAX_SHOWN, confirmed
 from pycloud.shell.base.context import Context
 from pycloud.shell.base.flags import labels_of
-from pycloud.shell.base.lookup import FoundSessions, find_sessions
+from pycloud.shell.base.lookup import FoundSessions, find_nodes, find_sessions
 from pycloud.shell.session_commands.sessions import remove_one, report_error, show_removal
 from pycloud.shell.terminal.exit_codes import ExitCode, Interrupted, UsageError
 from pycloud.shell.terminal.progress_bar import ProgressBar
@@ -56,10 +55,10 @@ def _select(context: Context, args: Namespace) -> FoundSessions:
         raise UsageError(
             f"remove needs to know which: type `{context.prefix}remove SESSION`, or --label, --cloud or --all"
         )
-    clouds = find_nodes(context.client, args.cloud or ())
+    nodes = find_nodes(context.client, args.cloud or ())
     if labels := labels_of(args.label):
-        return FoundSessions([record.id for record in context.client.sessions(clouds=clouds, labels=labels)])
-    return FoundSessions(list(context.client.session_ids(clouds=clouds)))
+        return FoundSessions([record.id for record in context.client.sessions(clouds=nodes, labels=labels)])
+    return FoundSessions(list(context.client.session_ids(clouds=nodes)))
 
 
 def _confirmed(context: Context, sessions: Sequence[str]) -> bool:

@@ -15,16 +15,15 @@ from typing import TypeVar
 
 import msgspec
 
-from pycloud.client.answer import Answer, output_of
-from pycloud.client.ask import MAX_SCRIPT_BYTES, validate_script
 from pycloud.client.errors import NoAnswer, NoCloud, NotFound, RequestRefused, Unsettled, UnusableAnswer
+from pycloud.client.request import MAX_SCRIPT_BYTES, Answer, output_of, validate_script
 from pycloud.errors import PyCloudError
 from pycloud.protocol.messages import CreateResponse, Event, LogsResponse, RemoveResponse, StatusResponse
 from pycloud.shell.base.command import ALL_LINES
 from pycloud.shell.base.context import Context
 from pycloud.shell.base.flags import labels_of
 from pycloud.shell.base.lookup import find_session, find_sessions, not_found
-from pycloud.shell.terminal.exit_codes import ExitCode, ExitPrompt, Interrupted, UsageError, exit_code_for
+from pycloud.shell.terminal.exit_codes import ExitCode, Interrupted, UsageError, exit_code_for
 from pycloud.shell.terminal.output import SHORT_ID_LENGTH, Row, address, duration, session_row
 
 #: What may go wrong with one session, and does not meet the others.
@@ -77,7 +76,7 @@ def _create_many(context: Context, fields: Mapping[str, object], args: Namespace
 
 
 def _find_node(context: Context, word: str) -> str:
-    from pycloud.shell.base.cloud_lookup import find_nodes  # most creates leave it to the clouds
+    from pycloud.shell.base.lookup import find_nodes  # most creates leave it to the clouds
 
     return find_nodes(context.client, [word])[0]
 
@@ -142,17 +141,6 @@ def logs(context: Context, args: Namespace) -> ExitCode:
     if context.printer.mode != "json":
         context.printer.raw(output_of(response))
     return ExitCode.DONE
-
-
-def show_help(context: Context, args: Namespace) -> ExitCode:
-    """Print what can be typed."""
-    context.printer.raw(context.help_text(args.topic).encode())
-    return ExitCode.DONE
-
-
-def exit_prompt(context: Context, args: Namespace) -> ExitCode:
-    """Leave the prompt."""
-    raise ExitPrompt
 
 
 def _find_all(context: Context, words: Sequence[str]) -> list[str]:

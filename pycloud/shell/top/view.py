@@ -49,24 +49,24 @@ class SectionHeights:
 
 def section_heights(frame: Frame, height: int) -> SectionHeights:
     """Of a screen with ``height`` lines: a line on top, one at the bottom and headings are always there."""
-    clouds = min(len(_node_lines(frame)), max(1, height // NODES_DIVISOR))
-    remaining = max(0, height - 2 - (1 + clouds) - 1)
+    nodes = min(len(_node_lines(frame)), max(1, height // NODES_DIVISOR))
+    remaining = max(0, height - 2 - (1 + nodes) - 1)
     log = remaining // LOG_DIVISOR if frame.state.log else 0
-    return SectionHeights(clouds, remaining - log, log)
+    return SectionHeights(nodes, remaining - log, log)
 
 
 def draw(frame: Frame, width: int, height: int) -> list[StyledLine]:
     """The lines, ``height`` of them, none wider than ``width``."""
     heights = section_heights(frame, height)
-    clouds = _node_lines(frame)
-    hidden = len(clouds) - heights.nodes
+    nodes = _node_lines(frame)
+    hidden = len(nodes) - heights.nodes
     if hidden:
-        clouds = [*clouds[: heights.nodes - 1], ("", f"... and {hidden + 1} more clouds")]
+        nodes = [*nodes[: heights.nodes - 1], ("", f"... and {hidden + 1} more clouds")]
     rows = _session_lines(frame, heights.rows)
     lines: list[StyledLine] = [
         _status_bar(frame, width),
         ("bold", f"{'CLOUD':10}  {'HOST':{HOST_WIDTH}}  {'LOAD':{BAR_WIDTH + 9}}  SESSIONS"),
-        *clouds,
+        *nodes,
         ("bold", _format_row(("SESSION", "STATE", "ADDRESS", "AGE", "NAME, NOTE"))),
         *rows,
         *[("", "")] * (heights.rows - len(rows)),
@@ -103,9 +103,9 @@ def _node_lines(frame: Frame) -> list[StyledLine]:
         load = f"{bar(load_fraction(heartbeat, highest))} {heartbeat.score:6.1f}"
         text = f"{heartbeat.id:10}  {heartbeat.host:{HOST_WIDTH}.{HOST_WIDTH}}  {load}  {occupancy:>8}"
         live_lines.append(("ansired" if silent else "", f"{text}  {', '.join(notes)}"))
-    away = sorted(cloud for cloud, live in frame.sessions.live_by_node.items() if live and cloud not in health.nodes)
+    away = sorted(node for node, live in frame.sessions.live_by_node.items() if live and node not in health.nodes)
     away_lines: list[StyledLine] = [
-        ("ansired", f"{cloud:10}  away; sessions: {frame.sessions.live_by_node[cloud]}") for cloud in away
+        ("ansired", f"{node:10}  away; sessions: {frame.sessions.live_by_node[node]}") for node in away
     ]
     return live_lines + away_lines or [("", "none that lives")]
 

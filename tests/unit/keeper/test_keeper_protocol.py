@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycloud.keeper.ipc import protocol, request_fields, server
-from pycloud.keeper.ipc.protocol import LineError, LineSplitter
-from pycloud.keeper.ipc.request_fields import OperationRejected
+from pycloud.keeper.ipc.protocol import LineError, LineSplitter, OperationRejected
 
 SESSION = "0123456789abcdef0123"
 START = {

@@ -1,4 +1,4 @@
-"""What the engine is asked about containers, one function for each call."""
+"""What the engine is asked about containers, a method for each call."""
 
 from __future__ import annotations
 
@@ -10,11 +10,30 @@ import docker
 import gevent
 
 from pycloud.errors import RemoveFailed
-from pycloud.runtimes.docker.engine import output
 from pycloud.runtimes.docker.engine.client import EngineClient
 from pycloud.runtimes.docker.engine.errors import CONFLICT, NOT_FOUND, EngineError
 from pycloud.runtimes.docker.engine.listing import ListedContainer, containers_by_session
 from pycloud.runtimes.docker.spec.container import NODE_LABEL, ContainerConfig
+
+#: Bytes that a line is taken to have, for a first guess, and how much more is asked for where that was too little.
+BYTES_PER_LINE, GROWTH_FACTOR = 64, 8
+
+
+def _read_tail(client: docker.APIClient, container: str, count: int) -> tuple[int, bytes]:
+    """The newest ``count`` bytes at most, and the offset of the first of them in what the engine has kept.
+
+    The offset is exact as long as all that was kept had to be read; otherwise it is the least that it can be: engines
+    count lines, not bytes (and take no line for longer than 16 KiB). Raises what docker-py raises.
+    """
+    lines, before = count // BYTES_PER_LINE + 1, -1
+    while True:
+        newest: bytes = client.logs(container, tail=lines)
+        # Where more lines hold no more bytes, these are all.
+        if len(newest) >= count or len(newest) == before:
+            start = max(0, len(newest) - count)
+            return start, newest[start:]
+        lines, before = lines * GROWTH_FACTOR, len(newest)
+
 
 #: Seconds between two looks whether a removal that somebody else began is over.
 POLL_INTERVAL = 0.1
@@ -51,17 +70,17 @@ class Containers:
         """All that the engine knows of it; None: it is not there."""
         try:
             found: Inspected = self._engine.run(lambda client: client.inspect_container(container))
-        except EngineError as refusal:
-            if refusal.status != NOT_FOUND:
+        except EngineError as error:
+            if error.status != NOT_FOUND:
                 raise
             return None
         return found
 
-    def list(self, cloud: str) -> dict[str, ListedContainer]:
+    def list(self, node: str) -> dict[str, ListedContainer]:
         """Those of a cloud, in whatever state, by session."""
-        filters = {"label": f"{NODE_LABEL}={cloud}"}
+        filters = {"label": f"{NODE_LABEL}={node}"}
         return containers_by_session(
-            self._engine.run(lambda client: client.containers(all=True, filters=filters)), cloud
+            self._engine.run(lambda client: client.containers(all=True, filters=filters)), node
         )
 
     def stop(self, container: str, grace: float) -> None:
@@ -69,8 +88,8 @@ class Containers:
         seconds = math.ceil(grace)
         try:
             self._engine.run(lambda client: client.stop(container, timeout=seconds), self._timeout + seconds)
-        except EngineError as refusal:
-            if refusal.status != NOT_FOUND:
+        except EngineError as error:
+            if error.status != NOT_FOUND:
                 raise
 
     def remove(self, container: str) -> bool:
@@ -80,21 +99,21 @@ class Containers:
         """
         try:
             self._engine.run(lambda client: client.remove_container(container, v=True, force=True))
-        except EngineError as refusal:
-            if refusal.status == CONFLICT:  # somebody else is at it
+        except EngineError as error:
+            if error.status == CONFLICT:  # somebody else is at it
                 self._wait_until_removed(container)
-            elif refusal.status == NOT_FOUND:
+            elif error.status == NOT_FOUND:
                 return False
             else:
-                raise RemoveFailed(refusal.message) from refusal
+                raise RemoveFailed(error.message) from error
         return True
 
     def tail(self, container: str, count: int) -> tuple[int, bytes]:
         """The newest ``count`` bytes of its output at most, and the offset of the first. Raises FileNotFoundError."""
         try:
-            return self._engine.run(lambda client: output.tail(client, container, count))
-        except EngineError as refusal:
-            raise FileNotFoundError(refusal.message) from refusal
+            return self._engine.run(lambda client: _read_tail(client, container, count))
+        except EngineError as error:
+            raise FileNotFoundError(error.message) from error
 
     def stats(self, container: str) -> dict[str, Any] | None:
         """What it uses just now, in the engine's words; None: it is not there."""
@@ -107,8 +126,8 @@ class Containers:
 
         try:
             return self._engine.run(read)
-        except EngineError as refusal:
-            if refusal.status != NOT_FOUND:
+        except EngineError as error:
+            if error.status != NOT_FOUND:
                 raise
             return None
 

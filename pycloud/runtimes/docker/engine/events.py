@@ -38,11 +38,11 @@ class EventStream:
     def __init__(
         self,
         engine: EngineClient,
-        cloud: str,
+        node: str,
         on_connect: Callable[[], None],
         on_event: Callable[[ContainerEvent], None],
     ) -> None:
-        self._engine, self._cloud = engine, cloud
+        self._engine, self._node = engine, node
         self._on_connect, self._on_event = on_connect, on_event
         self._since = 0  # nanoseconds, of the engine's clock
         self._greenlet: gevent.Greenlet | None = None
@@ -75,7 +75,7 @@ class EventStream:
 
     def _follow(self, client: docker.APIClient) -> None:
         self._since = self._since or int(self._engine.engine_connected_at * 1e9)
-        filters = {"type": "container", "label": f"{NODE_LABEL}={self._cloud}", "event": list(ACTIONS)}
+        filters = {"type": "container", "label": f"{NODE_LABEL}={self._node}", "event": list(ACTIONS)}
         since = f"{self._since // 10**9}.{self._since % 10**9:09}"
         stream = client.events(since=since, filters=filters, decode=True)
         self._on_connect()

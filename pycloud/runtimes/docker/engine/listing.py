@@ -25,13 +25,13 @@ class ListedContainer:
     named: bool
 
 
-def containers_by_session(containers: Iterable[Mapping[str, Any]], cloud: str) -> dict[str, ListedContainer]:
+def containers_by_session(containers: Iterable[Mapping[str, Any]], node: str) -> dict[str, ListedContainer]:
     """From the engine's list to containers by session; what is not this cloud's is left out."""
     found: dict[str, ListedContainer] = {}
     for each in containers:
         labels = each.get("Labels") or {}
         session = labels.get(SESSION_ID_LABEL, "")
-        if labels.get(NODE_LABEL) == cloud and owner_of(session) == cloud:
+        if labels.get(NODE_LABEL) == node and owner_of(session) == node:
             named = f"/{CONTAINER_NAME_PREFIX}{session}" in (each.get("Names") or ())
             if named or session not in found:
                 found[session] = ListedContainer(each["Id"], session, each.get("State", ""), labels, named)

@@ -68,7 +68,7 @@ class ContainerConfig:
 
 
 def build_container_config(
-    image_script: ContainerSpec, spec: SessionSpec, policy: Policy, cloud: str, hostname: str, log_bytes: int
+    image_script: ContainerSpec, spec: SessionSpec, policy: Policy, node: str, hostname: str, log_bytes: int
 ) -> ContainerConfig:
     """What to create for ``order``. Raises BadRequest, and NotAllowed where the policy is against it."""
     requested = validate_options(image_script.options)
@@ -89,8 +89,8 @@ def build_container_config(
         "use_config_proxy": False,
         **{name: value for name, value in options.items() if name in CREATE_OPTIONS},
         "detach": True,
-        "environment": _environment(options, spec, cloud, hostname, first_port),
-        "labels": _labels(options, spec, cloud, first_port),
+        "environment": _environment(options, spec, node, hostname, first_port),
+        "labels": _labels(options, spec, node, first_port),
         "ports": [tuple(port.split("/")) for port in ports],
         "volumes": [volume.target for volume in options.get("volumes", ()) if volume.source is None],
         "host_config": host_config,
@@ -138,10 +138,10 @@ def _log_config(log_bytes: int) -> dict[str, Any]:
 
 
 def _environment(
-    options: Mapping[str, Any], spec: SessionSpec, cloud: str, hostname: str, first_port: str
+    options: Mapping[str, Any], spec: SessionSpec, node: str, hostname: str, first_port: str
 ) -> dict[str, str | None]:
     """A value of None takes a variable of the image away. ``PYCLOUD_PORT`` is where the application is to listen."""
-    identity = {"PYCLOUD_SESSION": spec.session, "PYCLOUD_CLOUD": cloud, "PYCLOUD_HOSTNAME": hostname}
+    identity = {"PYCLOUD_SESSION": spec.session, "PYCLOUD_CLOUD": node, "PYCLOUD_HOSTNAME": hostname}
     port = {"PYCLOUD_PORT": first_port.partition("/")[0]} if first_port else {}
     environment = {**options.get("environment", {}), **spec.env, **identity, **port}
     try:
@@ -152,10 +152,10 @@ def _environment(
     return environment
 
 
-def _labels(options: Mapping[str, Any], spec: SessionSpec, cloud: str, first_port: str) -> dict[str, str]:
+def _labels(options: Mapping[str, Any], spec: SessionSpec, node: str, first_port: str) -> dict[str, str]:
     return {
         **options.get("labels", {}),
-        NODE_LABEL: cloud,
+        NODE_LABEL: node,
         SESSION_ID_LABEL: spec.session,
         REQUEST_LABEL: str(spec.record.get("request", "")),
         PORT_LABEL: first_port,

@@ -1,6 +1,6 @@
-"""Follows the output of a session: asks its cloud for a stream, reads it, and asks anew wherever that breaks.
+"""Follows the output of a session: asks its node for a stream, reads it, and asks again wherever that breaks.
 
-Blocking; reads only. What is new and what is missing is decided in ``progress.py``.
+Blocking; reads only. ``StreamPosition`` decides, without I/O, what is new, what is missing and what came twice.
 """
 
 from __future__ import annotations
@@ -11,29 +11,117 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
+from msgspec import UNSET
 
-from pycloud.client.answer import decode_response
-from pycloud.client.ask import build_request
 from pycloud.client.errors import NoCloud, NotFound, RequestRefused, Unsettled
 from pycloud.client.exchange import REDIS_TIMEOUT, Exchange, backoff
-from pycloud.client.progress import Ended, LogItem, StreamPosition
+from pycloud.client.request import build_request, decode_response
 from pycloud.errors import EngineUnavailable, PyCloudError, RedisUnavailable, TooManyStreams
 from pycloud.protocol.keys import Keys, owner_of
-from pycloud.protocol.log_stream import (
+from pycloud.protocol.log_stream import decode_output
+from pycloud.protocol.messages import (
     ACK,
     CLOSE,
     KEEPALIVES_PER_LEASE,
     FollowRequest,
     FollowResponse,
     StreamClosed,
+    StreamEnd,
+    StreamKeepalive,
     StreamMessage,
+    StreamOutput,
     StreamRequest,
+    StreamSkipped,
 )
 from pycloud.transport.blocking import ConnectionLost, DeadlineConnection, DeadlineConnectionPool
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the session wrote, from byte ``offset`` on."""
+
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """So many bytes from ``offset`` on are lost to this viewer; ``size`` None: nobody knows how many."""
+
+    offset: int
+    size: int | None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """No more will come. ``state`` is the session's; ``exit_code`` and ``reason`` as far as they are known."""
+
+    offset: int
+    state: str
+    exit_code: int | None = None
+    reason: str | None = None
+
+
+LogItem = Output | Skipped | Ended
+
+
+class StreamPosition:
+    """``offset``: what comes next. ``place``: what the owner wants back to find that again."""
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.resume_token: str | None = None
+        #: Where something was missing last time that the owner was asked anew.
+        self._gap_requested_at: int | None = None
+
+    def start_at(self, offset: int, resume_token: str | None = None) -> None:
+        """Nothing was read yet; it begins here."""
+        self.offset, self.resume_token = offset, resume_token
+
+    def apply(self, message: StreamMessage) -> list[LogItem] | None:
+        """What a message comes to; None: something before it is missing, and the owner is to be asked anew.
+
+        Where that was asked for in vain it is lost.
+        """
+        if not isinstance(message, StreamOutput | StreamSkipped | StreamKeepalive | StreamEnd):
+            return []
+        gap = message.offset - self.offset
+        if gap > 0 and self._gap_requested_at != self.offset:
+            self._gap_requested_at = self.offset
+            return None
+        items: list[LogItem] = []
+        if gap > 0:
+            items.append(self._skip(message.offset))
+        if isinstance(message, StreamOutput):
+            items += self._new_output(message)
+        elif isinstance(message, StreamSkipped):
+            if message.bytes is None:
+                items.append(Skipped(self.offset, None))
+            elif message.offset + message.bytes > self.offset:
+                items.append(self._skip(message.offset + message.bytes))
+        elif isinstance(message, StreamEnd):
+            code = message.exit_code if isinstance(message.exit_code, int) else None
+            items.append(Ended(self.offset, message.state, code, message.reason or None))
+        return items
+
+    def _skip(self, to: int) -> Skipped:
+        lost, self.offset = Skipped(self.offset, to - self.offset), to
+        return lost
+
+    def _new_output(self, message: StreamOutput) -> list[Output]:
+        data = decode_output(message)[self.offset - message.offset :]
+        if message.place is not UNSET:
+            self.resume_token = message.place
+        if not data:
+            return []
+        start, self.offset = self.offset, self.offset + len(data)
+        return [Output(start, data)]
+
 
 #: Seconds that a listener waits at once: after so many a ``close`` by another thread is noticed.
 POLL_SECONDS = 0.5

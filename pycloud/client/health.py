@@ -1,6 +1,7 @@
-"""Looks Redis and the clouds over, for whoever judges what is found. Changes nothing.
+"""The health of Redis and of the nodes: a snapshot that is cheap enough for each second, and a report for ``doctor``.
 
-What this user may do is found out inside a transaction that is thrown away: Redis checks each command as it is queued.
+Changes nothing. What this user may do is found out inside a transaction that is discarded: Redis checks the
+permission for each command as it is queued.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Any
 
 from redis import RedisError
 
+from pycloud.client.deprecated import deprecated_attribute
 from pycloud.errors import RedisUnavailable
 from pycloud.protocol.decoding import DecodeError, decode_heartbeat
 from pycloud.protocol.keys import Keys
-from pycloud.protocol.messages import Heartbeat
+from pycloud.protocol.messages import HEARTBEATS_MISSED, Heartbeat
 from pycloud.transport.blocking import (
     ConnectionLost,
     DeadlineConnection,
@@ -24,6 +26,59 @@ from pycloud.transport.blocking import (
     NotReachable,
     RedisCommand,
 )
+
+#: A rank that is so many heartbeats old is overdue. The cloud counts as gone only after HEARTBEATS_MISSED.
+OVERDUE_AFTER_HEARTBEATS = 1.4
+
+
+@dataclass(frozen=True)
+class HealthSnapshot:
+    """What was found. ``round_trip``: seconds that Redis took to answer. ``clouds``: the last rank of each that lives,
+    by id; ``silent``: those of them whose next rank is overdue. ``recorded``: sessions on record, ended ones included.
+    """
+
+    round_trip: float
+    heartbeats: tuple[Heartbeat, ...] = ()
+    overdue: frozenset[str] = frozenset()
+    session_count: int = 0
+
+    clouds = deprecated_attribute("HealthSnapshot.clouds", "heartbeats")
+    silent = deprecated_attribute("HealthSnapshot.silent", "overdue")
+    recorded = deprecated_attribute("HealthSnapshot.recorded", "session_count")
+
+
+def read_health(pool: DeadlineConnectionPool, keys: Keys, timeout: float) -> HealthSnapshot:
+    """The pulse, within ``timeout`` seconds. Raises RedisUnavailable."""
+    deadline = time.monotonic() + timeout
+    index, session_count = pool.read(timeout, ("ZRANGE", keys.nodes_key, 0, -1), ("ZCARD", keys.sessions_key))
+    node_keys = sorted(keys.node_key(node.decode()) for node in index)
+    began = time.monotonic()
+    replies = pool.read(max(0.0, deadline - began), ("EXISTS", keys.nodes_key), *_heartbeat_commands(node_keys))
+    round_trip = time.monotonic() - began
+    return parse_health(round_trip, replies[1::2], replies[2::2], session_count)
+
+
+def parse_health(
+    round_trip: float, payloads: Sequence[bytes | None], ttls: Sequence[int], session_count: int
+) -> HealthSnapshot:
+    """What the keys of the clouds say, and how many milliseconds each has left (-1: it has no end)."""
+    heartbeats: list[Heartbeat] = []
+    overdue = set()
+    for payload, ttl in zip(payloads, ttls, strict=True):
+        try:
+            heartbeat = decode_heartbeat(payload) if payload is not None else None
+        except DecodeError:
+            continue  # written by somebody else than a cloud
+        if heartbeat is not None:
+            heartbeats.append(heartbeat)
+            if 0 <= ttl < (HEARTBEATS_MISSED - OVERDUE_AFTER_HEARTBEATS) * heartbeat.heartbeat * 1000:
+                overdue.add(heartbeat.id)
+    return HealthSnapshot(round_trip, tuple(heartbeats), frozenset(overdue), session_count)
+
+
+def _heartbeat_commands(keys: Sequence[str]) -> list[tuple[str, str]]:
+    return [command for key in keys for command in (("GET", key), ("PTTL", key))]
+
 
 #: How often the way to Redis and back is measured.
 PING_COUNT = 7
@@ -110,45 +165,45 @@ class Diagnostics:
                 _denied_commands(connection, deadline, client_commands(self._keys)),
                 _denied_commands(connection, deadline, node_commands(self._keys)),
             )
-            clouds = self._read_nodes(connection, deadline, clock + time.monotonic())
-        heartbeats = [cloud.heartbeat for cloud in clouds or () if cloud.heartbeat is not None]
-        return DiagnosticReport(redis_report, clouds, self._collect_heartbeats(listen_seconds(heartbeats), clock))
+            nodes = self._read_nodes(connection, deadline, clock + time.monotonic())
+        heartbeats = [node.heartbeat for node in nodes or () if node.heartbeat is not None]
+        return DiagnosticReport(redis_report, nodes, self._collect_heartbeats(listen_seconds(heartbeats), clock))
 
     def _read_nodes(self, connection: DeadlineConnection, deadline: float, now: float) -> tuple[NodeReport, ...] | None:
         """``now``: Redis' clock."""
         index = connection.execute_or_error(deadline, ("ZRANGE", self._keys.nodes_key, 0, -1, "WITHSCORES"))[0]
         if isinstance(index, RedisError):
             return None
-        last_seen = {cloud.decode(): float(at) for cloud, at in zip(index[::2], index[1::2], strict=True)}
+        last_seen = {node.decode(): float(at) for node, at in zip(index[::2], index[1::2], strict=True)}
         commands = [
             command
-            for cloud in last_seen
-            for command in (("GET", self._keys.node_key(cloud)), ("SCARD", self._keys.node_sessions_key(cloud)))
+            for node in last_seen
+            for command in (("GET", self._keys.node_key(node)), ("SCARD", self._keys.node_sessions_key(node)))
         ]
         replies = connection.execute_or_error(deadline, *commands) if commands else []
-        offline = [cloud for cloud, rank in zip(last_seen, replies[::2], strict=True) if not isinstance(rank, bytes)]
+        offline = [
+            node for node, heartbeat in zip(last_seen, replies[::2], strict=True) if not isinstance(heartbeat, bytes)
+        ]
         hosts = self._last_known_hosts(connection, deadline, offline)
         return tuple(
             NodeReport(
-                cloud,
-                _decode_heartbeat_or_none(rank),
-                now - last_seen[cloud],
+                node,
+                _decode_heartbeat_or_none(heartbeat),
+                now - last_seen[node],
                 count if isinstance(count, int) else 0,
-                hosts.get(cloud, ""),
+                hosts.get(node, ""),
             )
-            for cloud, rank, count in zip(last_seen, replies[::2], replies[1::2], strict=True)
+            for node, heartbeat, count in zip(last_seen, replies[::2], replies[1::2], strict=True)
         )
 
     def _last_known_hosts(
-        self, connection: DeadlineConnection, deadline: float, clouds: Sequence[str]
+        self, connection: DeadlineConnection, deadline: float, nodes: Sequence[str]
     ) -> dict[str, str]:
         """Where clouds that are away were, by any session of theirs."""
         keys = self._keys
-        sessions = _read_texts(
-            connection, deadline, [("SRANDMEMBER", keys.node_sessions_key(cloud)) for cloud in clouds]
-        )
+        sessions = _read_texts(connection, deadline, [("SRANDMEMBER", keys.node_sessions_key(node)) for node in nodes])
         hosts = _read_texts(connection, deadline, [("HGET", keys.session_key(session), "host") for session in sessions])
-        return dict(zip(clouds, hosts, strict=True))
+        return dict(zip(nodes, hosts, strict=True))
 
     def _collect_heartbeats(self, seconds: float, clock: float) -> tuple[ReceivedHeartbeat, ...] | None:
         """What is said on the rank channel. ``clock``: what Redis' clock is ahead of our monotonic one."""
@@ -176,23 +231,24 @@ def listen_seconds(heartbeats: Sequence[Heartbeat]) -> float:
     if not heartbeats:
         return 0.0
     return min(
-        MAX_LISTEN_SECONDS, max(MIN_LISTEN_SECONDS, LISTEN_HEARTBEATS * max(rank.heartbeat for rank in heartbeats))
+        MAX_LISTEN_SECONDS,
+        max(MIN_LISTEN_SECONDS, LISTEN_HEARTBEATS * max(heartbeat.heartbeat for heartbeat in heartbeats)),
     )
 
 
 def client_commands(keys: Keys) -> list[RedisCommand]:
     """One command of each kind that a requester gives."""
-    session, cloud = keys.session_key("0"), keys.node_key("0")
+    session, node = keys.session_key("0"), keys.node_key("0")
     return [
         ("PUBLISH", keys.request_channel("create"), ""),
         ("PUBLISH", keys.node_channel("0"), ""),
-        ("EXISTS", cloud),
-        ("MGET", cloud),
+        ("EXISTS", node),
+        ("MGET", node),
         ("HGETALL", session),
         ("ZRANGE", keys.nodes_key, 0, 0),
         ("TIME",),
-        ("GET", cloud),
-        ("PTTL", cloud),
+        ("GET", node),
+        ("PTTL", node),
         *((name, keys.node_sessions_key("0")) for name in ("SCARD", "SRANDMEMBER")),
         ("ZRANGEBYSCORE", keys.sessions_key, 0, 0),
         ("XRANGE", keys.events_key, "-", "-"),
@@ -203,7 +259,7 @@ def client_commands(keys: Keys) -> list[RedisCommand]:
 
 def node_commands(keys: Keys) -> list[RedisCommand]:
     """One command of each kind that only a cloud gives."""
-    session, clouds, pending_removals = keys.session_key("0"), keys.nodes_key, keys.pending_removals_key("0")
+    session, nodes, pending_removals = keys.session_key("0"), keys.nodes_key, keys.pending_removals_key("0")
     return [
         ("PUBLISH", keys.response_channel("create", "0"), ""),
         ("EVAL", "return 1", 1, keys.request_key("create", "0")),
@@ -214,10 +270,10 @@ def node_commands(keys: Keys) -> list[RedisCommand]:
         ("PEXPIRE", session, 1),
         ("SET", keys.node_key("0"), ""),
         ("GET", keys.node_key("0")),
-        ("ZADD", clouds, 0, ""),
-        ("ZREM", clouds, ""),
-        ("ZSCORE", clouds, ""),
-        ("ZREMRANGEBYSCORE", clouds, 0, 0),
+        ("ZADD", nodes, 0, ""),
+        ("ZREM", nodes, ""),
+        ("ZSCORE", nodes, ""),
+        ("ZREMRANGEBYSCORE", nodes, 0, 0),
         *((name, pending_removals, "") for name in ("SADD", "SREM", "SISMEMBER")),
         ("SMEMBERS", pending_removals),
         ("XADD", keys.events_key, "*", "event", ""),

@@ -1,12 +1,49 @@
-"""What may stand at the cursor, read off the table of commands. Pure."""
+"""What is being typed, and what may stand at the cursor by the table of commands. Pure, except for file names."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pycloud.shell.base.command import Argument, Command
 from pycloud.shell.base.flags import COMMON_FLAGS
+from pycloud.shell.prompt.fuzzy import best_matches
+
+
+@dataclass(frozen=True)
+class InputTokens:
+    """``before``: the whole words before the one at the cursor. ``word``: that one, without its quotation marks, as far
+    as it was typed; ``start``: where it begins on the line.
+    """
+
+    before: tuple[str, ...]
+    word: str
+    start: int
+
+
+def tokenize(text: str) -> InputTokens:
+    """``text``: the line up to the cursor. What is not finished (a quotation, an escape) is taken as it stands."""
+    words: list[str] = []
+    word, start, quote, escaped = "", None, "", False
+    for index, char in enumerate(text):
+        if escaped:
+            word, escaped = word + char, False
+        elif char == "\\" and quote != "'":
+            start, escaped = index if start is None else start, True
+        elif quote:
+            word, quote = (word, "") if char == quote else (word + char, quote)
+        elif char in "'\"":
+            start, quote = index if start is None else start, char
+        elif char.isspace():
+            if start is not None:
+                words.append(word)
+            word, start = "", None
+        else:
+            word, start = word + char, index if start is None else start
+    return InputTokens(tuple(words), word, len(text) if start is None else start)
+
 
 HELP_COMMAND = "help"
 
@@ -91,3 +128,25 @@ def _next_positional(row: Command, count: int) -> Argument | None:
     if count < len(positionals):
         return positionals[count]
     return positionals[-1] if positionals and positionals[-1].options.get("nargs") in ("+", "*") else None
+
+
+#: So many names of a directory are looked at: it may hold millions.
+MAX_SCANNED = 2000
+
+
+def file_names(word: str) -> list[str]:
+    """The files and directories that ``word`` may be the beginning of, as it would be spelled in full.
+
+    Directories end with a slash. Hidden ones only where the dot was typed. Never raises.
+    """
+    folder, slash, beginning = word.rpartition("/")
+    where = Path(folder + slash or ".")
+    names: dict[str, str] = {}
+    try:
+        with os.scandir(where.expanduser()) as entries:
+            for entry, _ in zip(entries, range(MAX_SCANNED), strict=False):
+                if entry.name.startswith(".") == beginning.startswith(".") and entry.name.isprintable():
+                    names[entry.name] = "/" if entry.is_dir() else ""
+    except (OSError, RuntimeError):  # RuntimeError: no such home directory
+        return []
+    return [f"{folder}{slash}{name}{names[name]}" for name in best_matches(beginning, sorted(names))]

@@ -1,21 +1,80 @@
-"""What is asked: one request as it goes over the wire, and whom to ask.
-
-Pure. Everything that no cloud could use is refused here, before anything is sent.
-"""
+"""Requests as they are sent and responses as they come back: built, validated, decoded, rejections raised. Pure."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
-from pycloud.client.errors import RequestRefused
+from pycloud.client.deprecated import deprecated
+from pycloud.client.errors import NotFound, RequestRefused, UnusableAnswer
 from pycloud.errors import ScriptTooLarge
 from pycloud.protocol.decoding import is_valid_id
 from pycloud.protocol.keys import NODE_ID_LENGTH, owner_of
-from pycloud.protocol.messages import REQUESTS, CreateRequest, CreateResponse, DrainRequest, ErrorBody, RemoveRequest
+from pycloud.protocol.messages import (
+    REQUESTS,
+    CreateRequest,
+    CreateResponse,
+    DrainRequest,
+    ErrorBody,
+    InspectResponse,
+    LogsResponse,
+    RemoveRequest,
+    Response,
+)
+
+T = TypeVar("T")
+
+
+class Created(CreateResponse, frozen=True, kw_only=True):
+    """The answer to a create that succeeded: there is a session, and ``id`` is its id."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: ``raw`` as it came (UTF-8 JSON), and the same as ``response``. May be a refusal."""
+
+    raw: bytes
+    response: Response
+
+    def raise_for_error(self) -> Self:
+        """This answer; raises RequestRefused where it is a refusal."""
+        error = self.response.error
+        if error is not UNSET:
+            raise RequestRefused(error.code, error.message, self.response)
+        return self
+
+    accepted = deprecated(raise_for_error, "Answer.accepted", "Answer.raise_for_error")
+
+
+def output_of(response: LogsResponse) -> bytes:
+    """The output that a response carries. Raises NotFound where the cloud knows no such session."""
+    if not response.status:
+        raise NotFound(f"cloud {response.cloud} knows no session {response.id}")
+    data = response.data or ""
+    return base64.b64decode(data) if response.encoding == "base64" else data.encode()
+
+
+def require_known(response: InspectResponse) -> InspectResponse:
+    """The same. Raises NotFound where its cloud knows no such session."""
+    if response.state is UNSET:
+        raise NotFound(f"cloud {response.cloud} knows no session {response.id}")
+    return response
+
+
+def decode_response(raw: bytes, response_type: type[T]) -> T:
+    """The answer in ``raw``. Raises UnusableAnswer."""
+    try:
+        return msgspec.json.decode(raw, type=response_type)
+    except (ValueError, RecursionError) as error:
+        raise UnusableAnswer(f"an answer came that no cloud would give: {error}") from error
+
 
 #: The highest value that a cloud's ``max_script_bytes`` can have.
 MAX_SCRIPT_BYTES = 16 << 20
@@ -103,7 +162,7 @@ def _owner_of_request(op: str, fields: Mapping[str, Any]) -> str | None:
     """The one cloud that this is for, as far as the request says so."""
     if op not in (CreateRequest.op, DrainRequest.op):
         return owner_of(fields.get("session", ""))
-    cloud = fields.get("cloud")
-    if cloud is not None and owner_of("0" * NODE_ID_LENGTH + cloud) is None:
-        raise ValueError(f"{cloud!r} is no cloud id, which has {NODE_ID_LENGTH} hex digits")
-    return cloud
+    node = fields.get("cloud")
+    if node is not None and owner_of("0" * NODE_ID_LENGTH + node) is None:
+        raise ValueError(f"{node!r} is no cloud id, which has {NODE_ID_LENGTH} hex digits")
+    return node
