@@ -18,11 +18,11 @@ monkey.patch_all(subprocess=False, os=False, signal=False)
 import json, sys
 from time import monotonic
 import gevent, redis
-from pycloud.transport.pipeline import Bus, Script, TooLate
-from pycloud.transport.connection import Outage
+from pycloud.transport.pipeline import DeadlineExceeded, LuaScript, RedisPipeline
+from pycloud.transport.connection import OutageLog
 
 url = sys.argv[1]
-bus = Bus(url, Outage())
+pipeline = RedisPipeline(url, OutageLog())
 told = []
 """
 
@@ -32,41 +32,42 @@ admin = redis.Redis.from_url(url)
 def tell():
     told.append("begin")
     for number in range(5):
-        bus.call("RPUSH", "told", number)
+        pipeline.execute("RPUSH", "told", number)
         if number == 1 and told == ["begin"]:
             admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     told.append("end")
-bus.on_new_server = tell
-bus.start()
-bus.call("RPUSH", "told", "ordinary")
-print(json.dumps([told, [item.decode() for item in bus.call("LRANGE", "told", 0, -1)]]))
-bus.stop()
+pipeline.on_server_changed = tell
+pipeline.start()
+pipeline.execute("RPUSH", "told", "ordinary")
+print(json.dumps([told, [item.decode() for item in pipeline.execute("LRANGE", "told", 0, -1)]]))
+pipeline.stop()
 """
 
 #: Says that it waits for a call that may not be sent any more by then, and what came of it and of the next.
 LATE = """
-bus.start()
-bus.call("PING")
+pipeline.start()
+pipeline.execute("PING")
 print("connected", flush=True)
 sys.stdin.readline()
-script = Script("return 'carried out'")
+script = LuaScript("return 'carried out'")
 try:
-    late = bus.run(script, [], [], until=monotonic() + 0.3).decode()
-except TooLate:
+    late = pipeline.eval_script(script, [], [], deadline=monotonic() + 0.3).decode()
+except DeadlineExceeded:
     late = "too late"
-print(json.dumps([late, bus.run(script, [], []).decode(), bus.run(script, [], [], until=monotonic() + 60).decode()]))
-bus.stop()
+timely = [pipeline.eval_script(script, [], [], deadline=at) for at in (float("inf"), monotonic() + 60)]
+print(json.dumps([late, *(each.decode() for each in timely)]))
+pipeline.stop()
 """
 
 #: More than a socket takes at once, in one command and in many.
 LARGE = """
-bus.start()
+pipeline.start()
 large = b"x" * (20 << 20)
-bus.call("SET", "large", large)
-whole = bus.call("GET", "large") == large
-many = bus.call_many([("SET", f"many:{number}", b"y" * 50_000) for number in range(400)])
-print(json.dumps([whole, len(many), bus.call("STRLEN", "many:399")]))
-bus.stop()
+pipeline.execute("SET", "large", large)
+whole = pipeline.execute("GET", "large") == large
+many = pipeline.execute_many([("SET", f"many:{number}", b"y" * 50_000) for number in range(400)])
+print(json.dumps([whole, len(many), pipeline.execute("STRLEN", "many:399")]))
+pipeline.stop()
 """
 
 

@@ -152,7 +152,7 @@ def test_a_session_that_nobody_knows_any_more_leaves_its_name(clouds: dict[str, 
 
 def test_only_a_create_with_a_name_asks_redis_once_more(clouds: dict[str, Shared]) -> None:
     def round_trips(session: Session, claim: Claim) -> int:
-        with patch.object(PlainPipeline, "run", autospec=True, side_effect=PlainPipeline.eval_script) as run:
+        with patch.object(PlainPipeline, "eval_script", autospec=True, side_effect=PlainPipeline.eval_script) as run:
             clouds[A].ledger.claim(claim, b"{}")
             clouds[A].registry.name_reservations.reserve(session)
             clouds[A].ledger.commit(claim, response(A), record=session)
