@@ -42,14 +42,14 @@ test: system-packages $(VENV)/.for-work
 	exit $$failed
 
 chaos: system-packages $(VENV)/.for-work
-	$(BIN)/python -m tests.faults.chaos --seconds $(SECONDS) $(FLAGS)
+	$(BIN)/python -m tests.chaos --seconds $(SECONDS) $(FLAGS)
 
 # The picture is drawn beside the table. Not part of "make test": a busy machine fails it.
 bench: system-packages $(VENV)/.for-bench
 	$(BIN)/python -m bench --plot bench.png $(FLAGS)
 
 recording: system-packages $(VENV)/.for-work
-	$(BIN)/python -m tests.shell.recording
+	$(BIN)/python -m tests.e2e.shell.recording
 
 check: $(VENV)/.for-work
 	$(BIN)/ruff check

@@ -21,7 +21,7 @@ from pycloud.protocol.messages import CreateResponse, Event, Heartbeat, encode
 from pycloud.protocol.session import Session
 from pycloud.store.requests import Claim, RequestStore
 from pycloud.transport.pipeline import LuaScript, RedisArgument, RedisPipeline
-from tests.support.plain_bus import PlainPipeline
+from tests.support.plain_pipeline import PlainPipeline
 
 NAMES = Keys()
 #: How many clouds look, sooner or later, whether a create was claimed.

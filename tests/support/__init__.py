@@ -1,1 +1,1 @@
-"""What tests share: real servers, real daemons, and helpers to wait for conditions."""
+"""What several kinds of tests share."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.programs import settled
+from tests.support.settled_processes import settled
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]

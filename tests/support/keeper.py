@@ -25,7 +25,7 @@ from typing import Any, Self
 from pycloud.keeper.ipc import protocol
 from pycloud.keeper.system import procfs
 from pycloud.keeper.system.procfs import Process
-from tests.support.programs import settled
+from tests.support.settled_processes import settled
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]

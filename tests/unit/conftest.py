@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.settings import Machine
+from tests.support.fake_machine import Machine
 
 
 @pytest.fixture
@@ -15,5 +15,5 @@ def machine(tmp_path: Path) -> Machine:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Machine:
+def root_machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path, uid=0)

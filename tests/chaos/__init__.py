@@ -1,0 +1,1 @@
+"""Many nodes under faults: ``python -m tests.chaos``, and tests of its parts."""

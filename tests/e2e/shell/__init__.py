@@ -1,0 +1,1 @@
+"""pycloudctl on a terminal, or with a real daemon."""

@@ -1,1 +1,0 @@
-"""Faults on purpose: many real clouds, one real Redis, a load, and then a look at what the machine says."""

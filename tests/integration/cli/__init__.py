@@ -1,0 +1,1 @@
+"""``pycloud/cli`` with real processes and servers."""

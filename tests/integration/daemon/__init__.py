@@ -1,0 +1,1 @@
+"""One daemon on a real Redis."""

@@ -1,0 +1,1 @@
+"""The keeper as a process."""

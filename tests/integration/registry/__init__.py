@@ -1,1 +1,0 @@
-"""What Redis holds, on each kind of server."""

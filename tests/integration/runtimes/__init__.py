@@ -1,0 +1,1 @@
+"""``pycloud/runtimes`` with real processes and servers."""

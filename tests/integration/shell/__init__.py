@@ -1,0 +1,1 @@
+"""pycloudctl as a process, with a fake node behind it."""

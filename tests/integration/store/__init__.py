@@ -1,0 +1,1 @@
+"""``pycloud/store`` with real processes and servers."""

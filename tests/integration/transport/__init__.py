@@ -1,0 +1,1 @@
+"""``pycloud/transport`` with real processes and servers."""

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/cli``, a file for each module."""

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/client``, a file for each module."""

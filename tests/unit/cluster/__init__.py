@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/cluster``, a file for each module."""

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/config``, a file for each module."""

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/daemon``, a file for each module."""

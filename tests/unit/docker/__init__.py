@@ -1,1 +1,0 @@
-"""The container runtime's parts, without an engine."""

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/keeper``, a file for each module."""

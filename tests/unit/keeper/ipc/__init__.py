@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/keeper/ipc``, a file for each module."""

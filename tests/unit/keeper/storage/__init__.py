@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/keeper/storage``, a file for each module."""

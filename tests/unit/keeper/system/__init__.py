@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/keeper/system``, a file for each module."""

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/protocol``, a file for each module."""

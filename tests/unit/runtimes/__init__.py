@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/runtimes``, a file for each module."""

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/runtimes/docker``, a file for each module."""

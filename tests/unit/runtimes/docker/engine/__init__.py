@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/runtimes/docker/engine``, a file for each module."""

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/runtimes/docker/spec``, a file for each module."""

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/runtimes/script``, a file for each module."""

@@ -1,0 +1,166 @@
+"""The runtimes of one cloud as a single one, and what is chosen where."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pycloud.config import detection
+from pycloud.errors import StartFailed
+from pycloud.runtimes import Exit, Phase, RecoveredSession, SessionSpec, Started, Usage
+from pycloud.runtimes.composite import CompositeRuntime
+from tests.support.fake_machine import Machine
+
+
+class FakeRuntime:
+    """A runtime that notes what it is asked."""
+
+    def __init__(self, kind: str, unavailable_reason: str | None = None) -> None:
+        self.kind, self._unavailable_reason = kind, unavailable_reason
+        self.calls: list[tuple[str, str]] = []
+        self.on_recovered: Any = None
+
+    def unavailable_reason(self) -> str | None:
+        return self._unavailable_reason
+
+    def host_name(self) -> str | None:
+        return None
+
+    def connect(self) -> None:
+        self.calls.append(("open", ""))
+
+    def disconnect(self) -> None:
+        self.calls.append(("close", ""))
+
+    def recover(self) -> list[RecoveredSession]:
+        return [RecoveredSession(f"{self.kind}-old", Phase.RUNNING, {}, None, None, None)]
+
+    def start_watching(self) -> None:
+        self.calls.append(("begin", ""))
+
+    def start(self, spec: SessionSpec) -> Started:
+        self.calls.append(("start", spec.session))
+        if spec.script == "fails":
+            raise StartFailed("no")
+        return Started(1, 2.0)
+
+    def annotate(self, session: str, annotations: Mapping[str, Any]) -> None:
+        self.calls.append(("note", session))
+
+    def wait(self, session: str) -> Exit:
+        return Exit(0, None, 0.0)
+
+    def stop(self, session: str, grace: float, removal: Mapping[str, Any], max_grace: float = 0.0) -> bool:
+        self.calls.append(("stop", session))
+        return True
+
+    def forget(self, session: str) -> None:
+        self.calls.append(("forget", session))
+
+    def tail(self, session: str, count: int) -> tuple[int, bytes]:
+        return 0, self.kind.encode()
+
+    def usage(self, session: str) -> Usage | None:
+        return Usage(0.0, 1.0, 2, 3) if self.kind == "docker" else None
+
+    def details(self, session: str) -> Mapping[str, Any]:
+        return {"kind": self.kind}
+
+
+def order(session: str, kind: str, script: str = "") -> SessionSpec:
+    return SessionSpec(session, script, {}, 1, {}, kind)
+
+
+def test_each_session_is_handed_to_the_runtime_that_it_lives_in() -> None:
+    script, docker = FakeRuntime("script"), FakeRuntime("docker")
+    both = CompositeRuntime([script, docker])
+    assert [found.session for found in both.recover()] == ["script-old", "docker-old"]
+    both.start(order("new", "docker"))
+    for session in ("new", "docker-old"):
+        assert both.tail(session, 9) == (0, b"docker")
+        assert both.usage(session) == Usage(0.0, 1.0, 2, 3)
+        assert both.details(session) == {"kind": "docker"}
+    assert both.usage("script-old") is None
+    both.stop("new", 0, {})
+    both.forget("new")
+    both.annotate("script-old", {})
+    assert docker.calls == [("start", "new"), ("stop", "new"), ("forget", "new")]
+    assert script.calls == [("note", "script-old")]
+
+
+def test_what_is_found_later_is_placed_too() -> None:
+    script, docker = FakeRuntime("script"), FakeRuntime("docker")
+    both, reported = CompositeRuntime([script, docker]), list[str]()
+    both.on_recovered(lambda found: reported.extend(each.session for each in found))
+    docker.on_recovered([RecoveredSession("late", Phase.RUNNING, {}, None, None, None)])
+    assert reported == ["late"]
+    assert both.tail("late", 9) == (0, b"docker")
+
+
+def test_a_start_that_failed_leaves_nothing() -> None:
+    both = CompositeRuntime([FakeRuntime("script"), FakeRuntime("docker")])
+    with pytest.raises(StartFailed):
+        both.start(order("new", "docker", "fails"))
+    assert both.tail("new", 9) == (0, b"script")
+
+
+def test_kinds_and_troubles() -> None:
+    both = CompositeRuntime([FakeRuntime("script"), FakeRuntime("docker", "the engine is away")])
+    assert both.kinds == ("script", "docker")
+    assert both.unavailable_kinds() == ("docker",)
+    assert both.unavailable_reason("docker") == "the engine is away"
+    assert (both.choose(("docker", "script")), both.choose(("swarm",))) == ("docker", None)
+
+
+def test_an_engine_is_usable_where_its_socket_is(tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    assert not detection.engine_usable(f"unix://{path}")
+    path.write_text("no socket")
+    assert not detection.engine_usable(f"unix://{path}")
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        assert detection.engine_usable(f"unix://{path}")
+    assert detection.engine_usable("tcp://engine.example.net:2376"), "nobody knows before it is asked"
+
+
+def test_settled_settings_leave_nothing_open(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detection, "engine_usable", lambda engine: engine == "unix:///one")
+    monkeypatch.setattr(detection, "in_container", lambda: False)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///one")
+    settled = detection.resolve_auto(machine.load())
+    assert (settled.docker_host, settled.runtime) == ("unix:///one", ("script", "docker"))
+    settled = detection.resolve_auto(machine.load(docker_host="unix:///two"))
+    assert (settled.docker_host, settled.runtime) == ("unix:///two", ("script",))
+    monkeypatch.delenv("DOCKER_HOST")
+    assert detection.resolve_auto(machine.load()).docker_host == detection.DEFAULT_ENGINE
+
+
+@pytest.mark.parametrize(
+    ("name", "set_to", "inside", "nameless"),
+    [
+        ("0123456789ab", "", True, True),
+        ("0123456789ab", "", False, False),
+        ("game7", "", True, False),
+        ("0123456789ab", "game7", True, False),
+    ],
+)
+def test_only_a_container_that_nobody_named_asks_the_engine_for_a_name(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, name: str, set_to: str, inside: bool, nameless: bool
+) -> None:
+    monkeypatch.setattr(detection, "in_container", lambda: inside)
+    machine.name = name
+    config = machine.load(runtime="docker", **({"hostname": set_to} if set_to else {}))
+    assert detection.has_container_hostname(config) is nameless
+
+
+@pytest.mark.parametrize(("runtime", "drives"), [("docker", True), ("script,docker", True), ("script", False)])
+def test_a_container_that_was_put_there_to_drive_an_engine(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, runtime: str, drives: bool
+) -> None:
+    monkeypatch.setattr(detection, "in_container", lambda: True)
+    assert detection.drives_engine(machine.load(runtime=runtime)) is drives

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/sessions``, a file for each module."""

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/shell``, a file for each module."""

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/shell/node_commands``, a file for each module."""

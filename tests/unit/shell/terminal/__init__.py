@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/shell/terminal``, a file for each module."""

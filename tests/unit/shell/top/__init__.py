@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/shell/top``, a file for each module."""

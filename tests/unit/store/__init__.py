@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/store``, a file for each module."""

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/transport``, a file for each module."""
