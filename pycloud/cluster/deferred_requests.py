@@ -1,7 +1,7 @@
-"""Requests that others were expected to take: kept for a moment, and looked at again unless somebody has claimed them.
+"""Deferred requests: those that another node is expected to claim, handled again where none has done so in time.
 
-One greenlet looks after all of them, and asks Redis for many at once: a request that its taker has claimed costs the
-others next to nothing.
+One greenlet checks all of them and queries Redis for many at once: a request that was claimed in time costs the other
+nodes next to nothing.
 """
 
 from __future__ import annotations
@@ -23,32 +23,39 @@ from pycloud.store.requests import RequestStore
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which the second and the third look, and all who come later.
+#: Seconds after which the second node, the third node and all later ones check a request.
 DELAY_SECOND, DELAY_THIRD, DELAY_OTHERS = 0.2, 0.4, 2.0
-#: The first looks as soon as the second: it is not sure that it is the first.
+#: Seconds by position. The first node defers only where it is not sure of its position, and then as long as the second.
 EARLY_DELAYS = (DELAY_SECOND, DELAY_SECOND, DELAY_THIRD)
-#: Seconds between two looks while anything is kept, and the most of each queue that is asked for at once. A little more
-#: than SECOND: what is kept first is due at the first look, and each look serves many.
+#: Seconds between two polls while any request is deferred, and the most requests of each queue in one poll. The
+#: interval is a little longer than DELAY_SECOND: the first deferred request is due at the first poll, and each poll
+#: serves many.
 POLL_INTERVAL, BATCH_SIZE = 0.22, 2000
-#: How often a request is kept before it is left to its requester to publish it again.
+#: How often a request is deferred before it is dropped, and its requester has to publish it again.
 MAX_DEFERRALS = 5
 
 
 class DeferredRequest(msgspec.Struct, frozen=True):
-    """A request that waits, for the ``round``-th time. ``ours``: when nobody has claimed it by then, we are next."""
+    """A request that waits. ``deferrals``: how often it was deferred before.
+
+    ``we_are_next``: this node acts on it where no node has claimed it by then.
+    """
 
     op: str
     id: str
     payload: bytes
     deferrals: int
     we_are_next: bool
-    #: It was asked for before: where it is answered, somebody has to publish that answer again.
+    #: The request was received before: where it is answered, the response has to be published again.
     repeat: bool
     deadlines: RequestDeadlines
 
 
 class DeferredRequests:
-    """``on_unclaimed`` gets each request that nobody has claimed in time."""
+    """Calls ``on_unclaimed`` with each request that no node has claimed in time.
+
+    Also with a claimed one that is a repeat where this node is next: its response has to be published again.
+    """
 
     def __init__(self, request_store: RequestStore) -> None:
         self._request_store = request_store
@@ -60,11 +67,11 @@ class DeferredRequests:
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start polling."""
         self._greenlet = gevent.spawn(self._poll_for_ever)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop polling."""
         if self._greenlet is not None:
             self._greenlet.kill()
 
@@ -79,15 +86,16 @@ class DeferredRequests:
         repeat: bool = False,
         delay_longest: bool = False,
     ) -> None:
-        """Keep a request according to our place among those who care for it; None: forget it.
+        """Defer a request according to this node's position among those that handle it; None: drop it.
 
-        Place 0 is that of a cloud which comes first and is not sure of it: it looks whether others were faster.
-        ``patient``: whatever the place, look late, and then act.
+        Position 0 is that of a node which comes first but is not sure of it: it checks whether others were faster.
+        ``delay_longest``: whatever the position, wait DELAY_OTHERS, and then act. A request that was deferred
+        MAX_DEFERRALS times is dropped.
         """
         if position is None or deferrals >= MAX_DEFERRALS:
             return
         delay = DELAY_OTHERS if delay_longest or position >= len(EARLY_DELAYS) else EARLY_DELAYS[position]
-        # Who looks for the second time acts: those who come first now may have been away when it was published.
+        # A node acts at its second check: the nodes that come first now may have been offline when it was published.
         we_are_next = position < len(EARLY_DELAYS) or deferrals > 0 or delay_longest
         deferred = DeferredRequest(item.op, item.id, payload, deferrals, we_are_next, repeat, deadlines)
         self._queues[delay].append((monotonic() + delay, deferred))
@@ -114,7 +122,7 @@ class DeferredRequests:
 
 
 def _pop_due(queue: deque[tuple[float, DeferredRequest]], now: float) -> list[DeferredRequest]:
-    """Take off the queue what is due: all that is in one queue waits equally long, so that the first is due first."""
+    """Take the due requests off a queue, at most BATCH_SIZE. All wait equally long, so the first is due first."""
     due: list[DeferredRequest] = []
     while queue and queue[0][0] <= now and len(due) < BATCH_SIZE:
         due.append(queue.popleft()[1])

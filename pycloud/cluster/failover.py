@@ -1,7 +1,7 @@
-"""What clouds do for one that is away: exactly one of them answers for it, and one says so when it is lost.
+"""Failover for an offline node: exactly one other node answers for it, and one reports its sessions as lost.
 
-A cloud speaks for others only while it is sure to hear what is published (``View.sure``): one that was frozen wakes up
-with an old view, in which all the others are away.
+A node answers for others only while it is sure that its subscription works (``Membership.confirmed``): one that
+resumes after a freeze has an old membership, in which all other nodes are offline.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from pycloud.store.sessions import PendingRemoval, SessionStore
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks for clouds that are lost, and for records that have expired.
+#: Seconds between two checks for lost nodes, and between two checks for expired records.
 LOST_CHECK_INTERVAL, PRUNE_INTERVAL = 5.0, 60.0
 
 
 class FailoverResponder:
-    """``lost_after``: seconds after which a cloud that is away counts as lost."""
+    """Answers for offline nodes. ``lost_after``: seconds after which an offline node counts as lost."""
 
     def __init__(
         self,
@@ -41,11 +41,15 @@ class FailoverResponder:
         self._node, self._request_store, self._session_store = membership.own_id, request_store, session_store
         self._membership, self._claimer = membership, claimer
         self._lost_after = lost_after
-        #: The clouds that were said to be lost, by when they had last been heard: who is heard again may be lost again.
+        #: When the last heartbeat of each node reported as lost was received (monotonic seconds; None: never). A node
+        #: with a newer one may be reported again.
         self._reported_lost: dict[str, float | None] = {}
 
     def answer(self, request: StatusRequest | RemoveRequest, payload: bytes, deadlines: RequestDeadlines) -> None:
-        """Answer for a session whose owner is away, or which nobody knows."""
+        """Answer a request about a session whose owner is offline, or that no node has.
+
+        Does nothing while this node's membership is not confirmed, or where it does not get the claim.
+        """
         if not self._membership.confirmed(monotonic()):
             return
         claim = self._claimer.claim(request, payload, deadlines)
@@ -53,11 +57,10 @@ class FailoverResponder:
             return
         fault_points.fault_point("absent.claimed")
         if isinstance(request, StatusRequest) and monotonic() > deadlines.fresh_until:
-            self._request_store.release(
-                claim
-            )  # Redis took its time: the owner may be back, and have answered meanwhile
+            # Redis was slow: the owner may be back, and may have answered meanwhile.
+            self._request_store.release(claim)
             return
-        # Our own are all in memory: what is not there is not.
+        # All sessions of this node are in memory: one that is not there does not exist.
         own = owner_of(request.session) == self._node
         record = {} if own else self._session_store.get_record(request.session)
         if isinstance(request, StatusRequest):
@@ -69,7 +72,10 @@ class FailoverResponder:
             self._store_pending_removal(claim, request, record.get("name"))
 
     def mark_lost_nodes(self) -> None:
-        """Say which clouds are lost. Done by one cloud, the least loaded; again by another where that one dies."""
+        """Mark the sessions of lost nodes as lost, and publish events about them.
+
+        Done by one node, the least loaded; by another where that one dies.
+        """
         now = monotonic()
         if self._membership.responder_position(now) != 0 or not self._membership.confirmed(now):
             return
@@ -78,8 +84,9 @@ class FailoverResponder:
                 self._mark_lost(node)
 
     def prune_indexes(self) -> None:
-        """Take out of the indexes what has expired. Done by one cloud, too."""
-        self._reported_lost.clear()  # a node that came back only to die at once was not heard: report it again
+        """Remove expired entries from the indexes. Done by one node, too."""
+        # A node that came back and died before its heartbeat was received here has to be reported again.
+        self._reported_lost.clear()
         if self._membership.responder_position(monotonic()) == 0:
             self._session_store.prune_indexes(time())
 
@@ -93,14 +100,14 @@ class FailoverResponder:
         self._request_store.commit(claim, response, retryable=True, deadline=deadline)
 
     def _has_pending_removal(self, claim: Claim, request: RemoveRequest) -> bool:
-        """Whether the owner has yet to answer this very request, though the session may be gone by now."""
+        """Whether the owner has yet to answer this very request; the session itself may be gone by now."""
         owner = owner_of(request.session)
         return owner is not None and self._session_store.has_pending_removal(owner, _pending_removal(claim, request))
 
     def _store_pending_removal(self, claim: Claim, request: RemoveRequest, name: str | None) -> None:
         owner = str(owner_of(request.session))
         self._session_store.add_pending_removal(owner, _pending_removal(claim, request))
-        if name:  # another session may have it at once: this one has no future
+        if name:  # free for another session at once: this one is going to be removed
             self._session_store.name_reservations.release_for_offline_owner(request.session, name)
         error = OwnerUnavailable(f"cloud {owner} is away; the session is removed as soon as it is back")
         self._claimer.reject_claimed(claim, request, error)

@@ -1,7 +1,7 @@
-"""Who takes a create, and who speaks for a cloud that is away. Pure functions of (ranks and when each was heard, now).
+"""Which node takes a create, and which answers for an offline node. Pure functions of (peers, now).
 
-Every cloud hears the same ranks and creates in the same order (one Redis publishes them), so that all come to the same
-order by themselves, and each knows its own place in it. ``view.py`` keeps what these functions look at.
+Every node receives the same heartbeats and creates in the same order (one Redis publishes them), so that each computes
+the same order of nodes by itself, and knows its own position in it. ``membership.py`` holds the peers.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from heapq import nsmallest
 from pycloud.errors import EngineUnavailable, NoCapacity, NoMatch, RequestError, WrongRuntime
 from pycloud.protocol.messages import HEARTBEATS_MISSED, CreateRequest, Heartbeat
 
-#: How many clouds care for one request: one at once, two a little later, the others much later.
+#: Number of nodes that handle one request: one at once, two a little later, the others much later.
 MAX_CANDIDATES = 8
 
 
 @dataclass(slots=True)
 class Peer:
-    """A cloud as this one sees it. ``heard``: when its last rank came in, on our own monotonic clock (s).
+    """A node as this one sees it. ``last_seen``: when its last heartbeat was received (this node's monotonic seconds).
 
-    ``kinds``: what sessions may be there; ``able``: those of them that it can start at present.
+    ``runtimes``: the kinds of sessions that it runs; ``available``: those of them that it can start at present.
 
-    ``assigned``: how many creates we have seen that it is expected to take, ever; ``recent`` of them since its last
-    rank. ``base`` aligns that count with its own (Rank.counted), so that the difference is what it had not seen yet
-    when it published its rank: it is on its way there, and no part of its score.
+    ``assigned``: number of creates received that it is expected to take, ever; ``recently_assigned`` of them since its
+    last heartbeat. ``count_offset`` aligns that count with its own (``Heartbeat.counted``). The difference is
+    ``in_flight``: the creates it had not received yet when it published its heartbeat, and that are not in its score.
     """
 
     last_heartbeat: Heartbeat
@@ -43,15 +43,15 @@ class Peer:
 
 
 def score(sessions: int, cpu: float, memory: float, *, per_session: float = 1.0, per_load: float = 1.0) -> float:
-    """What a rank says of a cloud's load, lower being less: its sessions and the mean of CPU and memory in use (%)."""
+    """A node's load for its heartbeat, lower is less: sessions plus the mean of CPU and memory in use (%), weighted."""
     return round(sessions * per_session + per_load * (cpu + memory) / 2, 3)
 
 
 def update_peer(peer: Peer | None, heartbeat: Heartbeat, now: float) -> Peer:
-    """A cloud as it is seen after its rank came in.
+    """The peer after its heartbeat was received at ``now`` (monotonic seconds).
 
-    Where the counts do not fit (it was restarted, or one of us missed something) they are aligned anew: no more can be
-    on its way than was assigned to it since its last rank.
+    Where the counts do not match (it was restarted, or either node missed a message) they are aligned again: no more
+    creates can be in flight than were assigned to it since its last heartbeat.
     """
     if peer is None or peer.last_heartbeat.instance != heartbeat.instance:
         return Peer(heartbeat, now, count_offset=-heartbeat.counted)
@@ -62,24 +62,24 @@ def update_peer(peer: Peer | None, heartbeat: Heartbeat, now: float) -> Peer:
 
 
 def assign(peer: Peer) -> None:
-    """One more create that this cloud is expected to take."""
+    """Count one more create that this node is expected to take."""
     peer.assigned += 1
     peer.recently_assigned += 1
     peer.in_flight += 1
 
 
 def is_alive(peer: Peer, now: float) -> bool:
-    """Whether it was heard lately, and hears what is published itself."""
+    """Whether its last heartbeat is at most HEARTBEATS_MISSED intervals old, with ``deaf`` not set."""
     return not peer.last_heartbeat.deaf and now - peer.last_seen <= HEARTBEATS_MISSED * peer.last_heartbeat.heartbeat
 
 
 def load(peer: Peer) -> tuple[float, str]:
-    """By what clouds are ordered: the score that it will have, then the id."""
+    """The sort key of nodes: the score with the creates in flight added, then the id."""
     return peer.last_heartbeat.score + peer.in_flight * peer.last_heartbeat.per_session, peer.last_heartbeat.id
 
 
 def matches(peer: Peer, request: CreateRequest) -> bool:
-    """Whether it is the kind of cloud that the request asks for."""
+    """Whether it has the id and the labels that the request requires."""
     if request.cloud is not None and request.cloud != peer.last_heartbeat.id:
         return False
     labels = peer.last_heartbeat.labels
@@ -87,7 +87,7 @@ def matches(peer: Peer, request: CreateRequest) -> bool:
 
 
 def matching(peers: Mapping[str, Peer], request: CreateRequest, now: float) -> list[Peer]:
-    """The living clouds that are what the request asks for, whatever they run and whether or not they have room."""
+    """The alive nodes that match the request, whatever their runtimes and with or without free capacity."""
     living = [peer for peer in peers.values() if is_alive(peer, now)]
     if request.cloud is None and not request.where:
         return living
@@ -95,9 +95,9 @@ def matching(peers: Mapping[str, Peer], request: CreateRequest, now: float) -> l
 
 
 def runtime_for(eligible: Sequence[Peer], request: CreateRequest) -> str | None:
-    """What its session will be: the best kind that any of the fitting clouds runs, whether that one has room or not.
+    """The kind of its session: the request's first runtime that any eligible node has, with or without capacity.
 
-    All clouds come to the same, so that it does not depend on who takes it.
+    None where no node has any. All nodes compute the same, so it does not depend on which of them takes the request.
     """
     for runtime in request.runtimes:
         for peer in eligible:
@@ -107,7 +107,7 @@ def runtime_for(eligible: Sequence[Peer], request: CreateRequest) -> str | None:
 
 
 def has_capacity(peer: Peer) -> bool:
-    """Whether it takes anything new."""
+    """Whether it accepts another session: it is neither draining nor full, creates in flight included."""
     heartbeat = peer.last_heartbeat
     return not heartbeat.draining and (
         heartbeat.capacity is None or heartbeat.sessions + peer.in_flight < heartbeat.capacity
@@ -115,25 +115,25 @@ def has_capacity(peer: Peer) -> bool:
 
 
 def candidates(peers: Mapping[str, Peer], request: CreateRequest, now: float) -> list[str]:
-    """The clouds that may take a create, the least loaded first; no more than are needed."""
+    """Ids of the nodes that may take a create, the least loaded first; at most MAX_CANDIDATES."""
     eligible = matching(peers, request, now)
     runtime = runtime_for(eligible, request)
     return least_loaded([peer for peer in eligible if runtime in peer.available and has_capacity(peer)])
 
 
 def responders(peers: Mapping[str, Peer], now: float) -> list[str]:
-    """The clouds that may answer what no candidate and no owner can, in their order."""
+    """Ids of the nodes that may answer what no candidate and no owner can, the least loaded first."""
     return least_loaded([peer for peer in peers.values() if is_alive(peer, now)])
 
 
 def least_loaded(peers: list[Peer]) -> list[str]:
-    """Those of some clouds that care for a request, the least loaded first."""
+    """Ids of the MAX_CANDIDATES least loaded of these nodes, the least loaded first."""
     ordered = sorted(peers, key=load) if len(peers) <= MAX_CANDIDATES else nsmallest(MAX_CANDIDATES, peers, key=load)
     return [peer.last_heartbeat.id for peer in ordered]
 
 
 def rejection_for(peers: Mapping[str, Peer], request: CreateRequest, now: float) -> RequestError:
-    """What to answer where there is no candidate."""
+    """The error to answer where a create has no candidate."""
     eligible = matching(peers, request, now)
     runtime = runtime_for(eligible, request)
     if eligible and runtime is None:

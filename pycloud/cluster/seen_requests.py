@@ -1,8 +1,8 @@
-"""Which requests were heard before: only a repeat is answered again from store. Bounded memory; no I/O."""
+"""Which requests were received before: only a repeat gets the stored response again. Bounded memory; no I/O."""
 
 from __future__ import annotations
 
-#: How many ids one generation holds; two are kept.
+#: Number of ids in one generation; there are two generations.
 GENERATION_SIZE = 20_000
 
 
@@ -14,9 +14,9 @@ class SeenRequests:
         self._previous: set[tuple[str, str]] = set()
 
     def check_and_add(self, op: str, request_id: str) -> bool:
-        """Note a request; True where it was noted before.
+        """Record a request; True where it was recorded before.
 
-        A cloud that comes second to a create it heard once finds it answered: that answer has just been published.
+        A node that comes second to a create it received once finds it answered: that response was just published.
         """
         key = (op, request_id)
         if key in self._current or key in self._previous:

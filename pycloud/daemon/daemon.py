@@ -1,6 +1,6 @@
-"""Builds this cloud from its parts, starts them in order, and stops them in the reverse one.
+"""Builds this node from its parts, starts them in order, and stops them in reverse order.
 
-Intake stops first, then what is being worked on is waited for, then what it talked to is closed.
+Intake stops first, then work in progress is waited for, then the connections it uses are closed.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ from pycloud.transport.url import hide_password
 
 log = logging.getLogger(__name__)
 
-#: Seconds that work in progress gets at a stop, and that the last messages get to leave.
+#: Seconds that work in progress gets at a stop, and that the last messages get to be sent.
 FINISH_TIMEOUT, FLUSH_TIMEOUT = 10.0, 1.0
-#: Seconds beyond their grace that sessions get to be gone and Redis to be told so.
+#: Seconds beyond their grace that sessions get to be removed, in Redis too.
 REMOVE_TIMEOUT = 4.0
-#: Seconds between two times that all sessions are written to Redis again: their records expire there.
+#: Seconds between two refreshes of all session records in Redis, where they expire.
 REFRESH_INTERVAL = 3 * 3600.0
 
 
 class Daemon:
-    """All parts of one cloud. ``nofile`` is the soft limit on descriptors that sessions get."""
+    """All parts of one node. ``nofile`` is the soft limit on descriptors that sessions get."""
 
     def __init__(self, config: Config, nofile: int) -> None:
         self._config = config
@@ -107,14 +107,17 @@ class Daemon:
         self._refresher: gevent.Greenlet | None = None
 
     def _register_operator_handlers(self) -> None:
-        """What operators ask of this cloud, and what they asked of it before."""
+        """Register the handlers of operators' requests, and restore the drain flag that they set before."""
         draining.restore_drain_flag(self.manager, self._config.data_dir, self._config.draining)
         drain = draining.DrainHandler(self.manager, self.heartbeat, self._config.data_dir).drain
         inspect = Inspector(self.manager).inspect
         self.manager.direct_handlers |= {messages.DrainRequest.op: drain, messages.InspectRequest.op: inspect}
 
     def start(self) -> None:
-        """Adopt, connect, announce, and only then subscribe. Waits for Redis as long as that takes, or a stop."""
+        """Adopt sessions, connect, write them to Redis, and only then subscribe and send heartbeats.
+
+        Waits for Redis without a limit; returns early, with ``started`` False, where a stop is requested meanwhile.
+        """
         self._previous_instance = previous_instance(self._config.data_dir)
         save_instance(self._config.data_dir, self.identity.instance)
         self.runtime.on_recovered(self._on_found)
@@ -126,7 +129,7 @@ class Daemon:
         self._wait_or_stop(self._synced)
         if self._stop_requested.is_set():
             return
-        self.runtime.start_watching()  # no other daemon uses our id
+        self.runtime.start_watching()  # no other daemon uses this node's id
         self.recovery.resume()
         self.pending_removals.process()
         self.subscriber.start()
@@ -146,13 +149,13 @@ class Daemon:
         self._resume_deferred()
 
     def serve(self) -> None:
-        """Run until a signal says stop. Raises PyCloudError where Redis turned out to be of no use."""
+        """Run until a signal requests a stop. Raises PyCloudError where Redis rejects what PyCloud needs."""
         self._stop_requested.wait()
         if self._fatal_error is not None:
             raise self._fatal_error
 
     def stop(self) -> None:
-        """In order; a second signal makes it quick."""
+        """Stop all parts in order; a second signal cuts the waiting short."""
         log.info("stopping; sessions %s", "go on" if self._config.on_stop == "keep" else "are removed")
         self.maintenance.stop()
         self.deferred_requests.stop()
@@ -162,7 +165,7 @@ class Daemon:
         self.heartbeat.publish_shutdown()
         self._run_unless_forced(lambda: self.router.finish(FINISH_TIMEOUT))
         if self._config.on_stop == "remove":
-            # Without Redis nobody can be told: what is left to say is said by the next daemon.
+            # Without Redis nothing can be published: the next daemon publishes the rest.
             self._run_unless_forced(lambda: self.manager.remover.remove_all(self._config.stop_grace + REMOVE_TIMEOUT))
         if self._refresher is not None:
             self._refresher.kill()
@@ -175,7 +178,7 @@ class Daemon:
         self.runtime.disconnect()
 
     def on_signal(self) -> None:
-        """SIGTERM or Ctrl-C: only sets a flag."""
+        """Handle SIGTERM or Ctrl-C: only sets a flag."""
         (self._force_stop if self._stop_requested.is_set() else self._stop_requested).set()
 
     def _startup_line(self) -> str:
@@ -190,7 +193,7 @@ class Daemon:
             self._heartbeat_confirmed.set()
 
     def _on_server_changed(self) -> None:
-        """Nobody's claim is served before Redis knows again what was answered: a repeat must make no twin."""
+        """Restore the responses before any other call is served: a repeated create must not start a second session."""
         if self._synced.is_set():
             log.warning("this Redis was restarted, or is another one: it is told again what runs here")
             self.maintenance.pause()
@@ -216,7 +219,7 @@ class Daemon:
             self._synced.set()
 
     def _on_redis_error(self, error: redis.RedisError) -> None:
-        """Before anything has worked this will not pass by itself; later it may, and the sessions go on anyway."""
+        """Before the first sync, stop: the error will not pass by itself. Later it may; sessions continue anyway."""
         if self._synced.is_set():
             log.error("Redis could not be told what runs here, the next refresh tries again: %s", error)
         else:
@@ -228,7 +231,7 @@ class Daemon:
         self._on_heartbeat_recovered()
 
     def _on_heartbeat_recovered(self) -> None:
-        """This cloud hears again after it did not: others may have spoken for it meanwhile, or wished for something."""
+        """Catch up after a gap in receiving: others may have answered for this node, or stored removals for it."""
         try:
             self._resync_redis()
             self.pending_removals.process()
@@ -237,14 +240,14 @@ class Daemon:
             log.warning("what was missed could not be looked up: %s", error)
 
     def _resync_redis(self) -> None:
-        """What Redis may have forgotten is written again, from what runs here."""
+        """Write again what Redis may have forgotten of this node's sessions, and erase what it has in excess."""
         manager = self.manager
         if self._synced.is_set():
             self.session_store.write_heartbeat(self.heartbeat.current())
         for session in self.session_store.recorded_session_ids() - set(manager.sessions):
             self.session_store.erase_unknown(session)
-        # Looked at only when their turn comes: what was removed meanwhile must not be written again. What nobody was
-        # told of yet is written with its answer.
+        # Evaluated one by one: a session that was removed meanwhile must not be written again. One that is not answered
+        # yet is written with its response.
         answered = (s for s in list(manager.sessions.values()) if s.answered and s.state is not State.REMOVED)
         recovery.write_sessions(manager, answered, report_adopted=self._synced.is_set())
         self._restore_responses()
@@ -260,7 +263,7 @@ class Daemon:
         )
 
     def _on_found(self, recovered: list[RecoveredSession]) -> None:
-        """Sessions that outlived the last daemon; those of an engine that was away may be found long after that."""
+        """Adopt sessions that outlived the last daemon; an engine that was unavailable may report them much later."""
         self.recovery.adopt(recovered)
         if self.started:
             self._resume_deferred()
@@ -281,7 +284,7 @@ class Daemon:
         self.session_store.publish_event(messages.Event(event, self.identity.id, self.manager.now()))
 
     def _wait_or_stop(self, flag: Flag) -> None:
-        """Wait for ``flag``, or for a signal to stop."""
+        """Wait for ``flag``, or for a requested stop."""
         gevent.wait([flag, self._stop_requested], count=1)
 
     def _run_unless_forced(self, work: Callable[[], object]) -> None:
@@ -291,8 +294,9 @@ class Daemon:
 
 
 def identify(config: Config, nofile: int) -> tuple[Identity, CompositeRuntime]:
-    """Who we are, and what runs our sessions: a container engine may know our name better than we do.
+    """This node's identity, and the runtime of its sessions.
 
+    Where the host name is only a container's id, the identity uses the name that the container engine gives its host.
     ``nofile``: the soft limit on descriptors that script sessions get. Raises ConfigError.
     """
     own_id = node_id(config.data_dir)
@@ -303,9 +307,9 @@ def identify(config: Config, nofile: int) -> tuple[Identity, CompositeRuntime]:
 
 
 def run(config: Config, *, nofile: int, ready: Callable[[], None]) -> int:
-    """Be the daemon until a signal says stop; the exit code. ``ready`` is called once, when subscribed and ready.
+    """Run the daemon until a signal requests a stop; returns the exit code. ``ready`` is called once, when subscribed.
 
-    Raises PyCloudError where the cloud cannot be built.
+    Raises PyCloudError where the node cannot be built or started.
     """
     daemon = Daemon(config, nofile)
     for number in (signal.SIGTERM, signal.SIGINT):

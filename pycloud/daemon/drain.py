@@ -1,4 +1,4 @@
-"""Whether this cloud takes anything new: as it was last told, over restarts, or else as its settings say.
+"""Whether this node accepts new sessions: as last requested, across restarts, or else as configured.
 
 May touch: one small file in the data directory.
 """
@@ -20,7 +20,7 @@ DRAIN_FILE = "draining"
 
 
 def load_drain_flag(data_dir: Path) -> bool | None:
-    """What the cloud of this data directory was last told; None: nothing, or nothing that makes sense."""
+    """The drain flag saved in this data directory; None: none was saved, or it cannot be read."""
     try:
         saved = json.loads((data_dir / DRAIN_FILE).read_text(encoding="utf-8"))["draining"]
     except FileNotFoundError:
@@ -32,14 +32,14 @@ def load_drain_flag(data_dir: Path) -> bool | None:
 
 
 def save_drain_flag(data_dir: Path, draining: bool, now: float) -> None:
-    """Write down what it was told at ``now`` (Unix seconds). Raises OSError."""
+    """Save the drain flag as requested at ``now`` (Unix seconds). Raises OSError."""
     temporary = data_dir / f"{DRAIN_FILE}.new"
     temporary.write_text(json.dumps({"draining": draining, "time": now}), encoding="utf-8")
     temporary.rename(data_dir / DRAIN_FILE)
 
 
 def restore_drain_flag(manager: SessionManager, data_dir: Path, setting: bool) -> None:
-    """At the start: what was told counts more than ``setting``, which cannot have been meant against it."""
+    """At the start: the saved flag takes precedence over ``setting``, which was not meant to override it."""
     saved = load_drain_flag(data_dir)
     manager.draining = setting if saved is None else saved
     if saved is not None and saved != setting:
@@ -52,18 +52,18 @@ def restore_drain_flag(manager: SessionManager, data_dir: Path, setting: bool) -
 
 
 def event_name(draining: bool) -> str:
-    """What a cloud says of itself that takes requests, or nothing new."""
+    """The name of the event that a node publishes when it drains, or accepts sessions."""
     return "cloud.draining" if draining else "cloud.up"
 
 
 class DrainHandler:
-    """Answers ``drain``, once it is done."""
+    """Handles ``drain`` requests."""
 
     def __init__(self, manager: SessionManager, heartbeat: HeartbeatService, data_dir: Path) -> None:
         self._manager, self._heartbeat, self._data_dir = manager, heartbeat, data_dir
 
     def drain(self, request: DrainRequest) -> None:
-        """Do as told, say so to the other clouds, and only then to whoever asked."""
+        """Carry out the request, send a heartbeat to the other nodes where it changes anything, and then answer."""
         own = self._manager.identity.id
         if request.cloud not in (None, own):
             error = ErrorBody(NoMatch.code, f"this is cloud {own}, and not {str(request.cloud)[:64]!r}")
@@ -76,7 +76,7 @@ class DrainHandler:
         self._manager.request_store.publish_response(request.op, request.id, response)
 
     def _save(self, draining: bool) -> bool:
-        """Whether the next daemon will know."""
+        """Save the flag; False where that fails, and the next daemon will not know it."""
         try:
             save_drain_flag(self._data_dir, draining, self._manager.now())
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Another daemon that uses our id (a copied data directory): before we say anything, whether there is one."""
+"""Detection, before anything is published, of another daemon with this node's id (a copied data directory)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pycloud.store.sessions import SessionStore
 
 log = logging.getLogger(__name__)
 
-#: A cloud that lives says so again within so many of its heartbeats.
+#: A running node sends its next heartbeat within this many of its intervals.
 HEARTBEATS_TO_WAIT = 1.5
 DUPLICATE_ID_MESSAGE = (
     "another daemon uses this cloud's id %s (a copied data directory?): no requests are taken; "
@@ -21,9 +21,10 @@ DUPLICATE_ID_MESSAGE = (
 
 
 def wait_for_duplicate_to_stop(session_store: SessionStore, identity: Identity, previous_instance: str) -> None:
-    """Return once nobody else says anything under our id. Meanwhile nothing is written: it would be over the other's.
+    """Return once no other daemon publishes under this node's id.
 
-    ``predecessor``: the instance that ran here before; its last words may outlive it by some heartbeats.
+    Writes nothing meanwhile: it would overwrite the other's data. ``previous_instance``: the instance that ran here
+    before; its last heartbeat may outlive it by some intervals.
     """
     ours, logged = (identity.instance, previous_instance), False
     while (
@@ -39,7 +40,7 @@ def wait_for_duplicate_to_stop(session_store: SessionStore, identity: Identity, 
 
 
 def _still_publishing(session_store: SessionStore, heartbeat: Heartbeat) -> bool:
-    """Whether whoever said ``rank`` is still there."""
+    """Whether the daemon that sent ``heartbeat`` sends another one."""
     gevent.sleep(HEARTBEATS_TO_WAIT * heartbeat.heartbeat)
     latest = session_store.own_heartbeat()
     return latest is not None and latest.instance == heartbeat.instance and latest.sent != heartbeat.sent

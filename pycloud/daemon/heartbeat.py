@@ -1,4 +1,4 @@
-"""Each heartbeat: this cloud's rank goes out, and it looks whether it hears itself."""
+"""Sends this node's heartbeat at each interval, and checks whether it is received back."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from pycloud.sessions.manager import SessionManager
 
 log = logging.getLogger(__name__)
 
-#: How much of the newest reading of the CPU goes into the one that is told: single readings jump.
+#: Weight of the newest CPU reading in the published one (exponential smoothing): single readings jump.
 SMOOTHING = 0.3
-#: Seconds after which a silent cloud is forgotten, at the earliest.
+#: Seconds without a heartbeat after which a node is forgotten, at the earliest.
 FORGET_AFTER = 3600.0
-#: Seconds between two lines about the same trouble.
+#: Seconds between two log lines about the same problem.
 LOG_INTERVAL = 60.0
 
 
 class HeartbeatService:
-    """Beats every ``config.heartbeat`` seconds. The callbacks are the daemon's."""
+    """Sends a heartbeat every ``config.heartbeat`` seconds. The callbacks are the daemon's."""
 
     def __init__(
         self, manager: SessionManager, membership: Membership, router: Router, receiver: RequestReceiver, config: Config
@@ -49,30 +49,30 @@ class HeartbeatService:
         self._cpu = 0.0
         self._duplicate_logged_at = float("-inf")
         self._deadline_reset_at = monotonic()
-        #: Called when the own rank was not heard for three heartbeats, with the reason.
+        #: Called with the reason when the own heartbeat was not received for HEARTBEATS_MISSED intervals.
         self.on_lost: Callable[[str], None] = lambda _reason: None
-        #: Called when this cloud hears itself again after it did not.
+        #: Called when the own heartbeats are received again after a gap, or the other daemon with this id is gone.
         self.on_recovered: Callable[[], None] = lambda: None
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
-        """The first beat is at once."""
+        """Start sending; the first heartbeat is sent at once."""
         psutil.cpu_percent()
         self._deadline_reset_at = monotonic()
         self.publish()
         self._greenlet = gevent.spawn(self._publish_for_ever)
 
     def stop(self) -> None:
-        """No more beats."""
+        """Stop sending heartbeats."""
         if self._greenlet is not None:
             self._greenlet.kill()
 
     def reset_deadline(self) -> None:
-        """A connection was built anew: until the own rank has had time to come back, there is nothing to conclude."""
+        """Restart the deadline for the own heartbeat: on a new connection, it needs time to be received."""
         self._deadline_reset_at = monotonic()
 
     def on_heartbeat(self, payload: bytes) -> None:
-        """A rank came in, ours or another's."""
+        """Take in a received heartbeat, this node's or another's."""
         try:
             heartbeat = decode_heartbeat(payload)
         except DecodeError as error:
@@ -86,16 +86,19 @@ class HeartbeatService:
             gevent.spawn(self.on_recovered)
 
     def publish(self) -> None:
-        """Send the rank."""
+        """Send a heartbeat."""
         self._manager.session_store.publish_heartbeat(self.current())
 
     def publish_shutdown(self) -> None:
-        """Send a last rank: this cloud hears nothing from here on, so that others speak for it at once."""
+        """Send a last heartbeat: it has ``deaf`` set, so that other nodes answer for this one from now on.
+
+        Deletes the stored heartbeat, too.
+        """
         self._manager.session_store.publish_heartbeat(msgspec.structs.replace(self.current(), deaf=True))
         self._manager.session_store.delete_heartbeat()
 
     def current(self) -> Heartbeat:
-        """What this cloud says of itself."""
+        """This node's heartbeat, with the load measured now."""
         identity, config, sessions = self._manager.identity, self._config, self._manager.load
         self._cpu += SMOOTHING * (psutil.cpu_percent() - self._cpu)
         load = placement.score(
@@ -129,7 +132,7 @@ class HeartbeatService:
         )
 
     def _check_duplicate_id(self, now: float) -> None:
-        """Another daemon that uses our id was started on a copy of our data: neither can be trusted with requests."""
+        """Pause intake while another daemon uses this id on a copy of the data: requests are safe with neither."""
         duplicate = self._membership.duplicate_detected(now, self._config.lost_after)
         if duplicate and now - self._duplicate_logged_at > LOG_INTERVAL:
             self._duplicate_logged_at = now
@@ -137,8 +140,8 @@ class HeartbeatService:
         was_paused, self._receiver.paused = self._receiver.paused, duplicate
         if was_paused and not duplicate:
             log.warning("the other daemon that used this cloud's id is gone: requests are taken again")
-            self.publish()  # our last rank said that we take nothing
-            gevent.spawn(self.on_recovered)  # it may have written over what is ours
+            self.publish()  # the last heartbeat reported this node as draining
+            gevent.spawn(self.on_recovered)  # the other may have overwritten this node's data
 
     def _publish_for_ever(self) -> None:
         while True:

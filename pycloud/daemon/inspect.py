@@ -1,4 +1,4 @@
-"""All that is known of a session, for whoever asks: what it uses is measured only then."""
+"""Answers ``inspect`` with all that is known of a session; its resource usage is measured only then."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pycloud.protocol.session import Session
 from pycloud.runtimes import Usage
 from pycloud.sessions.manager import SessionManager
 
-#: Seconds over which CPU time is measured: long enough for ticks of 10 ms, short enough for whoever waits.
+#: Seconds over which CPU time is measured: long enough for ticks of 10 ms, short enough for a waiting requester.
 SAMPLE_INTERVAL = 0.25
 
 
 class Inspector:
-    """Answers ``inspect``. ``pause`` waits so many seconds."""
+    """Handles ``inspect`` requests. ``pause`` waits for a number of seconds."""
 
     def __init__(self, manager: SessionManager, pause: Callable[[float], object] = gevent.sleep) -> None:
         self._manager, self._pause = manager, pause
 
     def inspect(self, request: InspectRequest) -> None:
-        """Look at one session, and answer."""
+        """Answer with the state, usage and details of one session."""
         session = self._manager.sessions.get(request.session)
         if session is None:
             response = InspectResponse(self._manager.identity.id, request.session, status=False)
@@ -45,7 +45,7 @@ class Inspector:
         except RequestError as error:
             problem = error.message
         return InspectResponse(
-            **msgspec.structs.asdict(status_response(session)),  # taken last: it may have ended meanwhile
+            **msgspec.structs.asdict(status_response(session)),  # read last: it may have ended meanwhile
             request=session.request,
             runtime=session.runtime,
             time=self._manager.now(),
@@ -63,9 +63,9 @@ class Inspector:
 
 
 def figures_of(first: Usage, second: Usage, started: float | None, now: float) -> ResourceUsage:
-    """What two looks come to; ``started`` and ``now`` in Unix seconds.
+    """The resource usage from two samples; ``started`` and ``now`` in Unix seconds.
 
-    CPU time may shrink between the two: that of a process which nobody waits for goes with it.
+    CPU time may shrink between the two: that of a process without a parent that waits for it is lost with it.
     """
     elapsed = second.at - first.at
     percent = 100 * max(0.0, second.cpu - first.cpu) / elapsed if elapsed > 0 else 0.0

@@ -1,6 +1,6 @@
 """Receives requests from the channels, decodes them and hands them to the router.
 
-What cannot be answered is counted and dropped: logged once per kind and minute, never with its payload.
+A request that cannot be answered is counted and dropped: logged once per kind and minute, never with its payload.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pycloud.transport.subscriber import Handler
 
 log = logging.getLogger(__name__)
 
-#: Seconds in which one kind is logged once.
+#: Seconds between two log lines about one kind.
 LOG_INTERVAL = 60.0
 
 
 class DropCounter:
-    """Counts what was dropped. ``clock`` gives monotonic seconds."""
+    """Counts dropped messages by kind, and logs them. ``clock`` gives monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -34,11 +34,11 @@ class DropCounter:
 
     @property
     def total(self) -> int:
-        """How many were dropped so far, of all kinds."""
+        """Number of messages dropped so far, of all kinds."""
         return self._counts.total()
 
     def add(self, kind: str, channel: str, reason: str) -> None:
-        """One more of ``kind``, on ``channel``."""
+        """Count one more of ``kind``, received on ``channel`` (words for the log)."""
         self._counts[kind] += 1
         now = self._clock()
         logged_at, logged_count = self._logged.get(kind, (float("-inf"), 0))
@@ -50,21 +50,21 @@ class DropCounter:
         self._logged[kind] = now, self._counts[kind]
 
 
-#: What every cloud listens to.
+#: Ops whose channels every node subscribes to.
 BROADCAST_OPS = tuple(op for op, kind in REQUESTS.items() if not kind.direct_only)
 
 
 class RequestReceiver:
-    """The handlers of the request channels. ``max_script_bytes`` is the cloud's limit."""
+    """The handlers of the request channels. ``max_script_bytes`` is this node's limit."""
 
     def __init__(self, router: Router, keys: Keys, max_script_bytes: int) -> None:
         self._router, self._keys, self._limit = router, keys, max_script_bytes
         self.dropped = DropCounter()
-        #: True: take nothing (another daemon uses our id).
+        #: True: ignore all requests (another daemon uses this node's id).
         self.paused = False
 
     def handlers(self, node: str) -> dict[str, Handler]:
-        """A handler for each channel; ``cloud`` is our own id."""
+        """A handler for each channel; ``node`` is this node's id."""
         broadcast = {
             self._keys.request_channel(op): partial(self._receive, Source.PUBLISHED, partial(decode_broadcast, op))
             for op in BROADCAST_OPS
@@ -72,11 +72,11 @@ class RequestReceiver:
         return {**broadcast, self._keys.node_channel(node): partial(self._receive, Source.DIRECT, decode_direct)}
 
     def retry_expired_claim(self, op: str, payload: bytes, *, own: bool) -> None:
-        """A request that was claimed by a cloud which fell silent; ``ours``: by an earlier daemon of this cloud."""
+        """Route a request whose claim expired; ``own``: this node had claimed it, as an earlier daemon may have."""
         self._receive(Source.OWN_EXPIRED_CLAIM if own else Source.EXPIRED_CLAIM, partial(decode_broadcast, op), payload)
 
     def retry_unclaimed(self, deferred: DeferredRequest) -> None:
-        """A request that nobody claimed who was expected to."""
+        """Route a deferred request again (see ``DeferredRequests.on_unclaimed``)."""
         our_turn = Source.DEFERRED_REPEAT_WE_ARE_NEXT if deferred.repeat else Source.DEFERRED_WE_ARE_NEXT
         source = our_turn if deferred.we_are_next else Source.DEFERRED
         self._receive(source, partial(decode_broadcast, deferred.op), deferred.payload, deferred)

@@ -1,4 +1,4 @@
-"""What a cloud does now and then for all: takes over what lapsed, tells who is lost, sweeps the indexes."""
+"""Periodic tasks: takes over expired claims, marks lost nodes, prunes the indexes, retries what failed before."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Maintenance:
-    """What a cloud does now and then for others; apart from the beats, because it waits for Redis."""
+    """Periodic tasks of a node; separate from its heartbeats because they wait for Redis."""
 
     def __init__(
         self,
@@ -40,16 +40,16 @@ class Maintenance:
         self._pending_removals, self._recovery = pending_removals, recovery
         self._greenlets: list[gevent.Greenlet] = []
         self._pause_until = 0.0
-        #: Called when Redis, which was there all the time, has lost its data.
+        #: Called when Redis has lost its data without a restart.
         self.on_data_loss: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        """Begin."""
+        """Start all tasks, each in a greenlet of its own."""
         tasks: tuple[tuple[float, Callable[[], None]], ...] = (
             (self._heartbeat_interval, self.take_over_expired_claims),
-            # Somebody may still count us as away after we have looked for wishes, and write down another one.
+            # After a check, another node may still count this one as offline, and store one more removal.
             (2 * self._heartbeat_interval, self._pending_removals.process),
-            # What an engine or Redis would not let us do before.
+            # Work that an engine or Redis prevented before.
             (2 * self._heartbeat_interval, self._manager.remover.retry_deferred),
             (2 * self._heartbeat_interval, self._recovery.resume_deferred),
             (2 * self._heartbeat_interval, self.check_redis_data_loss),
@@ -59,15 +59,15 @@ class Maintenance:
         self._greenlets = [gevent.spawn(self._repeat, seconds, task) for seconds, task in tasks]
 
     def stop(self) -> None:
-        """End."""
+        """Stop all tasks."""
         gevent.killall(self._greenlets)
 
     def pause(self) -> None:
-        """Take over nothing for two heartbeats: after a restart of Redis, claims wait for their holders to be back."""
+        """Take over no claim for two heartbeats: after a restart of Redis, claims wait for their holders to return."""
         self._pause_until = monotonic() + 2 * self._heartbeat_interval
 
     def take_over_expired_claims(self) -> None:
-        """Look after the requests that were claimed by clouds which fell silent."""
+        """Route the requests whose claims expired; delete the claims of requests that Redis has forgotten."""
         if monotonic() < self._pause_until:
             return
         request_store, renewer = self._manager.request_store, self._manager.claimer.renewer
@@ -78,7 +78,7 @@ class Maintenance:
                 self._receiver.retry_expired_claim(expired.op, expired.payload, own=expired.own)
 
     def check_redis_data_loss(self) -> None:
-        """Somebody may have emptied Redis (FLUSHALL): it was not started again, and no connection broke over it."""
+        """Detect that Redis was emptied (FLUSHALL): neither a restart nor a broken connection shows that."""
         if self._manager.alive and self._manager.session_store.is_empty():
             log.warning("Redis has lost its data: it is told again what runs here")
             self.on_data_loss()

@@ -1,4 +1,4 @@
-"""Who does what about a request: this cloud now, this cloud later, or others. Decided here, carried out elsewhere."""
+"""Routes requests: this node acts now, later, or leaves one to other nodes. Decided here, carried out elsewhere."""
 
 from __future__ import annotations
 
@@ -28,38 +28,36 @@ from pycloud.store.requests import CLAIM_VALIDITY, STATUS_RESPONSE_TTL
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which all clouds that live have told a Redis that was started again what it may have forgotten.
+#: Seconds after a restart of Redis within which all alive nodes have restored what it may have forgotten.
 RESYNC_GRACE = 3.0
 
 NO_MATCHING_NODE = NoMatch("no cloud that fits heard this create; ask again")
 
-#: Seconds for which a request counts as just received: a requester repeats it, or gives it up, within about that time.
+#: Seconds for which a request counts as just received: a requester repeats it, or gives up, within about that time.
 FRESHNESS = 4.0
-#: The same for a status: for less time than its answer is remembered, so that it is not answered twice.
+#: The same for a status: shorter than its response is stored, so that it is not answered twice.
 STATUS_FRESHNESS = 0.75 * STATUS_RESPONSE_TTL / 1000
 
 Action = Callable[[], Any]
 
 
 class Source(Enum):
-    """How a request came to us: in words for the log, and for how long (s) a stored answer must not have been published
-    again for us to do so (None: we do not).
+    """How a request was received: a description for the log, and the replay interval of a stored response.
+
+    The response is published again unless that was done within so many seconds. None: the request is not known to be a
+    repeat, so a response that was just given is not published again.
     """
 
     PUBLISHED = "a request channel", None
     REPEATED = "a request channel, again", 0.0
     DIRECT = "the direct channel", 0.0
-    EXPIRED_CLAIM = "the lapsed claims", None  # its claimant fell silent; all clouds look at these
-    OWN_EXPIRED_CLAIM = (
-        "our lapsed claims",
-        None,
-    )  # it was this cloud: after a restart of Redis nobody else may finish it
-    DEFERRED = "standby", None  # nobody had claimed it in time
-    DEFERRED_WE_ARE_NEXT = "standby, as the next", None  # the same, and we are the next to try
-    DEFERRED_REPEAT_WE_ARE_NEXT = (
-        "standby, as the next, again",
-        1.0,
-    )  # a repeat that the first one may not have answered
+    EXPIRED_CLAIM = "the lapsed claims", None  # its claimant stopped renewing; all nodes check these
+    # Claimed by this node: after a restart of Redis no other node may finish it.
+    OWN_EXPIRED_CLAIM = "our lapsed claims", None
+    DEFERRED = "standby", None  # no node had claimed it in time
+    DEFERRED_WE_ARE_NEXT = "standby, as the next", None  # the same, and this node is the next to try
+    # A repeat that the first node may not have answered.
+    DEFERRED_REPEAT_WE_ARE_NEXT = "standby, as the next, again", 1.0
 
     def __init__(self, description: str, replay_interval: float | None) -> None:
         self.description, self.replay_interval = description, replay_interval
@@ -68,17 +66,17 @@ class Source(Enum):
 EXPIRED_CLAIM_SOURCES = (Source.EXPIRED_CLAIM, Source.OWN_EXPIRED_CLAIM)
 FIRST_RECEIPT_SOURCES = (Source.PUBLISHED, Source.DIRECT, *EXPIRED_CLAIM_SOURCES)
 OUR_TURN_SOURCES = (Source.DEFERRED_WE_ARE_NEXT, Source.DEFERRED_REPEAT_WE_ARE_NEXT)
-#: What is done at once, whoever comes first by now.
+#: Handled at once, whichever node comes first by now.
 ACT_NOW_SOURCES = (Source.DIRECT, Source.OWN_EXPIRED_CLAIM, *OUR_TURN_SOURCES)
 REPEAT_SOURCES = (Source.REPEATED, Source.DEFERRED_REPEAT_WE_ARE_NEXT)
-#: What may have been answered before Redis was started again.
+#: May have been answered before Redis was restarted.
 POSSIBLY_ANSWERED_SOURCES = (Source.REPEATED, Source.DEFERRED, *OUR_TURN_SOURCES)
-#: Requests that are the business of a session's owner.
+#: Requests that the owner of a session answers.
 SESSION_REQUESTS = (StatusRequest, RemoveRequest)
 
 
 class ReceivedRequest(msgspec.Struct, frozen=True):
-    """A request and how it came; ``round``: how often it was kept and looked at again before."""
+    """A request and how it was received; ``deferrals``: how often it was deferred before."""
 
     request: Request | RejectedRequest
     payload: bytes
@@ -88,9 +86,9 @@ class ReceivedRequest(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """Our place among those who care for a request (None: it is others' business), and what the one does who takes it.
+    """This node's position among those that handle a request (None: it is not one), and the action if it takes it.
 
-    ``early``: it is too early to act on what we know.
+    ``too_early``: it is too early to act on the present membership.
     """
 
     position: int | None
@@ -99,7 +97,7 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Router:
-    """What comes in is handed to ``cloud``, ``absent`` or ``standby``, by what ``view`` knows."""
+    """Hands requests to ``manager``, ``failover`` or ``deferred_requests``, depending on ``membership``."""
 
     def __init__(
         self,
@@ -126,7 +124,10 @@ class Router:
         deferrals: int = 0,
         deadlines: RequestDeadlines | None = None,
     ) -> None:
-        """Do what there is to do. Never waits. ``came``: of a request that was kept, how it came to us first."""
+        """Handle, defer or drop a request. Never blocks.
+
+        ``deferrals``: how often it was deferred before; ``deadlines``: then those from when it was first received.
+        """
         if request.direct_only:
             self.spawn(self._manager.direct_handlers[request.op], request)
             return
@@ -153,31 +154,31 @@ class Router:
             self._act_or_defer(received, self._decide(received, now))
 
     def on_server_changed(self) -> None:
-        """Redis was started again: until all clouds have told it what they answered, a repeated create may look new."""
+        """Redis was restarted: until all nodes have restored their responses there, a repeated create may look new."""
         self._resync_until = monotonic() + RESYNC_GRACE
 
     def mark_seen(self, session: Session) -> None:
-        """What was adopted has been asked for before: who asks again is answered again."""
+        """Record the create of an adopted session as received: a repeat of it gets the stored response."""
         self._seen_requests.check_and_add(CreateRequest.op, session.request)
 
     def finish(self, timeout: float) -> None:
-        """Wait for what is being worked on, at most ``timeout`` seconds."""
+        """Wait for work in progress, at most ``timeout`` seconds."""
         self._work.join(timeout)
 
     def _deadlines_of(self, request: Request | RejectedRequest, source: Source, now: float) -> RequestDeadlines:
-        """How a request came to us that came now: until when it counts as just received, and may be begun at all."""
+        """The deadlines of a request received now: until when it counts as just received, and may be begun at all."""
         if isinstance(request, StatusRequest):
             return RequestDeadlines(source.replay_interval, now + STATUS_FRESHNESS, now + STATUS_FRESHNESS)
         if source in EXPIRED_CLAIM_SOURCES:
             return RequestDeadlines(source.replay_interval, now + FRESHNESS, now + CLAIM_VALIDITY)
-        # What a cloud hears before it is sure again may have waited for it while it was frozen.
+        # A request received before this node is confirmed again may have waited for it while it was frozen.
         fresh_until = now + FRESHNESS if self._membership.confirmed(now) else now
         return RequestDeadlines(
             source.replay_interval, fresh_until, self._membership.stream_started_at() + CLAIM_VALIDITY
         )
 
     def _act_or_defer(self, received: ReceivedRequest, decision: Decision) -> None:
-        """Act at once where we come first, and are sure of what we know; otherwise later, or never."""
+        """Act at once where this node comes first and its membership is confirmed; otherwise later, or never."""
         now, source = monotonic(), received.source
         if decision.too_early or (now < self._resync_until and _unsafe_before_resync(received)):
             self._defer(received, decision.position, delay_longest=True)
@@ -220,7 +221,7 @@ class Router:
         if source is Source.DIRECT:
             position, error = 0, self._rejection_for(request)
         else:
-            # A repeat makes no session; where it does after all, the next rank says so.
+            # A repeat makes no session; where it does after all, the next heartbeat corrects the count.
             position, error = self._membership.position(request, now, count=source is Source.PUBLISHED)
             if error is not None:
                 too_early = self._membership.too_early_to_reject(request, now)
@@ -234,7 +235,7 @@ class Router:
         return Decision(position, partial(self._create, request, received))
 
     def _rejection_for(self, request: CreateRequest) -> RequestError | None:
-        """Why this cloud does not carry out a create that nobody else was asked for; None: it does."""
+        """The error for a create sent to this node alone that it does not carry out; None: it does."""
         if not self._membership.self_matches(request):
             return NoMatch("this cloud is not what the request asks for")
         return self._manager.rejection_for(request)
@@ -247,18 +248,21 @@ class Router:
             log.warning("taking over create %.80r: the cloud that claimed it fell silent", request.id)
         error = self._manager.create(request, received.payload, received.deadlines)
         if error is not None:
-            # The others may have seen it claimed, and forgotten it.
+            # The other nodes may have seen it claimed, and dropped it.
             self._forward(request, received, error)
 
     def _defer_to_responder(self, request: CreateRequest, received: ReceivedRequest) -> None:
-        """Nobody that fits has heard it, though there is one by now: one of us, who all do not, sees to it."""
+        """Handle a create that no matching node received, though one exists by now.
+
+        The first responder forwards it, the others defer it.
+        """
         if self._membership.responder_position(monotonic()) == 0:
             self._forward(request, received, NO_MATCHING_NODE)
         else:
             self._defer(received, 0, delay_longest=True)
 
     def _forward(self, request: CreateRequest, received: ReceivedRequest, error: RequestError) -> None:
-        """Ask the next best cloud to take it, and see that it does; where there is none, answer ``error``."""
+        """Send a create to the next candidate and check it later; where that cannot be done, answer ``error``."""
         other = self._membership.next_candidate(request, monotonic())
         if other is None or received.source is Source.DIRECT or received.deferrals >= MAX_DEFERRALS:
             self._reject(request, received, error)
@@ -270,15 +274,14 @@ class Router:
         session, now = self._manager.sessions[request.session], monotonic()
         if isinstance(request, RemoveRequest):
             self.spawn(self._manager.remove, session, request, received.payload, received.deadlines)
-        elif (
-            self._membership.confirmed(now) and received.source not in EXPIRED_CLAIM_SOURCES
-        ):  # what was claimed is done when its claim is
+        elif self._membership.confirmed(now) and received.source not in EXPIRED_CLAIM_SOURCES:
             self._manager.status(session, request, valid=self._membership.confirmed_until() - now)
         else:
+            # A request that was claimed is done only when a claim is committed.
             self.spawn(self._manager.status_with_claim, session, request, received.payload, received.deadlines)
 
     def spawn(self, work: Callable[..., Any], *args: Any) -> None:
-        """Carry something out in a greenlet of its own, which a stop waits for."""
+        """Run ``work`` in a greenlet of its own, which a stop waits for."""
         self._work.start(gevent.Greenlet(_guarded, work, *args))
 
 
@@ -286,12 +289,12 @@ def _guarded(work: Callable[..., Any], *args: Any) -> None:
     try:
         work(*args)
     except Exception:
-        # A bug or a refusal of Redis: said with its place, and the other requests go on.
+        # A bug, or an error from Redis: logged with its traceback, and the other requests continue.
         log.exception("a request could not be carried out")
 
 
 def _unsafe_before_resync(received: ReceivedRequest) -> bool:
-    """Whether a Redis that has not been told yet what runs could make twins of it: by its id, or by its name."""
+    """Whether, before Redis is resynchronized, this could make a second session: with the same id, or the same name."""
     request, source = received.request, received.source
     if not isinstance(request, CreateRequest) or source in EXPIRED_CLAIM_SOURCES:
         return False
@@ -299,4 +302,4 @@ def _unsafe_before_resync(received: ReceivedRequest) -> bool:
 
 
 def _ignore() -> None:
-    """What there is to do about a request that is another cloud's."""
+    """The action for a request that another node handles: none."""

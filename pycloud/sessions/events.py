@@ -1,4 +1,4 @@
-"""Says what happens to sessions, to everybody who listens."""
+"""Publishes events about sessions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pycloud.store.sessions import SessionStore
 
 
 def missed_event(before: str, after: State, *, report_adopted: bool) -> str | None:
-    """The event that nobody was told of, where a session was on record as ``before`` and is ``after``; None: none.
+    """The name of the event that was missed where the recorded state is ``before`` and the real one ``after``, or None.
 
-    ``back``: it is this daemon's for longer, so that it is news if others had given it up.
+    ``report_adopted``: this daemon has had the session for longer, so it is news that others had marked it as lost.
     """
     if after is State.EXITED and (before in LIVE or before == State.LOST):
         return "session.exited"
@@ -24,13 +24,13 @@ def missed_event(before: str, after: State, *, report_adopted: bool) -> str | No
 
 
 class EventPublisher:
-    """Speaks for cloud ``cloud``; ``now`` gives Unix seconds."""
+    """Publishes the events of node ``node``; ``now`` gives Unix seconds."""
 
     def __init__(self, node: str, session_store: SessionStore, now: Callable[[], float]) -> None:
         self._node, self._session_store, self._now = node, session_store, now
 
     def event(self, name: str, session: Session) -> Event:
-        """What there is to say of a session; of one that is over also how it ended."""
+        """The event ``name`` about a session; for one that has ended or failed, with exit code and reason."""
         labels = dict(session.labels) or UNSET
         event = Event(name, self._node, self._now(), session=session.id, name=session.name or UNSET, labels=labels)
         if session.state in (State.EXITED, State.FAILED):
@@ -38,23 +38,23 @@ class EventPublisher:
         return event
 
     def publish(self, name: str, session: Session) -> None:
-        """Say it."""
+        """Publish the event ``name`` about a session."""
         self._session_store.publish_event(self.event(name, session))
 
     def publish_event(self, event: Event | None) -> None:
-        """Say what somebody has put in words already, if so."""
+        """Publish an event; does nothing for None."""
         if event is not None:
             self._session_store.publish_event(event)
 
     def publish_missed(
         self, session: Session, before: str | None, after: State, *, report_adopted: bool = True
     ) -> None:
-        """Say of a session what nobody was told of (see ``news``), unless it has gone on from there."""
+        """Publish the missed event of a session (see ``missed_event``), unless its state is no longer ``after``."""
         if before and session.state is after and (event := missed_event(before, after, report_adopted=report_adopted)):
             self.publish(event, session)
 
     def publish_pull_progress(self, session: Session, progress: PullProgress) -> None:
-        """Say how far the image of a session that is being started has been pulled."""
+        """Publish how far the image of a session that is being started has been pulled."""
         event = msgspec.structs.replace(
             self.event("session.pulling", session),
             request=session.request,

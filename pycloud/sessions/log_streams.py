@@ -43,75 +43,76 @@ from pycloud.store.requests import RequestStore
 
 
 class FlowControl:
-    """A viewer that acknowledges what it has dealt with gets more: at most ``window`` bytes are on their way to it.
+    """Flow control of one stream: at most ``window`` bytes are sent and not yet acknowledged by the viewer.
 
-    ``lease``: seconds that the stream lives without a word of its viewer. ``offset``: all before it was sent.
+    ``lease``: seconds without a message from the viewer after which the stream expires. ``offset``: all output before
+    it was sent or skipped. Times are monotonic seconds.
     """
 
     def __init__(self, offset: int, window: int, lease: float, now: float) -> None:
         self.offset, self._window, self._lease = offset, window, lease
         self._expires_at, self._keepalive_at = now + lease, now + lease / KEEPALIVES_PER_LEASE
-        #: What is on its way: the offset behind each piece, and its bytes.
+        #: Chunks sent and not acknowledged: the offset after each, and its size in bytes.
         self._in_flight: deque[tuple[int, int]] = deque()
         self._in_flight_bytes = 0
 
     def available(self) -> int:
-        """How many bytes may be sent now; 0 also where there is so little room that it is not worth a message."""
+        """Number of bytes that may be sent now; 0 also where less than a quarter of the window is free."""
         available = self._window - self._in_flight_bytes
         return available if available >= self._window // 4 else 0
 
     def sent(self, size: int, now: float) -> None:
-        """A piece of ``size`` bytes went out."""
+        """Record that a chunk of ``size`` bytes was sent."""
         self.offset += size
         self._in_flight.append((self.offset, size))
         self._in_flight_bytes += size
         self._keepalive_at = now + self._lease / KEEPALIVES_PER_LEASE
 
     def skip(self, size: int) -> None:
-        """So many bytes will never be sent."""
+        """Record that ``size`` bytes will never be sent."""
         self.offset += size
 
     def acknowledged(self, offset: int) -> None:
-        """The viewer has dealt with what came before ``offset``."""
+        """Record that the viewer has processed all output before ``offset``."""
         while self._in_flight and self._in_flight[0][0] <= offset:
             self._in_flight_bytes -= self._in_flight.popleft()[1]
 
     def touch(self, now: float) -> None:
-        """The viewer said something."""
+        """Renew the lease: a message from the viewer arrived."""
         self._expires_at = now + self._lease
 
     def expired(self, now: float) -> bool:
-        """Whether the viewer has been silent for too long."""
+        """Whether the lease has run out."""
         return now >= self._expires_at
 
     def keepalive_due(self, now: float) -> bool:
-        """Whether it is time to say that the owner lives; then that is taken as said."""
+        """Whether a keepalive is due; if so, it counts as sent."""
         if now < self._keepalive_at:
             return False
         self._keepalive_at = now + self._lease / KEEPALIVES_PER_LEASE
         return True
 
     def wait_timeout(self, now: float) -> float:
-        """Seconds until there is something to be done even if nothing happens."""
+        """Seconds until the lease runs out or a keepalive is due."""
         return max(0.0, min(self._expires_at, self._keepalive_at) - now)
 
 
 log = logging.getLogger(__name__)
 
-#: The most streams of one cloud at a time.
+#: The most streams of one node at a time.
 MAX_STREAMS = 64
 #: Bytes of output in one message, at most.
 CHUNK_SIZE = 64 * 1024
-#: Seconds in which output gathers after a short piece: many small ones make few messages.
+#: Seconds to wait for more output after a short chunk, so that many small writes make few messages.
 COALESCE_DELAY = 0.02
-#: How long the daemon does other things after each piece, as a multiple of the time that the piece took.
+#: Pause after each chunk, in which the daemon does other work, as a multiple of the time that the chunk took.
 YIELD_RATIO = 1.0
 
 Send = Callable[[StreamMessage], None]
 
 
 class LogStream:
-    """One session's output on its way to one viewer. ``send`` publishes a message to it, and never waits."""
+    """One session's output on its way to one viewer. ``send`` publishes a message to it and never blocks."""
 
     def __init__(self, request: FollowRequest, session: Session, send: Send, read_lock: BoundedSemaphore) -> None:
         self.id, self.session = request.id, session
@@ -123,7 +124,10 @@ class LogStream:
         self._flow_control: FlowControl | None = None
 
     def open(self, runtime: CompositeRuntime) -> FollowResponse:
-        """Find the beginning; what the viewer is told. Raises FileNotFoundError and RequestError."""
+        """Find the start of the output and return the response for the viewer.
+
+        Raises FileNotFoundError where there is no output, RequestError where it cannot start there or be read now.
+        """
         request = self._request
         read_from = ReadFrom(request.offset, request.tail, request.lines, request.since, request.place)
         if read_from == ReadFrom():
@@ -133,7 +137,7 @@ class LogStream:
         return self.response()
 
     def response(self) -> FollowResponse:
-        """What the viewer is told of it."""
+        """The response to the viewer's ``follow`` request."""
         assert self._reader is not None
         request, begin = self._request, self._reader.start_offset
         return FollowResponse(
@@ -148,15 +152,15 @@ class LogStream:
 
     @property
     def is_open(self) -> bool:
-        """Whether it has found its beginning."""
+        """Whether ``open`` has found the start of the output."""
         return self._flow_control is not None
 
     def wake(self) -> None:
-        """Something has changed: have a look."""
+        """Wake the stream to check for output and for the session's end."""
         self._wake.set()
 
     def on_viewer_message(self, message: StreamRequest) -> None:
-        """What its viewer says."""
+        """Handle a viewer's message: each renews the lease, ``ack`` frees the window, ``close`` ends the stream."""
         if self._flow_control is None:
             return
         self._flow_control.touch(monotonic())
@@ -166,18 +170,18 @@ class LogStream:
         self._wake.set()
 
     def run(self) -> None:
-        """Send what there is, as it comes, until the end, or until nobody wants it any more."""
+        """Send output as it appears, until its end, or until the viewer closes the stream or its lease runs out."""
         assert self._reader is not None
         while self._step(self._reader):
             pass
 
     def close(self) -> None:
-        """Read no more."""
+        """Close the reader."""
         if self._reader is not None:
             self._reader.close()
 
     def _step(self, reader: OutputReader) -> bool:
-        """One step; False where that was the last one."""
+        """Do one step of ``run``; False where that was the last one."""
         flow_control, now = self._flow_control, monotonic()
         assert flow_control is not None
         if self._closed:
@@ -187,7 +191,7 @@ class LogStream:
             self._send(StreamClosed("nothing was heard of the viewer for too long"))
             return False
         self._wake.clear()
-        ended = not self.session.alive  # looked at first: what it wrote before its end is then there to be read
+        ended = not self.session.alive  # checked first: all that it wrote before its end can then be read
         available = flow_control.available()
         try:
             chunk = self._read_and_send(reader, flow_control, available) if available else None
@@ -233,7 +237,7 @@ class LogStream:
 
 
 class LogStreams:
-    """All streams of cloud ``cloud``: opened for ``sessions`` (by id) that live in ``runtime``, at most ``most``."""
+    """All streams of node ``node``, of ``sessions`` (by id) that run in ``runtime``; at most ``max_streams``."""
 
     def __init__(
         self,
@@ -260,7 +264,7 @@ class LogStreams:
         }
 
     def open(self, request: FollowRequest) -> None:
-        """Open a stream, and answer. One that is open is merely answered again."""
+        """Open a stream and publish the response. Where it is open already, only the response is published again."""
         try:
             response = self._open(request)
         except FileNotFoundError:
@@ -272,7 +276,7 @@ class LogStreams:
             self._request_store.publish_response(FollowRequest.op, request.id, response)
 
     def on_viewer_message(self, message: StreamRequest) -> None:
-        """What the viewer of a stream says."""
+        """Hand a viewer's message to its stream; where there is none, answer ``closed``, but not to a ``close``."""
         stream = self._streams.get(message.id)
         if stream is not None:
             stream.on_viewer_message(message)
@@ -280,20 +284,20 @@ class LogStreams:
             self._send(message.id, StreamClosed("this cloud has no such stream (any more)"))
 
     def on_session_changed(self, session: str) -> None:
-        """A session has ended, or is gone."""
+        """Wake the streams of a session that has ended or was removed."""
         for stream in self._streams.values():
             if stream.session.id == session:
                 stream.wake()
 
     def stop(self) -> None:
-        """Tell every viewer to ask anew, and end all streams."""
+        """End all streams and send ``closed`` to each viewer, so that it opens a new one."""
         self._stopped = True
         streams = list(self._streams.values())
         for stream in streams:
             self._send(stream.id, StreamClosed("the cloud is stopping"))
         self._greenlets.kill()
         for stream in streams:
-            stream.close()  # also of those that had not begun
+            stream.close()  # also those whose greenlet had not begun
 
     def _open(self, request: FollowRequest) -> FollowResponse | None:
         existing = self._streams.get(request.id)
@@ -323,7 +327,7 @@ class LogStreams:
         try:
             stream.run()
         except Exception:
-            # A bug, or what a disk refused: said with its place, and the viewer may ask anew.
+            # A bug, or an error of the disk: logged with its traceback, and the viewer may open a new stream.
             log.exception("the output of session %s cannot be followed", stream.session.id)
             self._send(stream.id, StreamClosed("the cloud cannot read its output; its log says why"))
         finally:

@@ -1,6 +1,6 @@
-"""This cloud: its sessions, and what it does about each request. One handler per request.
+"""This node's sessions, and the handlers of requests, one per request.
 
-What comes in is decoded in ``intake.py``, what was there before this daemon is settled in ``adoption.py``.
+Requests are decoded in ``intake.py``; sessions from before this daemon are handled in ``recovery.py``.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 
 
 class SessionManager:
-    """Sessions by id, and the handlers. ``stop_grace`` and ``remember`` are seconds; ``clock`` gives Unix seconds.
+    """Sessions by id, and the handlers. ``stop_grace`` and ``retention`` are seconds; ``clock`` gives Unix seconds.
 
-    ``capacity``: the most sessions that it takes; None: no limit.
+    ``capacity``: the most sessions that this node accepts; None: no limit.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class SessionManager:
             session_store,
         )
         self.sessions: dict[str, Session] = {}
-        #: Who carries out the requests that are for this cloud alone, by op.
         self.log_streams = LogStreams(identity.id, self.sessions, runtime, request_store)
+        #: The handlers of requests that are addressed to one node directly, by op.
         self.direct_handlers: dict[str, Callable[[Any], None]] = {
             LogsRequest.op: self.logs,
             **self.log_streams.handlers,
@@ -70,9 +70,9 @@ class SessionManager:
             identity, runtime, self.event_publisher, self.sessions, session_store.name_reservations, clock
         )
         self.capacity = capacity
-        #: It takes no creates any more.
+        #: True: this node accepts no new sessions.
         self.draining = False
-        #: Creates that are ours to carry out and have not become sessions yet.
+        #: Number of creates that this node tries to carry out and that have not become sessions yet.
         self.pending_creates = 0
         self._claimed_creates = 0
         self._alive_ids: set[str] = set()
@@ -84,23 +84,23 @@ class SessionManager:
 
     @property
     def alive(self) -> int:
-        """How many sessions live."""
+        """Number of alive sessions; those that are being started do not count yet."""
         return len(self._alive_ids)
 
     @property
     def load(self) -> int:
-        """How many sessions live, start or are about to."""
+        """Number of sessions that are alive, starting or about to start."""
         return len(self._alive_ids) + self.pending_creates
 
     @property
     def full(self) -> bool:
-        """Whether one more session would be too many. Tries to claim do not count: they may come to nothing."""
+        """Whether one more session would be too many. Creates not yet claimed do not count: the claim may fail."""
         return self.draining or (
             self.capacity is not None and len(self._alive_ids) + self._claimed_creates >= self.capacity
         )
 
     def rejection_for(self, request: CreateRequest) -> RequestError | None:
-        """Why a create that nobody else was asked for cannot be carried out here; None: it can be."""
+        """The error for a create sent to this node alone that cannot be carried out here; None: it can be."""
         runtime_name = self.runtime.choose(request.runtimes)
         if runtime_name is None:
             return self._starter.wrong_runtime(request)
@@ -111,10 +111,10 @@ class SessionManager:
         return None
 
     def create(self, request: CreateRequest, payload: bytes, deadlines: RequestDeadlines) -> RequestError | None:
-        """Claim, start, answer; what was started for a claim that was lost is removed again.
+        """Claim a create, start its session and answer; a session whose claim was lost is removed again.
 
-        Why not, where this cloud turned out to be full, or without what it needs: the claim is given back, and somebody
-        else may take it.
+        Returns an error where this node turned out to be full or its engine unavailable: the claim is released, and
+        another node may take the create. Otherwise None.
         """
         self.pending_creates += 1
         try:
@@ -129,7 +129,10 @@ class SessionManager:
             self.pending_creates -= 1
 
     def answer_create(self, session: Session) -> None:
-        """Tell the requester of a session that runs, and everybody else; or remove it, where others have answered."""
+        """Publish the response and the event for a running session.
+
+        The session is removed instead where another node has answered, or another session has its name.
+        """
         claim = Claim.of(session)
         event = self.event_publisher.event("session.running", session)
         fault_points.fault_point("create.started")
@@ -148,27 +151,30 @@ class SessionManager:
         self.mark_answered(session)
 
     def mark_answered(self, session: Session) -> None:
-        """Its requester has been told of it."""
+        """Record that a session's create was answered, and watch for the session's end."""
         session.answered = True
         self.runtime.annotate(session.id, {"answered": True})
-        # Last, and without a pause before it is no longer ``underway``: it must not count twice.
+        # Last, and without a switch of greenlets before ``pending_creates`` is decreased: it must not count twice.
         if session.alive and session.id in self.sessions:
             self._alive_ids.add(session.id)
             self.exit_watcher.watch(session.id)
 
     def status(self, session: Session, request: StatusRequest, valid: float) -> None:
-        """Answer from memory for one of our sessions; ``valid``: seconds for which nobody can have spoken for us."""
+        """Answer from memory for a session of this node.
+
+        ``valid``: seconds from now within which no other node can have answered for it; not answered later than that.
+        """
         self.request_store.publish_response("status", request.id, status_response(session), max_age=valid)
 
     def status_with_claim(
         self, session: Session, request: StatusRequest, payload: bytes, deadlines: RequestDeadlines
     ) -> None:
-        """The same while others may speak for us: whoever claims the answer gives it."""
+        """The same while other nodes may answer for this one: the node that gets the claim answers."""
         if claim := self.claimer.claim(request, payload, deadlines):
             self.request_store.commit(claim, status_response(session), retryable=True, deadline=deadlines.valid_until)
 
     def remove(self, session: Session, request: RemoveRequest, payload: bytes, deadlines: RequestDeadlines) -> None:
-        """End one of our sessions, and answer once it is gone."""
+        """Claim a remove, end the session, and answer once it is gone."""
         if claim := self.claimer.claim(request, payload, deadlines):
             self.remover.remove_claimed(session, claim)
 
@@ -177,7 +183,7 @@ class SessionManager:
         self.request_store.publish_response("logs", request.id, self._tail(request))
 
     def adopt(self, session: Session) -> None:
-        """A session that was there before this daemon."""
+        """Add a session that existed before this daemon."""
         self.sessions[session.id] = session
         if session.alive:
             self._alive_ids.add(session.id)
@@ -188,9 +194,9 @@ class SessionManager:
             self._schedule_expiry(session)
 
     def _yield_name(self, session: Session, claim: Claim) -> None:
-        """Another session has got the name of one that nobody was told of: it goes, and its create is refused.
+        """Remove a session that is not answered and whose name another session has by now; reject its create.
 
-        In this order: whoever finds a session here whose create is answered takes it for the one that was told.
+        In this order: a session found here whose create is answered is taken for the one in that response.
         """
         name = str(session.name)
         holder = self.session_store.name_reservations.holder(name) or "unknown by now"
@@ -223,7 +229,7 @@ class SessionManager:
         return None
 
     def _on_exit(self, session_id: str, exit_: Exit) -> None:
-        """A watcher's report."""
+        """Record the end of a session, as its watcher reports it."""
         session = self.sessions.get(session_id)
         if session is None or not session.alive:
             return
@@ -232,20 +238,20 @@ class SessionManager:
         self.log_streams.on_session_changed(session.id)
         self.event_publisher.publish("session.exited", session)
         if self.remover.is_removing(session.id):
-            return  # its record goes with it; where it cannot be removed, that is said then
+            return  # the removal erases its record; where it fails, it calls ``_retain_ended``
         self._retain_ended(session)
 
     def _retain_ended(self, session: Session) -> None:
-        """It has ended, and stays for a while for those who ask. Does nothing where that is known."""
+        """Retain an ended session for requests about it, and write its record. Does nothing where that was done."""
         if session.id in self._expiry_timers:
             return
         self._schedule_expiry(session)
-        # One that nobody was told of yet is recorded with its answer: a record proves that the answer was given.
+        # A session not answered yet is recorded with its response: a record proves that the response was given.
         if session.answered:
             self.session_store.write_records([session])
 
     def _schedule_expiry(self, session: Session) -> None:
-        """An ended session is remembered for a while."""
+        """Forget an ended session ``retention`` seconds after its end."""
         remaining = (session.ended or self.now()) + self._retention - self.now()
         self._expiry_timers[session.id] = gevent.spawn_later(max(0.0, remaining), self._expire, session)
 
@@ -269,7 +275,7 @@ class SessionManager:
             return LogsResponse(self.identity.id, request.session, status=False)
         try:
             return logs_response(self.identity.id, request.session, *self.runtime.tail(request.session, request.bytes))
-        except FileNotFoundError:  # it is being removed
+        except FileNotFoundError:  # the session is being removed
             return LogsResponse(self.identity.id, request.session, status=False)
         except RequestError as error:
             body = ErrorBody(error.code, error.message)

@@ -1,7 +1,7 @@
-"""What somebody wanted removed while this cloud was away: the first thing that it does when it is back.
+"""Pending removals: requested while this node was offline, and the first thing that it does when it is back.
 
-A wish stays in Redis until it is answered, and the session's record until then too, so that nobody who asks meanwhile
-hears that there was nothing to remove.
+A pending removal stays in Redis until it is answered, and so does the session's record, so that no requester is
+answered meanwhile that there was nothing to remove.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class PendingRemovals:
-    """The wishes for ``cloud``."""
+    """The pending removals of this node."""
 
     def __init__(self, manager: SessionManager) -> None:
         self._manager = manager
@@ -31,7 +31,7 @@ class PendingRemovals:
         self._failed: set[str] = set()
 
     def process(self) -> None:
-        """Carry out what is wished for, side by side; what cannot be done now is tried again the next time."""
+        """Carry out all pending removals in parallel; one that cannot be done now is retried at the next call."""
         with self._lock:
             removals: dict[str, list[PendingRemoval]] = {}
             for removal in self._manager.session_store.list_pending_removals():
@@ -42,7 +42,7 @@ class PendingRemovals:
         session = self._manager.sessions.get(session_id)
         try:
             if session is None:
-                # It was there when the wish was kept. Whoever has removed it since has not answered this one.
+                # The session existed when the removal was stored. Its removal since then did not answer this request.
                 self._answer(removals)
             else:
                 self._manager.remover.remove(session, on_stopped=lambda: self._answer(removals))

@@ -1,4 +1,4 @@
-"""What was there before this daemon: sessions that outlived the last one, and what that one had left unfinished."""
+"""Recovery of sessions that outlived the previous daemon, and of work that it left unfinished."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pycloud.store.requests import RESPONSE_TTL, Claim
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which a cloud that takes creates may not have said that it lives.
+#: The most seconds between the last heartbeat of a node and a create that it takes.
 MAX_HEARTBEAT_GAP = 15.0
 
 
 def session_of(recovered: RecoveredSession) -> Session:
-    """The session that a runtime found, in the state that it is in."""
+    """The session that a runtime recovered, in its present state."""
     record = recovered.record
     session = Session(
         id=recovered.session,
@@ -46,8 +46,10 @@ def session_of(recovered: RecoveredSession) -> Session:
 
 
 class SessionRecovery:
-    """Takes charge of what a runtime finds. ``spawn`` carries something out that a stop waits for; ``know`` is told of
-    sessions that were asked for before.
+    """Takes charge of the sessions that a runtime recovers.
+
+    ``spawn`` runs a function in a greenlet that a stop waits for. ``mark_seen`` is called with each session, whose
+    create was received before.
     """
 
     def __init__(
@@ -58,15 +60,15 @@ class SessionRecovery:
         self._lock = BoundedSemaphore()
 
     def adopt(self, recovered: Iterable[RecoveredSession]) -> None:
-        """Take charge of what was found: status knows it from here on. Needs no Redis."""
+        """Take charge of recovered sessions: requests about them can be answered from now on. Needs no Redis."""
         for each in recovered:
             self._manager.adopt(session_of(each))
             self._unfinished.append(each)
 
     def resume(self) -> list[Session]:
-        """Finish what the last daemon had begun: answers not given, removals not carried out.
+        """Finish the previous daemon's work: creates not answered, removals not carried out.
 
-        The sessions with which that is done; what cannot be done now is done the next time.
+        Returns the sessions for which that is done; what cannot be done now is retried at the next call.
         """
         with self._lock:
             recovered, done = list(self._unfinished), list[Session]()
@@ -80,7 +82,7 @@ class SessionRecovery:
             return done
 
     def resume_deferred(self) -> None:
-        """The same for what was found, or could be done, only after the start; and tell everybody of it."""
+        """The same for sessions recovered, or work possible, only after the start; also writes records and events."""
         sessions = self.resume() if self._unfinished else []
         write_sessions(self._manager, [session for session in sessions if session.answered], report_adopted=True)
         for session in sessions:
@@ -88,14 +90,14 @@ class SessionRecovery:
                 self._manager.event_publisher.publish("session.adopted", session)
 
     def _resume_session(self, session: Session, recovered: RecoveredSession) -> bool:
-        """Whether it could be done."""
+        """Finish the work for one session; False where that cannot be done now."""
         self._mark_seen(session)
         try:
             if recovered.removal is not None:
                 self._spawn(_resume_removal, self._manager, session, recovered.removal)
             elif not session.answered:
                 _resume_create(self._manager, session)
-                if recovered.exit and session.state is State.EXITED:  # nobody watched it: that began with its answer
+                if recovered.exit and session.state is State.EXITED:  # not watched: that begins with its response
                     self._manager.event_publisher.publish("session.exited", session)
         except (RequestError, redis.RedisError) as error:
             log.error("what was left to do for session %s cannot be done yet: %s", session.id, error)
@@ -104,13 +106,19 @@ class SessionRecovery:
 
 
 def write_sessions(manager: SessionManager, sessions: Iterable[Session], *, report_adopted: bool) -> None:
-    """Write sessions to Redis. Tell which of them ended unheard and, where we are ``back``, which were given up."""
+    """Write sessions to Redis, and publish the events that were missed: ends and, with ``report_adopted``, adoptions.
+
+    An adoption is missed where a session that is alive was recorded as lost.
+    """
     for session, before, after in manager.session_store.write_records(sessions):
         manager.event_publisher.publish_missed(session, before, after, report_adopted=report_adopted)
 
 
 def publish_adopted(manager: SessionManager) -> None:
-    """Say which sessions were there before this daemon. Others may have given them up before they heard of it."""
+    """Publish which sessions were there before this daemon, and are alive.
+
+    Other nodes may have marked them as lost before they received this node's heartbeat: those are recorded again.
+    """
     alive = [session for session in manager.sessions.values() if session.alive and session.answered]
     lost = manager.session_store.filter_lost(session.id for session in alive)
     manager.session_store.write_records(session for session in alive if session.id in lost and session.alive)
@@ -120,7 +128,7 @@ def publish_adopted(manager: SessionManager) -> None:
 
 
 def _resume_removal(manager: SessionManager, session: Session, removal: Mapping[str, str]) -> None:
-    """``removal``: the note of whoever began it; empty where nobody was to be answered."""
+    """Carry on with a removal. ``removal``: the note from its beginning; empty where no request is to be answered."""
     if not removal:
         manager.remover.remove_or_defer(session)
         return
@@ -129,9 +137,9 @@ def _resume_removal(manager: SessionManager, session: Session, removal: Mapping[
 
 
 def _resume_create(manager: SessionManager, session: Session) -> None:
-    """Its requester may not have heard of it yet."""
+    """Answer the create of a session, unless that was done: its requester may not have a response yet."""
     if manager.session_store.get_record(session.id):
-        # Written with the answer, in one call: it was given.
+        # The record is written with the response, in one call: so the response was given.
         manager.mark_answered(session)
         manager.session_store.write_records([session])
     elif _was_never_answered(manager, session):
@@ -142,9 +150,9 @@ def _resume_create(manager: SessionManager, session: Session) -> None:
 
 
 def _was_never_answered(manager: SessionManager, session: Session) -> bool:
-    """Whether a session without a record was surely not answered for, and is too old to be.
+    """Whether the create of a session without a record was certainly never answered, and is too old to be answered.
 
-    Others may have answered its request by then, and Redis does not know that any more.
+    Another node may have answered it since, and Redis may have forgotten that.
     """
     now = manager.now()
     if now - session.created <= RESPONSE_TTL / 1000:
@@ -155,9 +163,9 @@ def _was_never_answered(manager: SessionManager, session: Session) -> bool:
 
 
 def record_should_exist(session: Session, now: float, last_heartbeat: float | None) -> bool:
-    """Whether Redis still knew of a session that was answered for: it has not lost its data, nor let it expire.
+    """Whether Redis would have the record of an answered session: it has not lost its data, nor let it expire.
 
-    ``beat``: when this cloud was last heard of before ``now``, as far as Redis knows (Unix seconds).
+    ``last_heartbeat``: when this node last sent a heartbeat before ``now``, as far as Redis knows (Unix seconds).
     """
     return (
         last_heartbeat is not None

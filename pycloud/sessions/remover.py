@@ -1,4 +1,4 @@
-"""How sessions go: removed because somebody asked for it, or unasked; those that start just now, too."""
+"""Removal of sessions, with or without a request for it; also of those that are being started."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ UNLIMITED = float("inf")
 
 
 class SessionRemover:
-    """Removes ``sessions`` (by id). ``stays`` is told of each that ended and cannot be removed, ``drop`` of each that
-    is gone, and forgets it. ``stop_grace``: seconds; ``clock`` gives Unix seconds.
+    """Removes ``sessions`` (by id). ``stop_grace``: seconds; ``clock`` gives Unix seconds.
+
+    ``on_removal_failed`` is called with each session that ended and cannot be removed, ``on_removed`` with each that is
+    gone, to forget it.
     """
 
     def __init__(
@@ -51,15 +53,18 @@ class SessionRemover:
         self._sessions, self._on_removal_failed, self._on_removed = sessions, on_removal_failed, on_removed
         self._removing: Counter[str] = Counter()
         self._stop_grace, self._now = stop_grace, clock
-        #: Found removed: whether that was told is not known.
+        #: Sessions recovered as removed: whether that event was published is not known.
         self._already_removed: set[str] = set()
-        #: To be removed though nobody waits for it, and could not be yet.
+        #: Sessions to be removed without a requester that waits, where that has failed so far.
         self._deferred: set[str] = set()
-        #: The newest removes that were answered: for a Redis that forgets them before their requesters have heard.
+        #: The newest responses to removes: for a Redis that forgets them before their requesters have received them.
         self.recent_responses: deque[StoredResponse] = deque(maxlen=MAX_REMEMBERED_RESPONSES)
 
     def remove_claimed(self, session: Session, claim: Claim) -> None:
-        """A claimed removal: journaled before the first signal, so that a daemon that dies here goes on with it."""
+        """Carry out a claimed removal and answer it.
+
+        Journaled before the first signal, so that the next daemon continues where this one dies here.
+        """
         note = {"request": claim.id, "digest": claim.digest, "token": claim.token}
         with self._claimer.renewer.hold(claim):
             fault_points.fault_point("remove.claimed")
@@ -72,32 +77,32 @@ class SessionRemover:
             self._answer(session, claim, existed)
 
     def remove_unanswered(self, session: Session) -> None:
-        """Remove a session that nobody was told of, without grace, now or as soon as that can be done.
+        """Remove a session whose create was not answered, without grace, now or as soon as that can be done.
 
-        Raises RemoveFailed.
+        Raises RemoveFailed, and EngineUnavailable where the session is answered all the same.
         """
         try:
             self._terminate(session, 0, {})
         except EngineUnavailable:
             if session.answered:
                 raise
-            # Nobody knows of it, so nobody waits either: what forgets it sees to it.
+            # No requester knows of it or waits for it: ``Runtime.forget`` has it removed later.
         self._finalize(session)
 
     def remove(
         self, session: Session, on_stopped: Callable[[], None] = lambda: None, max_grace: float = UNLIMITED
     ) -> None:
-        """Remove a session in order, though nobody waits for an answer. Raises RequestError.
+        """Remove a session with its grace, without a request to answer. Raises RequestError.
 
-        ``gone`` is called when nothing of it runs any more, and before anybody forgets it. ``at_most``: seconds that a
-        grace of the session's own may take.
+        ``on_stopped`` is called when nothing of it runs any more, before it is erased and forgotten. ``max_grace``: the
+        most seconds that a grace of the session's own may take.
         """
         self._terminate(session, self._stop_grace, {}, max_grace)
         on_stopped()
         self._finalize(session)
 
     def remove_or_defer(self, session: Session) -> None:
-        """The same, now, or as soon as it can be done."""
+        """Remove a session now, or later (``retry_deferred``) where that fails."""
         try:
             if session.answered:
                 self.remove(session)
@@ -109,13 +114,13 @@ class SessionRemover:
             self._deferred.add(session.id)
 
     def retry_deferred(self) -> None:
-        """Remove what could not be removed yet, side by side."""
+        """Retry all deferred removals in parallel."""
         sessions = [session for each in self._deferred if (session := self._sessions.get(each))]
         self._deferred.intersection_update(session.id for session in sessions)
         gevent.joinall([gevent.spawn(self.remove_or_defer, session) for session in sessions])
 
     def remove_all(self, timeout: float) -> None:
-        """End every session (setting ``on_stop``), side by side; waits at most ``timeout`` seconds."""
+        """Remove every session (setting ``on_stop``) in parallel; waits at most ``timeout`` seconds."""
         greenlets = [gevent.spawn(self._try_to_remove, session) for session in list(self._sessions.values())]
         gevent.joinall(greenlets, timeout)
         if left := [greenlet for greenlet in greenlets if not greenlet.ready()]:
@@ -123,11 +128,11 @@ class SessionRemover:
             gevent.killall(left)
 
     def is_removing(self, session: str) -> bool:
-        """Whether a session that runs is being removed: what becomes of it is recorded at the end of that."""
+        """Whether a session is being removed: its outcome is recorded at the end of that."""
         return session in self._removing
 
     def mark_already_removed(self, session: Session) -> None:
-        """It was removed before this daemon."""
+        """Record that a session was removed before this daemon started."""
         self._already_removed.add(session.id)
 
     def _try_to_remove(self, session: Session) -> None:
@@ -137,7 +142,7 @@ class SessionRemover:
             log.error("session %s could not be removed: %s", session.id, error)
 
     def _terminate(self, session: Session, grace: float, note: Mapping[str, Any], max_grace: float = UNLIMITED) -> bool:
-        """Have nothing of it left, whether it starts, runs or has ended; False: it had not come to run.
+        """End a session and delete what it left, whether it is starting, running or ended; False: it never ran.
 
         Raises RequestError.
         """
@@ -160,7 +165,7 @@ class SessionRemover:
                 del self._removing[session.id]
 
     def _answer(self, session: Session, claim: Claim, existed: bool) -> None:
-        """Say that a session is gone, and forget it."""
+        """Answer that a session is gone, publish the event, and erase the session."""
         response, event = RemoveResponse(session.node, session.id, status=existed), self._removed_event(session)
         outcome = self._request_store.commit(claim, response, erase=session, event=event)
         fault_points.fault_point("remove.committed")
@@ -173,14 +178,14 @@ class SessionRemover:
         self._on_removed(session)
 
     def _finalize(self, session: Session) -> None:
-        """Forget a session that is gone, and say so."""
+        """Erase a session that is gone, and publish the event."""
         event = self._removed_event(session)
         self._session_store.erase(session)
         self._event_publisher.publish_event(event)
         self._on_removed(session)
 
     def _removed_event(self, session: Session) -> Event | None:
-        """Its removal, to be told by the first of those who had it removed; None: by another."""
+        """The event of its removal, for the first of several removals of it to publish; None for the others."""
         self._deferred.discard(session.id)
         if session.state is not State.REMOVED:
             session.transition(State.REMOVED)

@@ -21,9 +21,9 @@ from pycloud.store.session_names import NameReservations
 
 log = logging.getLogger(__name__)
 
-#: What of a session is kept with it on its host, to be found again by the next daemon.
+#: Fields of a session that are stored with it on its host, for the next daemon.
 PERSISTED_FIELDS = ("request", "digest", "token", "host", "created", "runtime")
-#: The same of those that have any.
+#: The same, stored only where they are not empty.
 OPTIONAL_PERSISTED_FIELDS = ("name", "labels")
 
 
@@ -31,13 +31,13 @@ CANCELLED = "it was removed while it was started"
 
 
 def persisted_fields(session: Session) -> dict[str, Any]:
-    """What is kept with a session on its host."""
+    """The fields of a session that are stored with it on its host."""
     found = {name: getattr(session, name) for name in (*PERSISTED_FIELDS, *OPTIONAL_PERSISTED_FIELDS)}
     return {name: value for name, value in found.items() if value or name in PERSISTED_FIELDS}
 
 
 class _PendingStart:
-    """A start under way. ``error``: why nobody knows yet whether something is left of one that was given up."""
+    """A start under way. ``error``: why it is not known yet whether anything is left of a cancelled one."""
 
     def __init__(self) -> None:
         self.done = Event()
@@ -46,7 +46,7 @@ class _PendingStart:
 
 
 class SessionStarter:
-    """Adds to ``sessions`` (by id) what it starts; ``now`` gives Unix seconds."""
+    """Starts sessions and adds them to ``sessions`` (by id); ``now`` gives Unix seconds."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class SessionStarter:
         self._pending: dict[str, _PendingStart] = {}
 
     def start(self, request: CreateRequest, claim: Claim, load: int) -> Session:
-        """Start the session of a claimed create, the ``load``-th of this cloud.
+        """Start the session of a claimed create, the ``load``-th of this node, and return it.
 
         Raises RequestError, and then nothing of it is left.
         """
@@ -90,9 +90,9 @@ class SessionStarter:
         return session
 
     def cancel(self, session: str) -> bool:
-        """Have the start of a session come to nothing, and wait until it has; False: it is not being started.
+        """Cancel the start of a session and wait for the end of that; False: it is not being started.
 
-        Raises RequestError where it cannot be known yet that nothing of it is left; it will not be.
+        Raises RequestError where it is not known yet that nothing of it is left; nothing will be, later.
         """
         pending = self._pending.get(session)
         if pending is None:
@@ -104,7 +104,7 @@ class SessionStarter:
         return True
 
     def wrong_runtime(self, request: CreateRequest) -> WrongRuntime:
-        """What to say where this cloud does not run what is wanted."""
+        """The error for a create of which this node has none of the runtimes."""
         available = ", ".join(self._runtime.kinds)
         return WrongRuntime(f"this is for runtime {request.runtimes[0]}, and this cloud has {available}")
 
@@ -125,21 +125,21 @@ class SessionStarter:
         )
 
     def _run(self, start_request: SessionSpec, pending: _PendingStart) -> Started:
-        """Have it run, unless it is given up meanwhile. Raises RequestError."""
+        """Start it, unless it is cancelled meanwhile. Raises RequestError."""
         try:
             started = self._runtime.start(start_request)
         except EngineUnavailable as error:
             if not pending.cancelled:
                 raise
             pending.error = error
-            raise StartFailed(CANCELLED) from error  # no other cloud is to start it either
+            raise StartFailed(CANCELLED) from error  # not EngineUnavailable: no other node is to start it either
         if pending.cancelled:
             self._roll_back(start_request.session, pending)
             raise StartFailed(CANCELLED)
         return started
 
     def _roll_back(self, session: str, pending: _PendingStart) -> None:
-        """Remove a session that runs, and that nobody was told of."""
+        """Remove a session that runs, and whose create was not answered."""
         try:
             self._runtime.stop(session, 0, {})
         except RequestError as error:
@@ -147,7 +147,10 @@ class SessionStarter:
         self._runtime.forget(session)
 
     def _report_progress(self, session: Session, pending: _PendingStart, progress: PullProgress) -> None:
-        """Tell how far its image is. Raises StartFailed where nobody wants it any more: it need not be waited for."""
+        """Publish how far its image has been pulled.
+
+        Raises StartFailed where the start was cancelled: the pull need not be waited for.
+        """
         if pending.cancelled:
             raise StartFailed(CANCELLED)
         self._event_publisher.publish_pull_progress(session, progress)

@@ -13,7 +13,7 @@ OnExit = Callable[[str, Exit], None]
 
 
 class ExitWatcher:
-    """The watching greenlets by session. ``on_end`` is called once for each session that ends while watched."""
+    """The watching greenlets by session. ``on_exit`` is called once for each session that ends while watched."""
 
     def __init__(self, runtime: CompositeRuntime, on_exit: OnExit) -> None:
         self._runtime, self._on_exit = runtime, on_exit
@@ -25,12 +25,12 @@ class ExitWatcher:
             self._greenlets[session] = gevent.spawn(self._watch, session)
 
     def unwatch(self, session: str) -> None:
-        """Its end is of no interest any more."""
+        """Stop watching a session."""
         if greenlet := self._greenlets.pop(session, None):
             greenlet.kill(block=False)
 
     def stop(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching all sessions."""
         gevent.killall(list(self._greenlets.values()))
         self._greenlets.clear()
 

@@ -1,4 +1,5 @@
-"""pycloudctl: the shell. One table of commands (``commands.py``) serves one-shot use, the prompt, help and completion.
+"""The shell pycloudctl. One table of commands (``dispatch/table.py``) serves one-shot use, prompt, help and completion.
 
-Never patched, loads neither gevent nor docker nor anything of the daemon, and prompt_toolkit only for the prompt.
+Begin with ``main.py``. Not monkey-patched; loads neither gevent nor docker nor any module of the daemon, and
+prompt_toolkit only for the prompt and ``top``.
 """

@@ -1,4 +1,4 @@
-"""``python3 -m pycloud.shell`` is ``pycloudctl``: the first steps, before anything large is loaded."""
+"""Entry point of ``pycloudctl`` (``python3 -m pycloud.shell``): the steps before any large module is loaded."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ INTERRUPTED = 130
 
 
 def start() -> NoReturn:
-    """Load ``pycloudctl``, run it, and end with its exit code. Ctrl-C in the middle of loading ends it at once."""
+    """Load ``pycloudctl``, run it, and exit with its exit code. Ctrl-C during loading ends the process at once."""
     previous_handler = signal.getsignal(signal.SIGINT)
-    if previous_handler is signal.default_int_handler:  # otherwise whoever started it wants Ctrl-C to be ignored
+    if previous_handler is signal.default_int_handler:  # otherwise the parent process has SIGINT ignored
         signal.signal(signal.SIGINT, _exit_interrupted)
-    gc.disable()  # what is being loaded is no garbage
+    gc.disable()  # while modules load, the collector finds nothing to free
     from pycloud.shell.main import main
 
     gc.freeze()
@@ -26,13 +26,12 @@ def start() -> NoReturn:
         code = main()
     except KeyboardInterrupt:
         code = INTERRUPTED
-    # All is written and closed. Taking apart all that was loaded, as Python does at its end, would be a tenth of what a
-    # short command takes.
+    # All output is written and closed. Python's own finalization would take a tenth of the time of a short command.
     os._exit(code)
 
 
 def _exit_interrupted(_number: int, _frame: FrameType | None) -> None:
-    """Nothing is under way yet, so there is nothing to be put in order; an exception might get lost in an import."""
+    """Exit without cleanup: no command runs yet, and an exception could be swallowed by an import."""
     os._exit(INTERRUPTED)
 
 

@@ -1,4 +1,4 @@
-"""``pycloudctl``: settings, streams, and the choice between one command, a prompt, and lines from standard input."""
+"""``pycloudctl``: settings, streams, and the choice between one command, the prompt, and lines of standard input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pycloud.shell.terminal.output import write_message
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``pycloudctl`` with ``argv`` (without the program's name); returns the exit code."""
+    """Run ``pycloudctl`` with ``argv`` (without the program's name; None: ``sys.argv``). Returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     out, err = _streams()
     try:
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _redirect_to_devnull(sys.stdout)
         return ExitCode.BROKEN_PIPE
-    except OSError as error:  # a full disk, say: nothing more can be written
+    except OSError as error:  # e.g. a full disk: no more output can be written
         _redirect_to_devnull(sys.stdout)
         write_message(err, f"{PROGRAM}: {error.strerror}")
         return ExitCode.FAILED
@@ -49,7 +49,7 @@ def _dispatch(words: Sequence[str], terminal: Terminal) -> int:
     except (UsageError, ConfigError) as error:
         write_message(terminal.err, f"{PROGRAM}: {error.message}")
         return ExitCode.USAGE
-    except SystemExit as done:  # --help and --version have said what there was to say
+    except SystemExit as done:  # raised by argparse after --help and --version
         sys.stdout.flush()
         return int(done.code or 0)
     with client:
@@ -90,7 +90,7 @@ def _read_stdin() -> bytes:
         raise UsageError("there is no standard input to read the script from")
     if sys.stdin.isatty():
         write_message(sys.stderr, "Type the script; Ctrl-D on a line of its own ends it.")
-    return sys.stdin.buffer.read(MAX_SCRIPT_BYTES + 1)  # one more: enough to see that it is too large
+    return sys.stdin.buffer.read(MAX_SCRIPT_BYTES + 1)  # one byte more shows that it is too large
 
 
 def _stdin_unavailable() -> bytes:
@@ -98,7 +98,7 @@ def _stdin_unavailable() -> bytes:
 
 
 def _streams() -> tuple[BinaryIO, TextIO]:
-    """Standard output and error; one that was closed before the start swallows what is written to it."""
+    """Standard output and error; a stream that was closed before the start is replaced by the null device."""
     if sys.stdout is None:
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     if sys.stderr is None:
@@ -107,7 +107,7 @@ def _streams() -> tuple[BinaryIO, TextIO]:
 
 
 def _flush_stderr(err: TextIO) -> None:
-    """Errors may go to a full disk, too; that must not change the exit code when Python closes the stream."""
+    """Flush ``err``. A failure (e.g. a full disk) must not change the exit code when Python closes the stream."""
     try:
         err.flush()
     except OSError:
@@ -115,7 +115,7 @@ def _flush_stderr(err: TextIO) -> None:
 
 
 def _redirect_to_devnull(stream: TextIO) -> None:
-    """Let nothing complain at exit about output that nobody can read."""
+    """Redirect ``stream`` to the null device, so that its flush at exit does not fail."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, stream.fileno())
     os.close(devnull)

@@ -1,1 +1,1 @@
-"""What several commands of pycloudctl share: the command type, flags, look-up of sessions and nodes, confirmation."""
+"""Shared by several commands of pycloudctl: the command type, flags, look-up of sessions and nodes, confirmation."""

@@ -1,4 +1,4 @@
-"""What a row of the table of commands is made of. Pure."""
+"""The types of a row in the table of commands, and of its arguments. Pure."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any, Literal
 
 from pycloud.shell.base.context import Context
 
-#: What a value is, for those who complete it: a file's name, the id of a session, or that of a cloud.
+#: Kind of an argument's value, for completion: a file name, a session, or a node (``cloud``).
 ValueKind = Literal["", "file", "session", "cloud"]
 
 
-#: Carries a command out and returns its exit code.
+#: Executes a command and returns its exit code.
 CommandFunction = Callable[[Context, Namespace], int]
 
-#: As many lines as there are.
+#: Value of ``line_count`` for ``all``: no limit on the number of lines.
 ALL_LINES = -1
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument as argparse takes it: names or flags, and options. ``kind``: what its value is."""
+    """One argument of argparse: its names or flags, its options, and the ``kind`` of its value."""
 
     names: tuple[str, ...]
     options: Mapping[str, Any]
@@ -32,24 +32,24 @@ class Argument:
 
     @property
     def is_flag(self) -> bool:
-        """Whether it is written with a minus in front; otherwise its place says what it is."""
+        """Whether it is a flag (begins with a minus); otherwise it is positional."""
         return self.names[0].startswith("-")
 
     @property
     def takes_value(self) -> bool:
-        """Whether something follows it, or stands for it."""
+        """Whether it has a value: true for positional arguments, and for flags that are followed by one."""
         return self.options.get("action") not in ("store_true", "help", "version")
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The words that it may be; empty where it may be any."""
+        """The permitted values; empty where any value is."""
         return tuple(self.options.get("choices", ()))
 
 
 @dataclass(frozen=True)
 class Command:
-    """One row. ``function``: ``MODULE:FUNCTION`` below ``pycloud.shell``. ``details`` is shown below the summary in the
-    command's own help, ``aliases`` are other names of it.
+    """One row. ``function``: ``module:function``, relative to ``pycloud.shell``. ``details``: text below the summary in
+    the command's own help. ``prompt_only``: not available in one-shot use. ``aliases``: other names of the command.
     """
 
     name: str
@@ -61,23 +61,23 @@ class Command:
     aliases: tuple[str, ...] = ()
 
     def load(self) -> CommandFunction:
-        """The function; its module is loaded now, and not before, so that the other commands start faster."""
+        """Import the module and return the function. Imported only now, so that other commands start faster."""
         module, _, name = self.function.partition(":")
         function: CommandFunction = getattr(import_module(f"pycloud.shell.{module}"), name)
         return function
 
     def run(self, context: Context, args: Namespace) -> int:
-        """Carry the command out; its exit code."""
+        """Execute the command; returns its exit code."""
         return self.load()(context, args)
 
 
 def argument(*names: str, kind: ValueKind = "", **options: Any) -> Argument:
-    """A row's argument."""
+    """Return an ``Argument``; ``options`` are those of ``add_argument`` in argparse."""
     return Argument(names, options, kind)
 
 
 def key_value(text: str) -> tuple[str, str]:
-    """``KEY=VALUE`` taken apart."""
+    """Parse ``KEY=VALUE`` into key and value. Raises ArgumentTypeError where the key or ``=`` is missing."""
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
@@ -85,7 +85,7 @@ def key_value(text: str) -> tuple[str, str]:
 
 
 def positive_int(text: str) -> int:
-    """A whole number above 0."""
+    """Parse an integer of at least 1. Raises ArgumentTypeError for any other text."""
     number = non_negative_int(text)
     if not number:
         raise argparse.ArgumentTypeError("0 is too few: name a number from 1 on")
@@ -93,14 +93,14 @@ def positive_int(text: str) -> int:
 
 
 def non_negative_int(text: str) -> int:
-    """A whole number that is not negative."""
+    """Parse an integer of at least 0, with at most 9 digits. Raises ArgumentTypeError for any other text."""
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
     return int(text)
 
 
 def line_count(text: str) -> int:
-    """A number of lines, or ``all``."""
+    """Parse a number of lines from 0 to 999999, or ``all`` (``ALL_LINES``). Raises ArgumentTypeError otherwise."""
     if text == "all":
         return ALL_LINES
     if not (text.isascii() and text.isdigit() and len(text) < 7):

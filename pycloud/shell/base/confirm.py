@@ -1,4 +1,4 @@
-"""Asks before more than one thing is destroyed; where nobody can be asked, only ``--yes`` will do."""
+"""Confirmation before more than one item is removed; without a terminal only ``--yes`` confirms."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pycloud.shell.base.context import Context
 from pycloud.shell.terminal.exit_codes import UsageError
 from pycloud.shell.terminal.output import write_message
 
-#: More than these are counted, not shown.
+#: Items that are listed; of further ones only the number is shown.
 MAX_SHOWN = 10
 
 
 def confirmed(context: Context, question: str, items: Sequence[str], total: int) -> bool:
-    """Whether somebody at the terminal says yes to ``question``. ``things``: the first of ``total``, a line each.
+    """Whether the user at the terminal confirms ``question``. ``items``: the first of ``total``, one line each.
 
-    Raises UsageProblem where there is no terminal to ask at.
+    Raises UsageError where standard input or error is not a terminal.
     """
     err = context.printer.err
     if sys.stdin is None or not sys.stdin.isatty() or not err.isatty():
@@ -27,5 +27,5 @@ def confirmed(context: Context, question: str, items: Sequence[str], total: int)
     err.flush()
     answer = sys.stdin.readline()
     if not answer:
-        write_message(err, "")  # Ctrl-D leaves the cursor behind the question
+        write_message(err, "")  # after Ctrl-D the cursor is still on the line of the question
     return answer.strip().lower() in ("y", "yes")

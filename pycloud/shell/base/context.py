@@ -1,4 +1,4 @@
-"""What a command is given to work with."""
+"""The context that each command receives as its first argument."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class PromptState:
-    """What the prompt has in common with the commands that are typed there.
+    """State that the prompt shares with the commands typed there.
 
-    ``feed``: what is known just now. ``edit`` lets several lines be typed, and returns them; it raises Interrupted
-    where there shall be none. ``watching``: what happens is told above it. ``touched``: the sessions and clouds that
-    the last command was about, so that what it did itself is no news.
+    ``live_state``: current state of Redis, nodes and sessions. ``edit`` opens the script editor and returns the script;
+    it raises Interrupted where the user cancels it. ``shows_events``: events are printed above the prompt.
+    ``own_changes``: ids of the sessions and nodes that the last command changed; events it caused are not printed.
     """
 
     live_state: LiveState
@@ -30,12 +30,12 @@ class PromptState:
 
 @dataclass(frozen=True)
 class Context:
-    """``prefix``: what people type before a command here; empty where no shell has read the line before.
+    """``prefix``: text that users type before a command; empty at the prompt and for lines of standard input.
 
-    ``conversation``: where there is a prompt. ``timeout``: seconds, for each request; None: as the client has it.
-    ``flags``: those that say which clouds to talk to (redis, namespace, config), as far as they were given.
-    ``help_text`` returns the help for one command or (None) for all. ``read_stdin`` returns the whole of standard
-    input; it raises UsageProblem where the commands themselves come from there.
+    ``prompt_state``: None where there is no prompt. ``timeout``: seconds for each request; None: the client's default.
+    ``flags``: the connection flags (redis, namespace, config) that were given.
+    ``help_text`` returns the help for one command or (None) for all. ``read_stdin`` returns standard input up to its
+    end (at most one byte more than a script may have); it raises UsageError where the commands come from there.
     """
 
     client: Client

@@ -19,10 +19,10 @@ AGO_PATTERN = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
 
 
 def parse_time(text: str, now: float) -> float:
-    """Unix seconds: of so long ago (``10m``), of a date (with the time or without, local unless it names a zone), or as
-    they are.
+    """Parse a point in time into Unix seconds: an age before ``now`` (``10m``), an ISO 8601 date with or without a time
+    (local time unless it has a zone), or Unix seconds.
 
-    Raises ArgumentTypeError for anything else.
+    Raises ArgumentTypeError for any other text.
     """
     if found := AGO_PATTERN.fullmatch(text):
         return now - float(found[1]) * TIME_UNITS[found[2]]
@@ -35,12 +35,12 @@ def parse_time(text: str, now: float) -> float:
         raise argparse.ArgumentTypeError(reason) from None
 
 
-#: What sessions may be sorted by.
+#: Sort orders for sessions (``--sort``).
 SORT_ORDERS = ("created", "state", "host", "cloud", "name")
 
 
 def seconds(text: str) -> float:
-    """How long a request may take."""
+    """Parse a timeout in seconds. Raises ArgumentTypeError unless it is above 0 and at most ``MAX_TIMEOUT``."""
     try:
         return validate_timeout(float(text))
     except ValueError:
@@ -49,12 +49,12 @@ def seconds(text: str) -> float:
 
 
 def since(text: str) -> float:
-    """A point in time, as Unix seconds."""
+    """Parse a point in time into Unix seconds; see ``parse_time``."""
     return parse_time(text, time.time())
 
 
 def labels_of(pairs: Sequence[tuple[str, str]] | None) -> dict[str, str]:
-    """What was given as ``--label``, each key once. Raises UsageProblem where one is given two values."""
+    """The values of ``--label`` by key. Raises UsageError where a key has two different values."""
     labels = dict(pairs or ())
     for key, value in pairs or ():
         if labels[key] != value:
@@ -62,13 +62,13 @@ def labels_of(pairs: Sequence[tuple[str, str]] | None) -> dict[str, str]:
     return labels
 
 
-#: Flags that say which clouds to talk to, taken before and after every command.
+#: Flags that select Redis and namespace, accepted before and after every command.
 CONNECTION_FLAGS = (
     argument("--redis", metavar="URL", help="the Redis of the clouds (PYCLOUD_REDIS_URL)"),
     argument("--namespace", metavar="NAME", help="prefix of all channels and keys (PYCLOUD_NAMESPACE)"),
     argument("--config", metavar="FILE", kind="file", help="where to look for redis and namespace (PYCLOUD_CONFIG)"),
 )
-#: What else is taken everywhere.
+#: The other flags accepted before and after every command.
 COMMON_FLAGS = (
     argument(
         "--timeout",

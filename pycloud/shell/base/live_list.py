@@ -1,4 +1,4 @@
-"""What ``-f`` does to a list: a picture that is drawn anew on a terminal, and lines of what changed elsewhere."""
+"""Lists with ``-f``: redrawn in place on a terminal; otherwise a line of output for each change."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ T = TypeVar("T")
 class LiveList(Generic[T]):
     """A list that changes.
 
-    ``look`` reads it, at most as many as there is room for (None: all); ``lines``: what is drawn of it, so
-    many columns wide. ``id``, ``json``:
-    of one entry; ``telling``: what of it is worth a line when it changes; ``gone``: the line for one that is not there
-    any more, by its id. ``every``: seconds between two looks without any news.
+    ``read`` returns the entries; its argument is the number of lines on the screen (None: no limit). ``render`` returns
+    the lines to draw, for a screen of so many columns. ``id_of`` and ``to_json``: id and JSON of an entry.
+    ``change_key``: an entry is printed again when this value has changed. ``removed_line``: the JSON line for a removed
+    entry, by its id. ``interval``: seconds between two reads without an event.
     """
 
     read: Callable[[int | None], Sequence[T]]
@@ -35,7 +35,7 @@ class LiveList(Generic[T]):
 
 
 def follow(context: Context, live_list: LiveList[T]) -> ExitCode:
-    """Show it, until Ctrl-C or the end of ``--timeout``."""
+    """Show the list until Ctrl-C or the end of ``--timeout``."""
     if context.printer.mode == "table" and context.printer.redraws:
         _draw(context, live_list)
     else:

@@ -1,4 +1,4 @@
-"""From what a user types (the beginning of an id, a name, a host) to the id of a session or node."""
+"""Resolves user input (the beginning of an id, a name, a host) to the id of a session or node."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pycloud.protocol.keys import NODE_ID_LENGTH, owner_of
 from pycloud.protocol.validation import is_name
 from pycloud.shell.terminal.exit_codes import UsageError
 
-#: More candidates than this help nobody.
+#: Candidates listed in the error for an ambiguous word.
 MAX_CANDIDATES = 10
 _HEX = frozenset("0123456789abcdef")
 
 
 @dataclass
 class FoundSessions:
-    """Whole ids in the order typed, and the words that name no session. ``lacks``: what is to be said of each."""
+    """Full ids in the order typed; words that match no session (``missing``), and the error for each of them."""
 
     ids: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -28,10 +28,9 @@ class FoundSessions:
 
 
 def find_sessions(client: Client, words: Sequence[str]) -> FoundSessions:
-    """The sessions that ``words`` name. Raises UsageProblem where one names several.
+    """Resolve ``words``, each a full id, the beginning of an id, or a name. Raises UsageError where one is ambiguous.
 
-    A whole id is taken as it is, so that naming one never needs the list in Redis; nor does a name. What is named twice
-    counts once.
+    A full id is returned unchecked; neither it nor a name requires reading the list of all ids. Duplicates are removed.
     """
     prefixes = {word for word in words if owner_of(word) is None and is_id_prefix(word)}
     names = [word for word in dict.fromkeys(words) if not is_id_prefix(word)]
@@ -53,7 +52,7 @@ def find_sessions(client: Client, words: Sequence[str]) -> FoundSessions:
 
 
 def _missing_errors(client: Client, missing: Sequence[str]) -> dict[str, NotFound]:
-    """A name may be misspelled, or have been that of one that has ended: that takes a look at all that there are."""
+    """The error for each word. A name may be misspelled or belong to an ended session, so all names are read for it."""
     errors = {word: not_found(word) for word in missing}
     names = [word for word in missing if is_name(word)]
     known = {name: session for session, name in client.session_names() if name} if names else {}
@@ -66,7 +65,7 @@ def _missing_errors(client: Client, missing: Sequence[str]) -> dict[str, NotFoun
 
 
 def find_session(client: Client, word: str) -> str:
-    """The one session that ``word`` names. Raises NotFound, or UsageProblem where it names several."""
+    """The id of the session that ``word`` matches. Raises NotFound, or UsageError where it is ambiguous."""
     found = find_sessions(client, [word])
     if not found.ids:
         raise found.errors[word]
@@ -74,17 +73,17 @@ def find_session(client: Client, word: str) -> str:
 
 
 def is_id_prefix(word: str) -> bool:
-    """Whether a word may be the beginning of an id. No name is of that kind (``naming.py``)."""
+    """Whether ``word`` can be the beginning of an id. No name can (``is_name`` in ``validation.py``)."""
     return _HEX.issuperset(word)
 
 
 def not_found(word: str) -> NotFound:
-    """What is said where ``word`` names no session."""
+    """The error for a ``word`` that matches no session."""
     return NotFound(f"there is no session {word or repr(word)}; `list` shows all")
 
 
 def match_prefixes(prefixes: Iterable[str], sessions: Iterable[str]) -> dict[str, list[str]]:
-    """For each prefix the sessions that begin with it. An empty prefix matches nothing."""
+    """For each prefix the ids that begin with it. An empty prefix matches none."""
     candidates: dict[str, list[str]] = {prefix: [] for prefix in prefixes}
     for session in sessions:
         for prefix, ids in candidates.items():
@@ -101,9 +100,10 @@ def _ambiguous(word: str, ids: Sequence[str]) -> str:
 
 
 def find_nodes(client: Client, words: Sequence[str]) -> list[str]:
-    """The ids of the clouds that ``words`` name, each once. Raises NotFound, and UsageProblem where one names several.
+    """The ids of the nodes that ``words`` match, without duplicates. Raises NotFound, and UsageError where one is
+    ambiguous.
 
-    A whole id is taken as it is, so that naming one needs no list.
+    A full id is returned unchecked, without reading the list of nodes.
     """
     whole = [word for word in words if is_node_id(word)]
     known = client.known_nodes() if len(whole) < len(words) else []
@@ -111,12 +111,15 @@ def find_nodes(client: Client, words: Sequence[str]) -> list[str]:
 
 
 def is_node_id(word: str) -> bool:
-    """Whether this is a whole id of a cloud."""
+    """Whether ``word`` is a full node id."""
     return owner_of("0" * NODE_ID_LENGTH + word) is not None
 
 
 def match_node(word: str, known: Sequence[KnownNode]) -> str:
-    """The one cloud that ``word`` names: the host of that very name counts more than those that only begin so."""
+    """The id of the node in ``known`` that ``word`` matches: a host name, or the beginning of an id or host name.
+
+    An exact host name takes precedence. Raises NotFound, and UsageError where ``word`` is ambiguous.
+    """
     exact = [node for node in known if word and word == node.host]
     prefixed = [node for node in known if word and (node.id.startswith(word) or node.host.startswith(word))]
     candidates = exact or prefixed

@@ -1,6 +1,6 @@
-"""``pycloudctl man``: the manual page, made from the table of commands. Pure.
+"""``pycloudctl man``: the manual page, generated from the table of commands. Pure.
 
-In the macros of man(7), which every system can format: ``pycloudctl man | man -l -``.
+Uses the macros of man(7), which every system can format: ``pycloudctl man | man -l -``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pycloud.shell.base.command import Argument, Command
 from pycloud.shell.terminal.exit_codes import ExitCode
 
-#: Beside flags of the same name; what the program itself says of them is in ``help``.
+#: Environment variables and their descriptions. The help of the flags names some of them too.
 ENVIRONMENT = {
     "PYCLOUD_REDIS_URL": "the Redis of the clouds",
     "PYCLOUD_NAMESPACE": "prefix of all channels and keys",
@@ -33,7 +33,7 @@ def manual_page(
     version: str,
     codes: Mapping[ExitCode, str],
 ) -> str:
-    """The page as text for man(1). ``common``: the flags that every command takes; ``codes``: exit codes in words."""
+    """The page as text for man(1). ``common``: the flags of every command. ``codes``: the text for each exit code."""
     rows = [row for row in commands if not row.prompt_only]
     parts = [
         f'.TH PYCLOUDCTL 1 "" "PyCloud {version}" "PyCloud"',
@@ -95,7 +95,7 @@ def _terms(heading: str, terms: Mapping[str, str]) -> list[str]:
 
 
 def _text(text: str) -> str:
-    """A paragraph: nothing in it is taken for a macro."""
+    """A paragraph, escaped so that no line is interpreted as a macro."""
     return "\n".join(re.sub(r"^(?=[.'])", "\\\\&", line) for line in _escaped(text).split("\n"))
 
 

@@ -12,19 +12,19 @@ from pycloud.shell.terminal.exit_codes import EXIT_CODE_MEANINGS, ExitCode, Exit
 
 
 def show_help(context: Context, args: Namespace) -> ExitCode:
-    """Print what can be typed."""
+    """Print the help for all commands, or for ``args.topic``."""
     context.printer.raw(context.help_text(args.topic).encode())
     return ExitCode.DONE
 
 
 def exit_prompt(context: Context, args: Namespace) -> ExitCode:
-    """Leave the prompt."""
+    """Leave the prompt. Raises ExitPrompt."""
     raise ExitPrompt
 
 
 def print_completion(context: Context, args: Namespace) -> int:
-    """Print a completion script, or the words that it asks for."""
-    from pycloud.shell.dispatch.shell_completion import (  # only whoever sets up a shell needs it
+    """Print a completion script, or the words that the script requests (sessions, clouds)."""
+    from pycloud.shell.dispatch.shell_completion import (  # only needed for shell completion
         WORD_SOURCES,
         completion_script,
     )

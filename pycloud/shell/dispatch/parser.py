@@ -1,4 +1,4 @@
-"""From words to a command and its arguments, and to help. Parsers are built from the table; nothing is run here."""
+"""Parses words into a command and its arguments; returns help. Built from the table of commands; runs nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pycloud.shell.terminal.exit_codes import EXIT_CODE_MEANINGS, UsageError
 
 PROGRAM = "pycloudctl"
 DESCRIPTION = "Start sessions on a PyCloud, ask about them, end them."
-#: Few enough to a line for 80 columns.
+#: Split into lines of at most 80 columns.
 _CODE_LINES = [f"{code} {meaning}" for code, meaning in EXIT_CODE_MEANINGS.items()]
 EXIT_CODES_HELP = "exit codes: " + ",\n            ".join(
     ", ".join(some) for some in (_CODE_LINES[:5], _CODE_LINES[5:8], _CODE_LINES[8:])
@@ -30,26 +30,26 @@ other than 0 counts."""
 
 
 def flag_names(flags: Sequence[Argument], *, with_value_only: bool = False) -> tuple[str, ...]:
-    """All names of these flags; ``valued_only``: of those that take a value."""
+    """All names of ``flags``; ``with_value_only``: only of those that take a value."""
     return tuple(name for item in flags if item.takes_value or not with_value_only for name in item.names)
 
 
-#: Common flags that say which clouds to talk to.
+#: Common flags that select Redis and namespace.
 CONNECTION_FLAG_NAMES = flag_names(CONNECTION_FLAGS)
-#: Common flags that take a value, needed to tell that value from a command.
+#: Common flags with a value, needed to distinguish that value from a command.
 VALUE_FLAG_NAMES = flag_names((*CONNECTION_FLAGS, *COMMON_FLAGS), with_value_only=True)
 COMMON_FLAG_NAMES = (*flag_names((*CONNECTION_FLAGS, *COMMON_FLAGS)), "-h", "--help")
-#: What argparse says of a word that is none of those it may be.
+#: Error message of argparse for a word that is not one of the choices.
 INVALID_CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
-#: A word that begins with a minus and is no flag.
+#: A word that begins with a minus and is not a flag.
 NEGATIVE_NUMBER = re.compile(r"-\d|-\.\d")
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises UsageProblem instead of ending the program."""
+    """Raises UsageError instead of ending the program."""
 
     def error(self, message: str) -> NoReturn:
-        """What argparse calls for anything wrong."""
+        """Called by argparse for each error. Raises UsageError, with a suggestion for a misspelled choice."""
         if found := INVALID_CHOICE.search(message):
             message += suggestion(found[1], re.findall(r"'(.*?)'", found[2]))
         command = self.prog.removeprefix(PROGRAM).strip()
@@ -58,7 +58,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Grammar:
-    """What can be typed in one place: ``interactive`` is the prompt and what is read from standard input."""
+    """The commands and flags of one mode. ``interactive``: the prompt or lines of standard input; else one-shot use."""
 
     def __init__(self, *, interactive: bool) -> None:
         self.commands = {row.name: row for row in COMMANDS if interactive or not row.prompt_only}
@@ -69,7 +69,7 @@ class Grammar:
         self._parser = self._build()
 
     def parse(self, words: Sequence[str]) -> Namespace:
-        """The arguments, ``command`` among them (None: none was typed). Raises UsageProblem; SystemExit after help."""
+        """The arguments, with ``command`` (None: no command). Raises UsageError; SystemExit after help or version."""
         index = command_index(words)
         self._check_flags(words[:index], self._common_flags(), "")
         word = words[index] if index < len(words) else None
@@ -85,7 +85,7 @@ class Grammar:
         return args
 
     def help_text(self, topic: str | None = None) -> str:
-        """The help for everything, or for one command. Raises UsageProblem where there is no such command."""
+        """The help for all commands, or for ``topic``. Raises UsageError where there is no such command."""
         if topic is None:
             return self._parser.format_help()
         if topic not in self._by_name:
@@ -93,7 +93,7 @@ class Grammar:
         return self._children[self._by_name[topic].name].format_help()
 
     def _common_flags(self) -> list[str]:
-        """The flags that are taken everywhere, and before the command."""
+        """The flags accepted before the command, and after it."""
         return (
             [flag for flag in COMMON_FLAG_NAMES if flag not in CONNECTION_FLAG_NAMES]
             if self._interactive
@@ -101,7 +101,7 @@ class Grammar:
         )
 
     def _check_flags(self, words: Sequence[str], known: Sequence[str], command: str) -> None:
-        """Raises UsageProblem for the first flag among ``words`` that is not known: argparse has no suggestions."""
+        """Raises UsageError for the first unknown flag in ``words``, with a suggestion, which argparse lacks."""
         for flag in flags(words):
             if flag in known or (not flag.startswith("--") and flag[:2] in known):
                 continue
@@ -145,14 +145,14 @@ class Grammar:
         return child
 
     def _add_common(self, parser: argparse.ArgumentParser) -> None:
-        """The flags that are taken before and after the command; SUPPRESS lets the one that was given win."""
+        """Add the flags accepted before and after the command. SUPPRESS: a default never overrides a given value."""
         group = parser.add_argument_group("common flags")
         for item in COMMON_FLAGS if self._interactive else (*CONNECTION_FLAGS, *COMMON_FLAGS):
             group.add_argument(*item.names, default=argparse.SUPPRESS, **item.options)
 
 
 def command_index(words: Sequence[str]) -> int:
-    """Where a command stands; the length of ``words`` where none does, or flags leave it unclear."""
+    """The index of the command; the length of ``words`` where there is none."""
     indices = iter(range(len(words)))
     for index in indices:
         if words[index] in VALUE_FLAG_NAMES:
@@ -163,7 +163,7 @@ def command_index(words: Sequence[str]) -> int:
 
 
 def flags(words: Sequence[str]) -> Iterator[str]:
-    """What argparse takes for a flag, without ``=`` and what follows."""
+    """The words that argparse treats as flags, without ``=`` and the value."""
     for word in words:
         if word == "--":
             return

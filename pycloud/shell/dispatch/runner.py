@@ -1,6 +1,6 @@
-"""Runs one command and turns whatever goes wrong into a message and an exit code; reads lines where there is no prompt.
+"""Runs one command, and converts errors to a message and an exit code; runs the lines of standard input.
 
-The one place where errors end: the prompt and the one-shot use both go through ``Runner``.
+All errors are handled here: the prompt and the one-shot use both go through ``Runner``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CONNECTION_SETTINGS = tuple(flag.removeprefix("--") for flag in CONNECTION_FLAG_
 
 @dataclass(frozen=True)
 class Options:
-    """The common flags: those that may differ from command to command, and in ``flags`` those that say where to."""
+    """The common flags: those that each command can override, and in ``flags`` the connection flags."""
 
     mode: Mode = "table"
     timeout: float | None = None
@@ -33,7 +33,7 @@ class Options:
     flags: Mapping[str, str] = field(default_factory=dict)
 
     def overridden_by(self, args: Namespace) -> Options:
-        """These, but for what ``args`` says."""
+        """These options, overridden by those in ``args``."""
         return Options(
             getattr(args, "output", self.mode),
             getattr(args, "timeout", self.timeout),
@@ -44,7 +44,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Terminal:
-    """The streams of this process, and its environment, for what that says of colours. ``speaker``: see Printer."""
+    """The streams of this process, and its environment (for NO_COLOR and TERM). ``error_prefix``: see Printer."""
 
     out: BinaryIO
     err: TextIO
@@ -68,7 +68,7 @@ class Terminal:
 
 
 class Runner:
-    """Runs commands of one grammar with one client. ``options`` hold where a command says nothing else."""
+    """Runs commands of one grammar with one client. ``options``: the defaults, which each command can override."""
 
     def __init__(
         self,
@@ -80,24 +80,24 @@ class Runner:
     ) -> None:
         self.grammar, self.client, self._options = grammar, client, options
         self._terminal, self._read_stdin = terminal, read_stdin
-        #: Set by the prompt.
+        #: Set by the prompt; None elsewhere.
         self.prompt_state: PromptState | None = None
 
     def run_line(self, line: str) -> int:
-        """Run what was typed; returns the exit code. An empty line and a comment do nothing. Raises Leave."""
+        """Run one line; returns the exit code (0 for an empty line or a comment). Raises as ``run``."""
         try:
             words = shlex.split(line, comments=True)
             args = self.grammar.parse(words) if words else None
         except (UsageError, ValueError) as error:
-            # ValueError: shlex's, a quotation that is not closed.
+            # ValueError: raised by shlex for an unclosed quotation.
             self.print_error(str(error))
             return ExitCode.USAGE
-        except SystemExit:  # argparse has shown the help that a flag asked for
+        except SystemExit:  # raised by argparse after --help
             return ExitCode.DONE
         return self.run(args) if args is not None and args.command else ExitCode.DONE
 
     def run(self, args: Namespace) -> int:
-        """Run a parsed command; returns the exit code. Raises Leave, and BrokenPipeError where nobody reads."""
+        """Run a parsed command; returns the exit code. Raises ExitPrompt, and BrokenPipeError for a closed stdout."""
         try:
             return self._run_command(args)
         except BrokenPipeError:
@@ -108,11 +108,11 @@ class Runner:
 
     @property
     def printer(self) -> Printer:
-        """A printer that goes by the flags of the start."""
+        """A printer for the options given at the start."""
         return self._terminal.printer(self._options)
 
     def print_error(self, text: str) -> None:
-        """Tell that something went wrong."""
+        """Print an error message."""
         self.printer.error(text)
 
     def _run_command(self, args: Namespace) -> int:
@@ -134,7 +134,7 @@ class Runner:
 
     def _report_interrupt(self, text: str) -> int:
         if self._terminal.err.isatty():
-            self._terminal.err.write("\n")  # the terminal has echoed ^C, without ending its line
+            self._terminal.err.write("\n")  # the terminal has echoed ^C without a newline
         self.print_error(text)
         return ExitCode.INTERRUPTED
 
@@ -152,9 +152,9 @@ class Runner:
 
 
 def run_lines(runner: Runner, lines: Iterable[str]) -> int:
-    """Run commands one per line, all of them whatever becomes of each; returns the first code other than 0.
+    """Run commands, one per line, continuing after failures; returns the first exit code other than 0.
 
-    Only Ctrl-C ends it early. Input that holds no command at all is a usage problem: most likely somebody expected a
+    Only Ctrl-C and ``exit`` end it early. Input without any command is a usage error: most likely the user expected a
     prompt.
     """
     codes: list[int] = []

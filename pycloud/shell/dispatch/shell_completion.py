@@ -1,6 +1,6 @@
-"""Completion scripts for bash, zsh and fish, made from the table of commands.
+"""Completion scripts for bash, zsh and fish, generated from the table of commands.
 
-A script knows commands, flags and their choices by itself; for what names sessions and clouds it asks Redis, through
+A script contains commands, flags and their choices; it reads the names of sessions and nodes from Redis, through
 pycloudctl.
 """
 
@@ -13,18 +13,18 @@ from pycloud.client import Client
 from pycloud.shell.base.command import Argument, Command
 
 PROGRAM = "pycloudctl"
-#: The command that prints what names those of a kind, one word per line. It must not hold a terminal up for long.
+#: Command that prints ids and names of a kind, one word per line. The short timeout limits the delay in the terminal.
 WORD_COMMANDS = {
     "session": f"{PROGRAM} --timeout 1 completion sessions",
     "cloud": f"{PROGRAM} --timeout 1 completion clouds",
 }
 HELP_COMMAND = "help"
-#: argparse adds these everywhere.
+#: Flags that argparse adds to every command.
 BUILT_IN = ("-h", "--help")
 
 
-#: What stands between @ is filled in. compgen expands the words that it is given, so it is given none that anybody may
-#: have written into Redis.
+#: Words between @ are placeholders. compgen expands the words in its argument, so words read from Redis, which may have
+#: been written by others, are never passed to it.
 BASH_TEMPLATE = """\
 # Completion of pycloudctl for bash: source this, or put it where bash-completion looks for the name pycloudctl.
 _pycloudctl_offer() {
@@ -68,25 +68,25 @@ complete -F _pycloudctl pycloudctl
 
 
 def completion_script(shell: str, commands: Sequence[Command], common: Sequence[Argument]) -> str:
-    """The script for ``shell``, which is one of ``SHELLS``. ``common``: the flags that every command takes."""
+    """The script for ``shell``, which is one of ``SHELLS``. ``common``: the flags of every command."""
     rows = [row for row in commands if not row.prompt_only]
     return SHELLS[shell](rows, common)
 
 
 def session_words(client: Client) -> Iterator[str]:
-    """What names a session: ids, and names that any has. Raises RedisUnavailable."""
+    """Ids and names of all sessions, without duplicates. Raises RedisUnavailable."""
     known = list(client.session_names())
     yield from dict.fromkeys([*(session for session, _name in known), *(name for _session, name in known if name)])
 
 
 def node_words(client: Client) -> Iterator[str]:
-    """What names a cloud: ids, and the hosts that are known. Raises RedisUnavailable."""
+    """Ids and known hosts of all nodes, without duplicates. Raises RedisUnavailable."""
     known = client.known_nodes()
     yield from dict.fromkeys([*(node.id for node in known), *(node.host for node in known if node.host)])
 
 
 def bash(rows: Sequence[Command], common: Sequence[Argument]) -> str:
-    """For bash 4 and later."""
+    """The script for bash 4 and later."""
     options = [item for row in rows for item in row.arguments if item.is_flag]
     values = "\n".join(
         f"        {'|'.join(item.names)}) {_bash_value(item)}; return ;;"
@@ -110,7 +110,7 @@ def bash(rows: Sequence[Command], common: Sequence[Argument]) -> str:
 
 
 def zsh(rows: Sequence[Command], common: Sequence[Argument]) -> str:
-    """For zsh with its completion system."""
+    """The script for zsh with its completion system (compinit)."""
     cases = "\n".join(
         f"            {'|'.join(_names(row))}) _arguments $common {_zsh_row(row, rows)} ;;" for row in rows
     )
@@ -140,7 +140,7 @@ if [[ $funcstack[1] == _{PROGRAM} ]]; then _{PROGRAM} "$@"; else compdef _{PROGR
 
 
 def fish(rows: Sequence[Command], common: Sequence[Argument]) -> str:
-    """For fish."""
+    """The script for fish."""
     names = " ".join(name for row in rows for name in _names(row))
     lines = [
         f"# Completion of {PROGRAM} for fish: put it as {PROGRAM}.fish into ~/.config/fish/completions.",
@@ -162,7 +162,7 @@ def fish(rows: Sequence[Command], common: Sequence[Argument]) -> str:
 
 
 SHELLS: dict[str, Callable[[Sequence[Command], Sequence[Argument]], str]] = {"bash": bash, "zsh": zsh, "fish": fish}
-#: What the scripts ask for.
+#: Words that the scripts request, by the argument of ``pycloudctl completion``.
 WORD_SOURCES: dict[str, Callable[[Client], Iterator[str]]] = {"sessions": session_words, "clouds": node_words}
 
 
@@ -183,12 +183,12 @@ def _flags(row: Command, common: Sequence[Argument]) -> list[str]:
 
 
 def _distinct(items: Sequence[Argument]) -> list[Argument]:
-    """One of each name: what it stands for must be the same everywhere, as a shell sees only the name."""
+    """One argument for each name: its values must be the same in all commands, because bash completes them by name."""
     return list({item.names: item for item in items}.values())
 
 
 def _positional(row: Command, rows: Sequence[Command]) -> Argument | None:
-    """The argument without a name, as far as anything is known of it; that of ``help`` is a command."""
+    """The first positional argument, if its values can be completed; that of ``help`` is a command."""
     item = next((item for item in row.arguments if not item.is_flag), None)
     if item is not None and row.name == HELP_COMMAND:
         names = tuple(other.name for other in rows)
@@ -197,7 +197,7 @@ def _positional(row: Command, rows: Sequence[Command]) -> Argument | None:
 
 
 def _bash_value(item: Argument) -> str:
-    """What bash is to do for a value."""
+    """The bash command that completes a value."""
     if item.choices:
         return f'COMPREPLY=($(compgen -W "{_join_words(item.choices)}" -- "$word"))'
     if item.kind == "file":
@@ -234,7 +234,7 @@ def _zsh_value(item: Argument) -> str:
 
 
 def _zsh_word_function(kind: str) -> str:
-    """A function that offers what names those of a kind."""
+    """A zsh function that completes ids and names of a kind."""
     return f"""\
 _{PROGRAM}_{kind}s() {{
     local -a {kind}s

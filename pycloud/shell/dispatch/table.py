@@ -1,6 +1,7 @@
-"""The table of commands: add a command by adding a row. Parser, help, completion and manual page are made from it.
+"""The table of commands: add a row to add a command. Parser, help, completion and manual page are generated from it.
 
-A row names its function as ``MODULE:FUNCTION`` below ``pycloud.shell``; the module is loaded when the command is typed.
+A row gives its function as ``module:function`` relative to ``pycloud.shell``; the module is loaded when the command
+runs.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pycloud.shell.base.command import (
 )
 from pycloud.shell.base.flags import SORT_ORDERS, since
 
-#: The states that a session may be listed in.
+#: Values of ``list --state``.
 STATES = tuple(state.value for state in State)
 
 _SESSIONS_ARGUMENT = argument(

@@ -1,1 +1,1 @@
-"""What is known of Redis, clouds and sessions just now, kept by threads, so that nobody at a terminal waits for it."""
+"""Current state of Redis, nodes and sessions, refreshed by threads so that the terminal does not wait for Redis."""

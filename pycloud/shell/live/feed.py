@@ -1,7 +1,7 @@
-"""Two threads that keep a picture of Redis, the clouds and the sessions, for whoever works at a terminal.
+"""Two threads that keep the state of Redis, the nodes and the sessions current for the prompt and ``top``.
 
-One takes the pulse; the other hears what happens, and reads what changed. Whoever looks takes the last picture, and
-waits for nothing. Redis may go and come back; both go on.
+One reads the health of Redis and the nodes; the other follows events and reads the records that changed. Readers take
+the latest snapshot without waiting. Both threads continue over an outage of Redis.
 """
 
 from __future__ import annotations
@@ -19,26 +19,27 @@ from pycloud.errors import PyCloudError
 from pycloud.shell.live.health import Health, error_message
 from pycloud.shell.live.session_cache import SessionCache, SessionsSnapshot
 
-#: Seconds between two pulses, and how long one may take: together they are less than the 2 s within which a loss shows.
+#: Seconds between two health reads, and timeout of one in seconds: in sum below the 2 s in which an outage is shown.
 HEALTH_INTERVAL, HEALTH_TIMEOUT = 0.5, 0.9
-#: Seconds that one may take while Redis is not there: a far one needs several round trips to connect.
+#: Timeout of a health read in seconds while Redis is down: connecting to a distant Redis takes several round trips.
 CONNECT_TIMEOUT = 3.0
-#: Seconds that news is waited for at once.
+#: Seconds that one poll waits for events.
 EVENT_TIMEOUT = 0.5
-#: Seconds between two looks at which sessions there are, and at all of them: events may be missing. Reading takes at
-#: most the thirtieth part of the time.
+#: Seconds between two reads of the session ids, and between two reads of all records, because events can be missed.
+#: The pause is at least IDLE_RATIO times the duration of the read.
 REFRESH_INTERVAL, FULL_REFRESH_INTERVAL, IDLE_RATIO = 2.0, 60.0, 30
-#: Seconds that the threads have to end; they do no harm while they still wait for a Redis that says nothing.
+#: Seconds to wait for each thread at the end; one that still waits for an unresponsive Redis does no harm.
 JOIN_TIMEOUT = 0.1
 
 OnEvents = Callable[[Sequence[EventRecord]], None]
 
 
 class LiveState:
-    """``health`` and ``sessions`` are the last pictures. Runs within a ``with`` block, and uses the client there.
+    """``health`` and ``sessions``: the latest snapshots. The threads run, and use the client, within a ``with`` block.
 
-    ``deaf``: why sessions and events cannot be read at present, though Redis may answer; usually empty. The threads
-    call ``on_change`` when a picture is new, and ``on_events`` with what happened; all of that must return at once.
+    ``read_error``: why sessions and events cannot be read at present, though Redis may respond; usually empty. The
+    threads call each of ``on_change`` after a new snapshot, and each of ``on_events`` with new events; these callbacks
+    must not block.
     """
 
     def __init__(self, client: Client) -> None:
@@ -68,7 +69,7 @@ class LiveState:
             thread.join(JOIN_TIMEOUT)
 
     def notify_changed(self) -> None:
-        """Tell everybody that a picture is new."""
+        """Call all of ``on_change``."""
         for listener in tuple(self.on_change):
             listener()
 
@@ -77,7 +78,7 @@ class LiveState:
             try:
                 pause = step()
             except Exception as error:
-                # Redis is lost, or there is a bug. Neither ends a thread: it is shown, and the next step is tried.
+                # An outage of Redis, or a bug. Neither ends the thread: the error is shown, and the step is retried.
                 pause = HEALTH_INTERVAL
                 if not self._stopping.is_set():
                     on_error(error_message(error))
@@ -98,7 +99,7 @@ class LiveState:
 
 
 class EventReader:
-    """Hears events, and reads the records that they are about; now and then it looks whether it has missed any."""
+    """Follows events and reads the records of their sessions; resyncs periodically, because events can be missed."""
 
     def __init__(self, client: Client, live_state: LiveState) -> None:
         self._client, self._live_state, self._cache = client, live_state, SessionCache()
@@ -106,13 +107,13 @@ class EventReader:
         self._next_refresh_at = self._next_full_refresh_at = 0.0
 
     def step(self) -> float:
-        """Once; returns how many seconds to pause. Raises RedisUnavailable."""
+        """Poll once; returns the seconds to pause before the next call. Raises RedisUnavailable."""
         try:
             if self._follower is None:
                 self._follower = self._client.event_follower()
             events = self._follower.poll(time.monotonic() + EVENT_TIMEOUT) if self._live_state.sessions.complete else []
         except PyCloudError:
-            self._next_full_refresh_at = 0.0  # who knows what happens meanwhile
+            self._next_full_refresh_at = 0.0  # events may be missed until the next poll
             raise
         if events:
             for listener in tuple(self._live_state.on_events):
@@ -143,7 +144,7 @@ class EventReader:
             try:
                 self._cache.update(page, self._client.records(page))
             except UnusableAnswer:
-                continue  # somebody else wrote there; `list` says so
+                continue  # a record that no node has written; `list` reports it
             self._publish()
 
     def _publish(self) -> None:

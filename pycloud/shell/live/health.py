@@ -1,4 +1,4 @@
-"""Whether Redis answers, and which clouds live. Pure; times are of the monotonic clock."""
+"""Whether Redis responds, and which nodes are online. Pure; times are in monotonic seconds."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from pycloud.protocol.messages import Heartbeat
 
 @dataclass(frozen=True)
 class Health:
-    """``up`` is None until Redis was tried once, ``trouble`` why it does not answer. ``since``: when that changed last.
+    """``up``: whether Redis responds, None before the first attempt. ``error``: why it does not. ``since``: last change
+    of ``up``, in monotonic seconds.
 
-    ``pulse`` is the last one; where Redis is down it is that of better times.
+    ``snapshot``: the last one read; while Redis is down, the last one before the outage.
     """
 
     up: bool | None = None
@@ -25,28 +26,28 @@ class Health:
     snapshot: HealthSnapshot = field(default_factory=lambda: HealthSnapshot(0.0))
 
     def after_snapshot(self, snapshot: HealthSnapshot, now: float) -> Health:
-        """Redis has answered."""
+        """The health after a successful read at ``now``."""
         return Health(True, "", self.since if self.up else now, snapshot)
 
     def after_outage(self, error: str, now: float) -> Health:
-        """Redis has not."""
+        """The health after a failed read at ``now``; keeps the last snapshot."""
         return replace(self, up=False, error=error, since=self.since if self.up is False else now)
 
     @property
     def nodes(self) -> Mapping[str, Heartbeat]:
-        """The last rank of each cloud that lives, by id."""
+        """The last heartbeat of each online node, by node id."""
         return {heartbeat.id: heartbeat for heartbeat in self.snapshot.heartbeats}
 
 
 def error_message(error: Exception) -> str:
-    """What is said of an error where it ends nothing; one that is a bug is named."""
+    """The text for an error that does not end the program; an unexpected exception (a bug) is shown with its type."""
     if isinstance(error, Unsettled):
         return error.reason
     return error.message if isinstance(error, PyCloudError) else f"{type(error).__name__}: {error}"
 
 
 def redis_address(url: str) -> str:
-    """Where a Redis is, short enough to be shown all the time: never with a user or a password."""
+    """``host:port`` or socket path of a Redis URL, for display: without user and password."""
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return parts.path

@@ -1,4 +1,4 @@
-"""All sessions on record, as they were last read. Pure: who reads them is in ``feed.py``."""
+"""A cache of all session records. Pure: ``feed.py`` reads them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pycloud.client import SessionRecord
 
 @dataclass(frozen=True)
 class SessionsSnapshot:
-    """A picture that nobody changes any more. ``complete``: whether all were read at least once.
+    """An immutable snapshot. ``records``: by session id. ``complete``: whether all were read at least once.
 
-    ``living``: words that name those that live, in order; ``others``: the rest. A word is an id or a name, and
-    ``by_word`` says whose. ``live``: how many live, by cloud.
+    ``live_words``: ids and names of live sessions, sorted; ``ended_words``: of the others. ``by_word``: the record for
+    each of these words. ``live_by_node``: number of live sessions by node id.
     """
 
     records: Mapping[str, SessionRecord] = field(default_factory=dict)
@@ -26,21 +26,21 @@ class SessionsSnapshot:
 
 
 class SessionCache:
-    """What was read so far, by id; written by one thread."""
+    """The records read so far, by session id. Only one thread may use it."""
 
     def __init__(self) -> None:
         self._records: dict[str, SessionRecord] = {}
         self._complete = False
 
     def sync_ids(self, ids: Collection[str]) -> list[str]:
-        """There are these and no others: returns those that are not known yet."""
+        """Remove all records except those of ``ids``; returns the ids without a record."""
         present = set(ids)
         for removed in self._records.keys() - present:
             del self._records[removed]
         return [session for session in ids if session not in self._records]
 
     def update(self, requested: Iterable[str], found: Iterable[SessionRecord]) -> None:
-        """Records of ``asked`` were read; those that were not found are gone."""
+        """Store ``found``, the records read for ``requested``; ids without a record are removed."""
         new = {record.id: record for record in found}
         for session in requested:
             if session not in new:
@@ -48,11 +48,11 @@ class SessionCache:
         self._records.update(new)
 
     def mark_complete(self) -> None:
-        """All were read."""
+        """Mark that all records were read once."""
         self._complete = True
 
     def snapshot(self) -> SessionsSnapshot:
-        """As it stands."""
+        """The current content."""
         records = dict(self._records)
         by_word: dict[str, SessionRecord] = {}
         live_words: list[str] = []

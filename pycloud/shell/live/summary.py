@@ -1,4 +1,4 @@
-"""How Redis and the clouds are, in one line of as many columns as there are. Pure."""
+"""The status line: state of Redis, nodes and sessions in one line of limited width. Pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pycloud.shell.live.health import Health
 from pycloud.shell.live.session_cache import SessionsSnapshot
 from pycloud.shell.terminal.output import printable
 
-#: The least that is shown of where Redis is.
+#: Minimum columns for the address of Redis; with less room it is left out.
 MIN_ADDRESS_WIDTH = 12
 
 
 def status_line(
     health: Health, sessions: SessionsSnapshot, redis_address: str, width: int, *, shows_events: bool = True
 ) -> str:
-    """What the toolbar says; the first spelling that fits, or what fits of the last."""
+    """The most detailed variant that fits into ``width`` columns; if none does, the shortest one, truncated."""
     variant = ""
     for variant in _variants(health, sessions, printable(redis_address), width, shows_events):
         if len(variant) <= width:
@@ -67,6 +67,6 @@ def _session_counts(health: Health, sessions: SessionsSnapshot) -> str:
 
 
 def format_round_trip(seconds: float) -> str:
-    """How long Redis takes to answer, with one digit that counts: what changes all the time tells nobody anything."""
+    """A round trip (in seconds) as text in ms, with one significant digit: more digits would change at each reading."""
     milliseconds = seconds * 1000
     return "<1 ms" if milliseconds < 1 else f"{float(f'{milliseconds:.1g}'):.0f} ms"

@@ -1,4 +1,4 @@
-"""``config show``: the settings of pycloudctl itself, and where each came from. Passwords are hidden."""
+"""``config show``: the settings of pycloudctl itself, and the source of each. Passwords are hidden."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pycloud.shell.terminal.exit_codes import ExitCode
 from pycloud.shell.terminal.output import printable
 from pycloud.transport.url import hide_password
 
-#: The settings that a requester has, in the order shown.
+#: Settings of a client and their defaults, in the order shown.
 DEFAULTS = {"redis": DEFAULT_REDIS, "namespace": DEFAULT_NAMESPACE}
 FILE_PREFIX = "file "
 
 
 @dataclass(frozen=True)
 class SettingValue:
-    """A setting: ``source`` is a flag, a variable, a file, or the default. It may hold a password."""
+    """A setting. ``source``: a flag, a variable, a file, or the default. ``value`` may contain a password."""
 
     name: str
     value: str
@@ -32,27 +32,27 @@ class SettingValue:
 
     @property
     def redacted(self) -> str:
-        """The value, fit to be shown."""
+        """The value with its password hidden."""
         return hide_password(self.value)
 
     @property
     def file(self) -> Path | None:
-        """The file that it came from, where it came from one."""
+        """The settings file it came from; None for any other source."""
         return Path(self.source.removeprefix(FILE_PREFIX)) if self.source.startswith(FILE_PREFIX) else None
 
 
 def setting_values(flags: Mapping[str, str], host: Host) -> list[SettingValue]:
-    """The settings, as the program has found them at its start. Raises ConfigError where one is of no use."""
+    """The settings in effect, read from ``flags``, variables and files. Raises ConfigError where one is invalid."""
     found = {name: SettingValue(name, value, FROM_DEFAULT) for name, value in DEFAULTS.items()}
     files = settings_files(host, flags.get("config"), readable_only=True)
-    for given in iter_raw_settings(files, host.environ, flags):  # the strongest comes last
+    for given in iter_raw_settings(files, host.environ, flags):  # the highest precedence comes last
         if given.setting.name in found:
             found[given.setting.name] = SettingValue(given.setting.name, str(given.read()), given.source)
     return list(found.values())
 
 
 def config(context: Context, args: Namespace) -> int:
-    """Show the settings."""
+    """Print the settings and the source of each."""
     printer, found = context.printer, setting_values(context.flags, Host.current())
     if context.timeout is not None:
         found.append(SettingValue("timeout", f"{context.timeout:g}", "flag --timeout"))

@@ -1,4 +1,4 @@
-"""``doctor``: examines Redis, the clouds and its own settings, and prints what it finds."""
+"""``doctor``: examines Redis, the nodes and its own settings, and prints its findings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNREACHABLE_ADVICE = "is it running, and does the URL name it? `config show` say
 
 
 def doctor(context: Context, args: Namespace) -> int:
-    """Print the findings; 1 where one is a problem."""
+    """Print the findings. Returns exit code 1 where one is a problem."""
     context.printer.hint("Listening for some seconds ...")
     found = check_settings(setting_values(context.flags, Host.current()))
     try:
@@ -37,7 +37,7 @@ def doctor(context: Context, args: Namespace) -> int:
 
 
 def check_settings(settings: Sequence[SettingValue]) -> list[Finding]:
-    """What is to be said of pycloudctl's own settings."""
+    """The findings on pycloudctl's own settings, which must contain ``redis``."""
     (redis,) = (value for value in settings if value.name == "redis")
     found = [Finding("ok", "settings", f"redis is {redis.redacted} ({redis.source})")]
     secret = redis.redacted != redis.value

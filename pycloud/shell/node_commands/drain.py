@@ -1,4 +1,4 @@
-"""``drain`` and ``undrain``: clouds are told, and with ``--wait`` they are watched until nothing lives there."""
+"""``drain`` and ``undrain``: send the request to nodes; ``--wait`` waits until no live session remains on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pycloud.shell.terminal.exit_codes import ExitCode, Interrupted, exit_code_f
 
 
 def drain(context: Context, args: Namespace) -> int:
-    """Tell clouds to take nothing new."""
+    """Drain nodes: they accept no new sessions."""
     nodes = find_nodes(context.client, args.clouds)
     code, drained = _send_to_all(context, nodes, draining=True)
     if args.wait and drained:
@@ -28,12 +28,12 @@ def drain(context: Context, args: Namespace) -> int:
 
 
 def undrain(context: Context, args: Namespace) -> int:
-    """Tell clouds to take sessions again."""
+    """End the draining of nodes: they accept sessions again."""
     return _send_to_all(context, find_nodes(context.client, args.clouds), draining=False)[0]
 
 
 def _send_to_all(context: Context, nodes: Sequence[str], *, draining: bool) -> tuple[ExitCode, list[str]]:
-    """Tell each, whatever becomes of the others: the worst code, and those that have done it."""
+    """Send the request to each node, also after failures. Returns the worst exit code and the nodes that succeeded."""
     codes, done = [ExitCode.DONE], []
     for node in nodes:
         try:
@@ -68,7 +68,9 @@ def _send_one(context: Context, node: str, draining: bool) -> None:
 
 
 def _wait_until_empty(context: Context, nodes: Sequence[str]) -> ExitCode:
-    """Until no session lives on any of them. Raises NotEnded when the time is up."""
+    """Wait until no live session remains on ``nodes``. Raises NotEnded at the timeout, Interrupted on Ctrl-C, and
+    PyCloudError where a node accepts sessions again.
+    """
     printer, reported_away = context.printer, set[str]()
 
     def on_loss(error: RedisUnavailable | None) -> None:
@@ -99,7 +101,7 @@ def _wait_until_empty(context: Context, nodes: Sequence[str]) -> ExitCode:
 
 
 def _undrained_error(nodes: Sequence[KnownNode]) -> PyCloudError | None:
-    """Somebody has told one of them otherwise: there may be no end to it."""
+    """The error where an online node of ``nodes`` is not draining any more: the wait might never end."""
     for node in nodes:
         if node.heartbeat is not None and not node.heartbeat.draining:
             return PyCloudError(f"cloud {node.id} takes sessions again: somebody has told it to")

@@ -1,4 +1,4 @@
-"""``events``: what happened, a line each."""
+"""``events``: prints events, one per line."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pycloud.shell.base.context import Context
 from pycloud.shell.terminal.exit_codes import ExitCode
 from pycloud.shell.terminal.output import SHORT_ID_LENGTH, printable
 
-#: As many are shown where neither a number nor a time is given.
+#: Number of events shown where neither ``--last`` nor ``--since`` is given.
 DEFAULT_LAST = 20
-#: Columns are as wide as what usually stands in them: nobody knows yet what is going to.
+#: Widths of all columns but the last, for usual values: lines are printed before later values are known.
 WIDTHS = (19, 16, 10, 20)
-#: On a screen with fewer columns the year gives way, so that an exit code has room.
+#: On a terminal with fewer columns the year is left out, to make room for an exit code.
 WIDE_SCREEN, YEAR_WIDTH = 100, len("2026-")
 HEADINGS = ("TIME", "EVENT", "CLOUD", "SESSION", "NOTE")
 EVENT_COLOURS = {
@@ -30,7 +30,7 @@ EVENT_COLOURS = {
 
 
 def events(context: Context, args: Namespace) -> int:
-    """Print what happened, and with ``-f`` what happens."""
+    """Print past events, and with ``-f`` new ones as they come."""
     printer, last = context.printer, args.last
     if last is None and args.since is None:
         last = DEFAULT_LAST
@@ -55,7 +55,7 @@ def events(context: Context, args: Namespace) -> int:
 
 
 def event_line(event: Event, width: int | None, colour: bool) -> str:
-    """An event as one line of at most ``width`` columns (None: as many as it takes)."""
+    """An event as one line of at most ``width`` columns (None: no limit)."""
     try:
         when = datetime.fromtimestamp(event.time).isoformat(" ", "seconds")[_omitted_prefix(width) :]
     except (ValueError, OverflowError, OSError):
@@ -69,14 +69,14 @@ def event_line(event: Event, width: int | None, colour: bool) -> str:
 
 
 def _session_cell(event: Event) -> str:
-    """Its id; where it has a name, the beginning of the id and the name, so that both fit in."""
+    """The session's id; where it has a name, the beginning of the id and the name, so that both have room."""
     if event.session and event.name:
         return f"{event.session[:SHORT_ID_LENGTH]} {event.name}"
     return event.session or "-"
 
 
 def note(event: Event) -> str:
-    """What else is known of it."""
+    """Exit code, reason, image and progress of an event, as far as it has them."""
     code, done = event.exit_code, event.done
     share = f" ({done:.0%})" if isinstance(done, float) else ""
     words = [f"exit {code}" if isinstance(code, int) else "", event.reason or "", event.image or ""]
@@ -90,10 +90,10 @@ def _columns(cells: tuple[str, ...], width: int | None) -> str:
 
 
 def _omitted_prefix(width: int | None) -> int:
-    """How much of a time is left out on a screen of so many columns."""
+    """Number of characters left out at the beginning of the time, for a terminal of ``width`` columns."""
     return YEAR_WIDTH if width is not None and width < WIDE_SCREEN else 0
 
 
 def _print_notice(context: Context, error: RedisUnavailable | None) -> None:
-    """Redis is lost or back: to be said once, so that nobody takes the silence for peace."""
+    """Report once that Redis is lost or back, so that the lack of events is not misunderstood."""
     context.printer.notice("Redis is back." if error is None else f"{error.message}; going on as soon as it is back.")

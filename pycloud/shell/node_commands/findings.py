@@ -1,4 +1,4 @@
-"""What ``doctor`` makes of the facts: findings, each with what to do about it. Pure."""
+"""Derives the findings of ``doctor``, each with advice, from a DiagnosticReport. Pure."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from pycloud.shell.terminal.output import age, duration
 Level = Literal["ok", "note", "problem"]
 
 MIN_REDIS_VERSION = (6, 2)
-#: Seconds: a round trip that people notice, and clocks that make ages and orders wrong.
+#: Seconds: a round trip above which users notice a delay, and a clock skew above which ages and orders are wrong.
 SLOW_ROUND_TRIP, MAX_CLOCK_SKEW = 0.1, 2.0
-#: Bytes that a listener must be able to have waiting: some requests of the largest usual size, spelled at length.
+#: Bytes: minimum hard limit of a subscriber's output buffer: some requests of the largest usual size, fully escaped.
 MIN_BUFFER = 16 << 20
 RECOMMENDED_BUFFER = "pubsub 32mb 8mb 60"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """``about``: redis, clouds, a cloud's id, or settings. ``advice``: what to do; empty where all is well."""
+    """``about``: ``redis``, ``clouds``, ``settings``, or a node id. ``advice``: what to do; empty: nothing."""
 
     level: Level
     about: str
@@ -35,9 +35,9 @@ class Finding:
 
 
 def findings(facts: DiagnosticReport) -> list[Finding]:
-    """All that is to be said of Redis and the clouds."""
+    """All findings on Redis and the nodes."""
     found = [*check_redis(facts.redis), *check_permissions(facts.redis)]
-    if facts.nodes is not None:  # otherwise the rights have said so
+    if facts.nodes is not None:  # otherwise check_permissions reports it
         found += check_nodes(facts.nodes)
     if facts.received_heartbeats is None:
         advice = "allow it (ACL SETUSER ... +subscribe, and the channels of the namespace)"
@@ -48,7 +48,7 @@ def findings(facts: DiagnosticReport) -> list[Finding]:
 
 
 def check_redis(redis: RedisReport) -> Iterator[Finding]:
-    """The server itself."""
+    """Findings on the server: version, round trip, role, eviction policy, buffer limits, clock."""
     info = redis.info
     name, version = (
         ("Valkey", info["valkey_version"]) if "valkey_version" in info else ("Redis", info.get("redis_version"))
@@ -89,7 +89,7 @@ def _check_pubsub_limits(limits: tuple[int, int, int] | None) -> Iterator[Findin
 
 
 def check_permissions(redis: RedisReport) -> Iterator[Finding]:
-    """What this user may do."""
+    """Findings on the permissions of this Redis user."""
     if redis.denied_client_commands is None or redis.denied_node_commands is None:
         yield Finding(
             "note", "redis", "what this user may do cannot be told (MULTI)", "allow it (ACL SETUSER ... +multi)"
@@ -106,7 +106,7 @@ def check_permissions(redis: RedisReport) -> Iterator[Finding]:
 
 
 def check_nodes(nodes: Sequence[NodeReport]) -> Iterator[Finding]:
-    """Who is there, and what each says of itself."""
+    """Findings on the nodes on record, from their last heartbeats."""
     heartbeats = [node.heartbeat for node in nodes if node.heartbeat is not None]
     if not heartbeats:
         advice = "start pycloud, with this Redis (--redis) and this namespace (--namespace)"
@@ -144,7 +144,7 @@ def _check_heartbeat(heartbeat: Heartbeat) -> Iterator[Finding]:
         advice = f"look at its log on {heartbeat.host}, and at its way to Redis"
         yield Finding("problem", about, "it does not hear what is published, so it takes no requests", advice)
     if heartbeat.copied:
-        return  # what was heard of the two says so
+        return  # check_received reports it
     if heartbeat.draining:
         advice = f"when it shall take sessions again: `undrain {about}`"
         yield Finding("note", about, f"it takes nothing new (draining), on {heartbeat.host}", advice)
@@ -158,13 +158,13 @@ def _check_heartbeat(heartbeat: Heartbeat) -> Iterator[Finding]:
 
 
 def check_received(nodes: Sequence[NodeReport], received: Sequence[ReceivedHeartbeat]) -> Iterator[Finding]:
-    """What the clouds said while somebody listened."""
+    """Findings from the heartbeats received while listening: duplicate ids, clock skew, nodes without a heartbeat."""
     by_node: dict[str, list[ReceivedHeartbeat]] = defaultdict(list)
     for each in received:
         by_node[each.heartbeat.id].append(each)
     for node, from_node in by_node.items():
         yield from _check_duplicate_id(node, [each.heartbeat for each in from_node])
-        ahead = max(each.clock_offset for each in from_node)  # the one that was on its way for the shortest time
+        ahead = max(each.clock_offset for each in from_node)  # of the heartbeat with the shortest delay
         if abs(ahead) > MAX_CLOCK_SKEW:
             host = from_node[0].heartbeat.host
             yield Finding(
@@ -177,7 +177,7 @@ def check_received(nodes: Sequence[NodeReport], received: Sequence[ReceivedHeart
 
 
 def _check_duplicate_id(node: str, heartbeats: Sequence[Heartbeat]) -> Iterator[Finding]:
-    """One that is started again says first the old and then the new instance; two that live speak by turns."""
+    """A restarted node sends the old instance, then the new one; two daemons with the same id alternate."""
     instances = [instance for instance, _ in groupby(rank.instance for rank in heartbeats)]
     hosts = " and ".join(sorted({heartbeat.host for heartbeat in heartbeats}))
     if len(instances) > 2 or any(rank.copied for rank in heartbeats):

@@ -1,4 +1,4 @@
-"""``clouds``: which there are, how they are, and how loaded."""
+"""``clouds``: lists the nodes with their state and load."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pycloud.shell.base.live_list import LiveList, follow
 from pycloud.shell.terminal.exit_codes import ExitCode
 from pycloud.shell.terminal.output import ColumnLayout, age, layout
 
-#: A cloud that was silent for so many heartbeats is late: two may miss each other a little.
+#: Heartbeat intervals without a heartbeat after which a node is stale: a short delay of one heartbeat is normal.
 STALE_AFTER_HEARTBEATS = 2.0
 UP, DRAINING, DEAF, COPIED, STALE, AWAY = "up", "draining", "deaf", "copied", "stale", "away"
 NODE_COLOURS = {UP: "32", DRAINING: "33", STALE: "33", DEAF: "31", COPIED: "31", AWAY: "31"}
@@ -27,12 +27,12 @@ NODE_COLUMNS = ColumnLayout(
     colours=NODE_COLOURS,
     droppable=(7, 6, 5),
 )
-#: How wide the bar of the most loaded is, and the load that fills it at least: that of a host with nothing to spare.
+#: Columns of a full load bar; score of a fully loaded host. The bar is full at this score, or the highest if greater.
 BAR_WIDTH, FULL_LOAD = 6, 100.0
 
 
 class NodeRow(msgspec.Struct, frozen=True, omit_defaults=False):
-    """One cloud, as programs get it (docs/pycloudctl.md). What is not known of one that is away is left out."""
+    """One node, as in the JSON output (docs/pycloudctl.md). The fields unknown for an offline node are left out."""
 
     id: str
     state: str
@@ -50,7 +50,7 @@ class NodeRow(msgspec.Struct, frozen=True, omit_defaults=False):
 
 
 def clouds(context: Context, args: Namespace) -> int:
-    """List the clouds that ``args`` asks for."""
+    """List the nodes that have all labels in ``args``."""
     printer, wanted = context.printer, labels_of(args.label)
     if args.follow:
         return follow(context, _live_list(context, wanted))
@@ -68,13 +68,13 @@ def clouds(context: Context, args: Namespace) -> int:
 
 
 def node_rows(known: Sequence[KnownNode], wanted: Mapping[str, str]) -> list[NodeRow]:
-    """Those that have all labels ``wanted``; of one that is away nobody knows its labels."""
+    """The nodes that have all labels ``wanted``. The labels of an offline node are unknown, so it matches no label."""
     rows = [node_row(node) for node in known]
     return [row for row in rows if all((row.labels or {}).get(name) == value for name, value in wanted.items())]
 
 
 def node_row(node: KnownNode) -> NodeRow:
-    """One cloud, as programs get it."""
+    """Convert a node for output."""
     heartbeat, common = node.heartbeat, (node.id, node_state(node), node.host)
     if heartbeat is None:
         return NodeRow(*common, node.sessions, node.seen, node.silent)
@@ -94,7 +94,7 @@ def node_row(node: KnownNode) -> NodeRow:
 
 
 def node_state(node: KnownNode) -> str:
-    """In one word, what matters most."""
+    """The state of a node in one word; of several conditions, the most important."""
     heartbeat = node.heartbeat
     if heartbeat is None:
         return AWAY
@@ -108,7 +108,7 @@ def node_state(node: KnownNode) -> str:
 
 
 def table_cells(rows: Sequence[NodeRow]) -> list[tuple[str, ...]]:
-    """The lines of the table."""
+    """The cells of the table, one row per node."""
     scores = [row.score for row in rows if isinstance(row.score, float)]
     full_load = max([FULL_LOAD, *scores])
     return [
@@ -128,13 +128,13 @@ def table_cells(rows: Sequence[NodeRow]) -> list[tuple[str, ...]]:
 
 
 def runtimes_cell(row: NodeRow) -> str:
-    """What runs there; in parentheses what cannot be started at present."""
+    """The runtimes of a node; in parentheses those of which no session can be started at present."""
     off = row.unavailable or ()
     return ",".join(f"({name})" if name in off else name for name in row.runtimes or ())
 
 
 def bar(share: float) -> str:
-    """A bar for a share from 0 to 1, to half a column."""
+    """A bar for a share from 0 to 1, with a resolution of half a column."""
     halves = round(min(1.0, max(0.0, share)) * BAR_WIDTH * 2)
     return ("█" * (halves // 2) + "▌" * (halves % 2)).ljust(BAR_WIDTH, "·")
 
@@ -150,10 +150,10 @@ def _live_list(context: Context, wanted: Mapping[str, str]) -> LiveList[NodeRow]
 
 
 def change_key(row: NodeRow) -> object:
-    """What of it is worth a line when it changes: not its load, which always does."""
+    """The part of a row whose change is printed by ``-f``: not the load and the times, which change all the time."""
     return msgspec.structs.replace(row, seen=0.0, silent=0.0, score=UNSET)
 
 
 def _removed_line(node: str) -> bytes:
-    """What is said of one that is forgotten, or no longer what was asked for."""
+    """The JSON line for a node that was forgotten, or does not match the labels any more."""
     return msgspec.json.encode({"id": node, "state": ""})

@@ -1,4 +1,4 @@
-"""``watch``: whether the prompt tells what happens."""
+"""``watch``: switches the printing of events above the prompt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pycloud.shell.terminal.exit_codes import ExitCode, UsageError
 
 
 def watch(context: Context, args: Namespace) -> int:
-    """Switch it, or say how it is."""
+    """Switch it on or off, and print its state. Raises UsageError outside of the prompt."""
     prompt_state = context.prompt_state
     if prompt_state is None:
         raise UsageError("watch is for the prompt; elsewhere `events -f` tells what happens")

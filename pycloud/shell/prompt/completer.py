@@ -1,6 +1,6 @@
-"""Completes what is typed at the prompt: commands, flags, choices, files, clouds and sessions.
+"""Completion at the prompt: commands, flags, choices, files, nodes and sessions.
 
-From the table of commands and the feed's last picture, so that no key stroke waits for Redis.
+Uses the table of commands and the latest snapshots of ``LiveState``, so that no key stroke waits for Redis.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from pycloud.shell.prompt.completion_context import (
 from pycloud.shell.prompt.fuzzy import best_matches, best_sorted_matches, fuzzy_pattern, match
 from pycloud.shell.terminal.output import address, age, printable
 
-#: More than this help nobody, and each costs time at every key.
+#: Maximum number of offers: more are of no use, and each costs time at every key stroke.
 MAX_OFFERS = 50
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A word, what is said about it, and how much of its beginning is not shown, as it stands on the line already."""
+    """A completion, its description, and the length of its beginning that is hidden because it is on the line."""
 
     text: str
     description: str = ""
@@ -43,7 +43,7 @@ class Offer:
 
 
 class LineCompleter(Completer):
-    """Offers what may stand at the cursor. ``health`` and ``sessions`` return the last pictures."""
+    """Completes the word at the cursor. ``health`` and ``sessions`` return the latest snapshots."""
 
     def __init__(
         self, commands: Iterable[Command], health: Callable[[], Health], sessions: Callable[[], SessionsSnapshot]
@@ -53,7 +53,7 @@ class LineCompleter(Completer):
         self._health, self._sessions = health, sessions
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
-        """What the word before the cursor may become, the best first."""
+        """The completions of the word before the cursor, the best first."""
         line = tokenize(document.text_before_cursor)
         target = completion_target(self._by_name, line.before, line.word)
         word = line.word.removeprefix(target.prefix)
@@ -89,7 +89,7 @@ class LineCompleter(Completer):
         return ()
 
     def _node_offers(self, word: str) -> Iterable[Offer]:
-        """By id or by the name of their host."""
+        """Online nodes whose id or host matches."""
         health = self._health()
         node_by_text = {f"{node} {rank.host}": node for node, rank in health.nodes.items()}
         for text in best_matches(word, node_by_text):
@@ -103,7 +103,7 @@ class LineCompleter(Completer):
             yield Offer(heartbeat.id, ", ".join(part for part in (*words, silent) if part))
 
     def _session_offers(self, word: str, already_named: set[str]) -> Iterable[Offer]:
-        """Those that live come first; those that stand on the line already are not offered again."""
+        """Sessions that match, live ones first; without those that are already on the line."""
         sessions, now = self._sessions(), time.time()
         found = best_sorted_matches(word, sessions.live_words, MAX_OFFERS)
         found += (
@@ -115,11 +115,11 @@ class LineCompleter(Completer):
 
 
 def complete(event: KeyPressEvent) -> None:
-    """What TAB does: it takes the next offer that is shown; where none is, the only one, or what they have in common.
-    Those that begin as it was typed count more.
+    """Handler of TAB. Selects the next completion in the menu; without a menu, inserts the only completion, or the
+    common beginning of all. Completions that begin with the typed text take precedence.
 
-    At once, and not when offers have come up: what is typed quickly, or comes over a slow line, comes in one piece, and
-    prompt_toolkit forgets a TAB that it meets while it is looking for offers.
+    The completions are computed here, synchronously: fast typing, or a slow connection, delivers several keys at once,
+    and prompt_toolkit drops a TAB that arrives while it computes completions.
     """
     buffer = event.current_buffer
     if buffer.complete_state:
@@ -137,7 +137,9 @@ def complete(event: KeyPressEvent) -> None:
 
 
 def describe_session(record: SessionRecord, word: str, now: float) -> str:
-    """What is said of a session beside ``word``, its id or its name: the other one, state, host and age."""
+    """The description of a session for the completion ``word`` (its id or name): the other of the two, state, address
+    and age. ``now``: Unix seconds.
+    """
     other_word = record.id[:8] if word != record.id else record.name or ""
     created = record.created
     words = [
@@ -151,7 +153,7 @@ def describe_session(record: SessionRecord, word: str, now: float) -> str:
 
 
 def quoted(text: str) -> str:
-    """As it is to be typed. A ``~/`` in front stays as it is: nobody would know it in quotation marks."""
+    """The text quoted for the command line. A leading ``~/`` is not quoted, because it would not be expanded then."""
     home = "~/" if text.startswith("~/") else ""
     rest = text.removeprefix(home)
     return home + (shlex.quote(rest) if rest else "")
@@ -166,12 +168,12 @@ def _longest_name(item: Argument) -> str:
 
 
 def _short_flags(word: str, items: Iterable[Argument]) -> dict[str, str]:
-    """A short flag is offered only where it was typed: to say what it means."""
+    """Short flags and their help. A short flag is offered only after it was typed, to show its meaning."""
     return {name: str(item.options.get("help", "")) for item in items for name in item.names if name == word}
 
 
 def _mark_matched(word: str, text: str) -> StyleAndTextTuples:
-    """The text, with what was typed of it marked."""
+    """The text, with the part that matches the typed word marked."""
     found = match(word, fuzzy_pattern(word), text) if word else None
     if found is None or found.rank == 2:
         return [("", text)]

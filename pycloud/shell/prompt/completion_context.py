@@ -1,4 +1,4 @@
-"""What is being typed, and what may stand at the cursor by the table of commands. Pure, except for file names."""
+"""Splits a partial line, and finds what the table of commands allows at the cursor. Pure, except for file names."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pycloud.shell.prompt.fuzzy import best_matches
 
 @dataclass(frozen=True)
 class InputTokens:
-    """``before``: the whole words before the one at the cursor. ``word``: that one, without its quotation marks, as far
-    as it was typed; ``start``: where it begins on the line.
+    """``before``: the complete words before the cursor. ``word``: the word at the cursor as typed so far, without
+    quotation marks. ``start``: its index on the line.
     """
 
     before: tuple[str, ...]
@@ -24,7 +24,7 @@ class InputTokens:
 
 
 def tokenize(text: str) -> InputTokens:
-    """``text``: the line up to the cursor. What is not finished (a quotation, an escape) is taken as it stands."""
+    """Split ``text``, the line up to the cursor, into words. An unfinished quotation or escape is not an error."""
     words: list[str] = []
     word, start, quote, escaped = "", None, "", False
     for index, char in enumerate(text):
@@ -50,8 +50,8 @@ HELP_COMMAND = "help"
 
 @dataclass(frozen=True)
 class CompletionTarget:
-    """``commands``: a command may. ``flags``: those that may. ``value``: the argument whose value may; ``prefix`` (of
-    the word) is not part of that value.
+    """What the command line allows at the cursor. ``commands``: a command. ``flags``: one of these flags. ``value``: a
+    value of this argument; ``prefix``: the beginning of the word that is not part of that value (``--flag=``).
     """
 
     commands: bool = False
@@ -61,9 +61,9 @@ class CompletionTarget:
 
 
 def completion_target(commands: Mapping[str, Command], before: Sequence[str], word: str) -> CompletionTarget:
-    """What may stand where ``word`` is being typed, behind the words ``before``.
+    """What the command line allows in place of ``word``, after the words ``before``.
 
-    ``commands``: all rows, by each of their names.
+    ``commands``: all rows, by name and alias.
     """
     command_index, pending_flag = _find_command(before)
     if command_index is None:
@@ -89,7 +89,7 @@ def completion_target(commands: Mapping[str, Command], before: Sequence[str], wo
 
 
 def _find_command(before: Sequence[str]) -> tuple[int | None, Argument | None]:
-    """Where the command stands, and where there is none yet, the flag that waits for its value."""
+    """The index of the command (None: none yet), and if there is none the last flag, where its value is missing."""
     pending_flag: Argument | None = None
     for index, word in enumerate(before):
         if pending_flag is not None:
@@ -103,7 +103,7 @@ def _find_command(before: Sequence[str]) -> tuple[int | None, Argument | None]:
 
 
 def _scan_arguments(arguments: Sequence[Argument], words: Sequence[str]) -> tuple[int, Argument | None, bool]:
-    """How many words stand for themselves, the flag that waits for its value, and whether flags have ended (``--``)."""
+    """The number of positional words, the last flag if its value is missing, and whether ``--`` ended the flags."""
     count, pending_flag, ended = 0, None, False
     for word in words:
         if pending_flag is not None:
@@ -123,21 +123,22 @@ def _find_flag(arguments: Sequence[Argument], name: str) -> Argument | None:
 
 
 def _next_positional(row: Command, count: int) -> Argument | None:
-    """The argument that the next word is for, when ``count`` are there; the last may take many."""
+    """The argument that the next word belongs to, after ``count`` positional words; the last one may accept many."""
     positionals = [item for item in row.arguments if not item.is_flag]
     if count < len(positionals):
         return positionals[count]
     return positionals[-1] if positionals and positionals[-1].options.get("nargs") in ("+", "*") else None
 
 
-#: So many names of a directory are looked at: it may hold millions.
+#: Maximum number of directory entries read: a directory may contain millions.
 MAX_SCANNED = 2000
 
 
 def file_names(word: str) -> list[str]:
-    """The files and directories that ``word`` may be the beginning of, as it would be spelled in full.
+    """The paths of files and directories that match ``word``, the best first.
 
-    Directories end with a slash. Hidden ones only where the dot was typed. Never raises.
+    Directories end with a slash. Hidden files match only where the dot was typed. Empty where the directory cannot be
+    read.
     """
     folder, slash, beginning = word.rpartition("/")
     where = Path(folder + slash or ".")

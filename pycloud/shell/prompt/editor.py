@@ -1,4 +1,4 @@
-"""Several lines at the prompt: a script that is typed, and not read from a file."""
+"""The multi-line editor at the prompt, for a script that is typed instead of read from a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INDENT = "    "
 
 
 class Editor:
-    """Keeps what was typed while the prompt lives: the key ↑ brings it back, should a cloud have refused it."""
+    """Keeps typed scripts in memory until the prompt ends: the key ↑ restores one, e.g. after a node rejected it."""
 
     def __init__(self, style: BaseStyle, *, colour: bool) -> None:
         self._history = InMemoryHistory()
@@ -38,7 +38,7 @@ class Editor:
         )
 
     def edit(self) -> bytes:
-        """The script that was typed. Raises Interrupted where there shall be none."""
+        """Read a script and return it as UTF-8. Raises Interrupted on Ctrl-C, and where nothing was typed."""
         try:
             script = self._session.prompt(pre_run=lambda: install_sigterm_handler(get_app()))
         except KeyboardInterrupt:
@@ -63,7 +63,7 @@ def _keys() -> KeyBindings:
 
     @keys.add("c-d")
     def end(event: KeyPressEvent) -> None:
-        """At the end: that is all of it. Nothing typed at all: leave. Elsewhere it deletes, as ever."""
+        """Leave if the script is empty, start it if the cursor is at its end; otherwise delete a character."""
         buffer = event.current_buffer
         if not buffer.text:
             event.app.exit(exception=EOFError)
@@ -74,12 +74,12 @@ def _keys() -> KeyBindings:
 
     @keys.add("c-x", "c-e")
     def open_external_editor(event: KeyPressEvent) -> None:
-        """Go on in the user's own editor, and come back."""
+        """Edit the script in the user's editor ($EDITOR), then return here."""
         event.current_buffer.open_in_editor()
 
     @keys.add("tab")
     def indent(event: KeyPressEvent) -> None:
-        """There is nothing to complete in a script."""
+        """Insert an indentation: a script has no completion."""
         event.current_buffer.insert_text(INDENT)
 
     return keys

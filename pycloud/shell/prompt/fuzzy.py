@@ -1,4 +1,4 @@
-"""Which of many words somebody may mean who has typed some of their letters. Pure."""
+"""Fuzzy matching: the words that contain the typed letters in their order, ranked. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class Match:
-    """``rank``: 0 where the word begins so, 1 where that stands in it, 2 where its letters do, in this order.
+    """``rank``: 0 where the text begins with the word, 1 where it contains the word, 2 where it contains only the
+    letters in their order.
 
-    ``length``: how far apart they are; ``start``: where they begin. The lowest is the best.
+    ``length``: length of the matched part; ``start``: its index. The lowest match is the best.
     """
 
     rank: int
@@ -21,12 +22,12 @@ class Match:
 
 
 def fuzzy_pattern(word: str) -> re.Pattern[str]:
-    """A pattern that finds words with the letters of ``word`` in their order, with as little as possible between."""
+    """A pattern for the letters of ``word`` in their order, with as few others as possible between; ignores case."""
     return re.compile(".*?".join(map(re.escape, word)), re.IGNORECASE)
 
 
 def match(word: str, pattern: re.Pattern[str], text: str) -> Match | None:
-    """How ``word`` (and its pattern) is found in ``text``; None: it is not."""
+    """The match of ``word`` in ``text``; None where there is none. ``pattern``: ``fuzzy_pattern(word)``."""
     found = pattern.search(text)
     if found is None:
         return None
@@ -37,15 +38,15 @@ def match(word: str, pattern: re.Pattern[str], text: str) -> Match | None:
 
 
 def best_matches(word: str, texts: Iterable[str]) -> list[str]:
-    """Those that ``word`` may mean, the best first, and in their order where they are alike."""
+    """The texts that match ``word``, the best first; equal matches keep their order."""
     pattern = fuzzy_pattern(word)
     found = [(hit, text) for text in texts if (hit := match(word, pattern, text)) is not None]
     return [text for _hit, text in sorted(found, key=lambda pair: pair[0])]
 
 
 def best_sorted_matches(word: str, texts: Sequence[str], limit: int) -> list[str]:
-    """As ``best``, but of very many, which are sorted, and at most so many: those that begin so come first, and once
-    there are enough no others are looked for.
+    """As ``best_matches``, for a long sorted list: at most ``limit`` matches. Texts that begin with ``word`` come
+    first; the search ends as soon as there are enough.
     """
     begin = bisect_left(texts, word)
     end = bisect_left(texts, word + "\U0010ffff", lo=begin)

@@ -1,4 +1,4 @@
-"""Colours for a script while it is typed: which language it is in, is told by its first line."""
+"""Syntax highlighting for a script while it is typed; its first line determines the language."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ LineStyler = Callable[[int], StyleAndTextTuples]
 
 
 class ScriptLexer(Lexer):
-    """A shell script, another interpreter's, or an image with a JSON object below it."""
+    """Highlights a shell script, a script of another interpreter, or an image name followed by a JSON object."""
 
     def lex_document(self, document: Document) -> LineStyler:
-        """What each line looks like."""
+        """A function that returns the styled text of a line, by its index."""
         if possible_runtimes(document.text) == ("docker",):
             return _lex_image_script(document)
         return _lexer(interpreter(document.lines[0])).lex_document(document)
 
 
 def interpreter(first_line: str) -> str:
-    """The program that runs a script with this first line, without its version; without one it is a shell."""
+    """The interpreter in a first line ``#!...``, without path and version; ``sh`` for any other first line."""
     words = [word for word in first_line.removeprefix("#!").split() if not word.startswith("-")]
     programs = [word.rpartition("/")[2].rstrip("0123456789.") for word in words]
     if not first_line.startswith("#!") or not programs:
@@ -46,7 +46,7 @@ def _lexer(name: str) -> PygmentsLexer:
 
 
 def _lex_image_script(document: Document) -> LineStyler:
-    """The first line that is not empty names the image; what follows is JSON."""
+    """The first line that is not empty is the image name; the rest is JSON."""
     image_line = next((place for place, line in enumerate(document.lines) if line.strip()), 0)
     json_lines = PygmentsLexer(JsonLexer).lex_document(Document("\n".join(document.lines[image_line + 1 :])))
 

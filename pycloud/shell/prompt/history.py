@@ -1,6 +1,6 @@
-"""What was typed at the prompt, kept in a file for the next time: but no secrets, and never at any price.
+"""The history of the prompt, stored in a file without lines that contain secrets.
 
-A file that cannot be written is no reason to stop: what is typed then lives in memory only, and that is said once.
+If the file cannot be written, the history is held in memory only, and one warning is shown.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from pathlib import Path
 
 from prompt_toolkit.history import FileHistory
 
-#: A variable whose name speaks of a secret is set somewhere on the line; how it is quoted does not matter.
+#: Matches a line that sets a variable whose name indicates a secret, regardless of quoting.
 SECRET_VARIABLE = re.compile(r"(PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|CREDENTIAL|KEY)[^\s=]*=", re.IGNORECASE)
 ENV_FLAG = re.compile(r"(^|\s)['\"]?(-e|--env)")
 SECRET_URL = re.compile(r"://[^\s@]*:[^\s]*@|[?&;]password=", re.IGNORECASE)
 
 
 class PromptHistory(FileHistory):
-    """Lines in a file, as long as it can be written, and in memory. ``news`` says when that has come to an end."""
+    """Stores lines in memory, and in a file as long as it can be written; then ``take_warning`` returns the reason."""
 
     def __init__(self, file: Path) -> None:
-        """Makes ``file``, which nobody else may read, where it can; raises nothing where it cannot."""
+        """Create ``file`` with mode 0600. Never raises OSError; a failure is returned by ``take_warning``."""
         super().__init__(str(file))
         self._file, self._unwritable, self._pending_warning = file, False, ""
         try:
@@ -32,12 +32,12 @@ class PromptHistory(FileHistory):
             self._stop_writing(error)
 
     def append_string(self, string: str) -> None:
-        """Keep a line, unless it holds a secret: such a line is forgotten at once."""
+        """Add a line, unless it contains a secret: such a line is stored neither in memory nor in the file."""
         if not holds_secret(string):
             super().append_string(string)
 
     def load_history_strings(self) -> list[str]:
-        """The lines of earlier times, the newest first."""
+        """The lines in the file, the newest first; empty where it cannot be read."""
         try:
             return list(super().load_history_strings())
         except OSError as error:
@@ -45,7 +45,7 @@ class PromptHistory(FileHistory):
             return []
 
     def store_string(self, string: str) -> None:
-        """Write a line to the file."""
+        """Write a line to the file; does nothing after a write error."""
         if self._unwritable:
             return
         try:
@@ -54,7 +54,7 @@ class PromptHistory(FileHistory):
             self._stop_writing(error)
 
     def take_warning(self) -> str:
-        """What went wrong since this was asked last; usually nothing."""
+        """Return the pending warning and clear it; usually empty."""
         warning, self._pending_warning = self._pending_warning, ""
         return warning
 
@@ -65,11 +65,11 @@ class PromptHistory(FileHistory):
 
 
 def history_file(environ: Mapping[str, str], home: Path) -> Path:
-    """Where typed lines are kept: in the user's state directory, as XDG names it."""
+    """The path of the history file, in the user's state directory (XDG Base Directory Specification)."""
     state_home = Path(environ.get("XDG_STATE_HOME", ""))
     return (state_home if state_home.is_absolute() else home / ".local" / "state") / "pycloud" / "pycloudctl_history"
 
 
 def holds_secret(line: str) -> bool:
-    """Whether a line sets a variable that looks like a secret, or names a URL with a password."""
+    """Whether a line sets a variable whose name indicates a secret (``--env``), or contains a URL with a password."""
     return bool(SECRET_URL.search(line) or (ENV_FLAG.search(line) and SECRET_VARIABLE.search(line)))

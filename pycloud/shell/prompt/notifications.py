@@ -1,6 +1,6 @@
-"""Events above the prompt: which are printed one by one, which are summed up, and when.
+"""Events above the prompt: which are printed individually, which are summarized, and when.
 
-``NotificationQueue`` decides, without I/O; ``NotificationPrinter`` prints what it hands out.
+``NotificationQueue`` decides, without I/O; ``NotificationPrinter`` prints the result.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from prompt_toolkit.application import Application, run_in_terminal
 
 from pycloud.protocol.messages import Event
 
-#: As many are told one by one; more at once are summed up in a line.
+#: Maximum number of events printed individually at once; more are summarized in one line.
 MAX_INDIVIDUAL = 5
-#: Seconds between two times that something is told: a burst becomes few lines.
+#: Minimum seconds between two outputs, so that a burst of events becomes few lines.
 MIN_INTERVAL = 1.0
-#: Seconds after a command's end in which what it did itself is still being heard of.
+#: Seconds after the end of a command in which its own events may still arrive.
 OWN_EVENT_WINDOW = 2.0
-#: What a cloud says when ``drain`` or ``undrain`` has told it to.
+#: Events of a node after ``drain`` and ``undrain``.
 DRAIN_EVENTS = ("cloud.draining", "cloud.up")
-#: As many are remembered between two times; of the others only the number is known.
+#: Maximum number of events queued between two outputs; further ones are only counted.
 MAX_QUEUED = 200
 
 
 @dataclass
 class NotificationQueue:
-    """Takes events in, and hands lines out. ``touched``: the sessions and clouds that the commands here were about."""
+    """Collects events until the next output. Times are in monotonic seconds. Not thread-safe."""
 
     _queued: list[Event] = field(default_factory=list)
     _overflow: Counter[str] = field(default_factory=Counter)
@@ -38,7 +38,7 @@ class NotificationQueue:
     _suppressed_until: dict[str, float] = field(default_factory=dict)
 
     def add(self, events: Sequence[Event]) -> None:
-        """Something happened, here or elsewhere."""
+        """Add events, whatever caused them."""
         for event in events:
             if len(self._queued) < MAX_QUEUED:
                 self._queued.append(event)
@@ -46,20 +46,20 @@ class NotificationQueue:
                 self._overflow[event.event] += 1
 
     def suppress_own(self, own_changes: Collection[str], now: float) -> None:
-        """A command here is over; it was about these sessions and clouds."""
+        """Suppress events of ids that a command typed here has changed, until ``OWN_EVENT_WINDOW`` after ``now``."""
         self._suppressed_until = {session: until for session, until in self._suppressed_until.items() if until > now}
         self._suppressed_until.update(dict.fromkeys(own_changes, now + OWN_EVENT_WINDOW))
 
     def seconds_until_due(self, now: float) -> float | None:
-        """In how many seconds there is something to tell; None: there is nothing."""
+        """Seconds until the next output is due; None where no event is queued."""
         return max(0.0, self._taken_at + MIN_INTERVAL - now) if self._queued else None
 
     def clear(self) -> None:
-        """Nobody wants to hear of what is waiting."""
+        """Discard all queued events."""
         self._queued, self._overflow = [], Counter()
 
     def take(self, now: float) -> tuple[list[Event], Counter[str]]:
-        """What is to be told one by one, and what is only to be summed up, by kind. Either may be empty."""
+        """Remove all queued events; returns those to print individually, and the counts by kind to summarize."""
         events = [event for event in self._queued if self._suppressed_until.get(_subject_id(event), now) <= now]
         counted = self._overflow
         self.clear()
@@ -71,7 +71,7 @@ class NotificationQueue:
 
 
 def _subject_id(event: Event) -> str:
-    """What a command must have been about to have brought this about: a session, or a cloud that was told to drain."""
+    """The id that a command which caused the event must have changed: the session, or the node for drain events."""
     return event.session or (event.cloud if event.event in DRAIN_EVENTS else "")
 
 
@@ -82,9 +82,9 @@ def events_summary(counted: Counter[str]) -> str:
 
 
 class NotificationPrinter:
-    """Takes events from the feed's thread, and tells them in the loop of ``app``, which is the prompt's.
+    """Receives events in a thread of ``LiveState``, and prints them in the event loop of ``app``, the prompt.
 
-    ``spell`` makes a line of an event, ``say`` writes lines. ``wanted`` says whether anybody wants to know.
+    ``enabled`` returns whether events are shown, ``format_event`` the line for an event; ``print_lines`` writes lines.
     """
 
     def __init__(
@@ -98,21 +98,21 @@ class NotificationPrinter:
         self._queue, self._lock, self._timer_set = NotificationQueue(), threading.Lock(), False
 
     def on_events(self, events: Sequence[Event]) -> None:
-        """Something happened. Called by the feed's thread."""
+        """Queue events. Called by a thread of ``LiveState``."""
         with self._lock:
             self._queue.add(events)
         loop = self._app.loop
         if loop is not None:
-            with contextlib.suppress(RuntimeError):  # the prompt ends just now, and with it its loop
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile, because the prompt ends
                 loop.call_soon_threadsafe(self.print_or_schedule)
 
     def suppress_own(self, own_changes: Collection[str]) -> None:
-        """A command that was typed here is over: what it did to these sessions is no news."""
+        """Suppress the events of sessions and nodes that a command typed here has changed."""
         with self._lock:
             self._queue.suppress_own(own_changes, time.monotonic())
 
     def print_or_schedule(self) -> None:
-        """Tell what there is to tell, now or in a moment. Called in the prompt's loop, also when that begins."""
+        """Print the queued events if due, or set a timer. Called in the event loop of the prompt, also at its start."""
         with self._lock:
             if not self._enabled():
                 self._queue.clear()
@@ -127,7 +127,7 @@ class NotificationPrinter:
             run_in_terminal(lambda: self._print_lines("\n".join(lines)))
 
     def on_prompt_start(self) -> None:
-        """A new prompt: what was set for the last one went with its loop."""
+        """Reset for a new prompt: the timer ended with the event loop of the previous one."""
         self._timer_set = False
         self.print_or_schedule()
 

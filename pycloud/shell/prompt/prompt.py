@@ -1,6 +1,6 @@
-"""The prompt: what is typed at a terminal, line by line. Only this package and ``top`` load prompt_toolkit.
+"""The prompt: reads lines at a terminal and runs them. Only this package and ``top`` load prompt_toolkit.
 
-What a line does is decided in ``runner.py``; nothing that goes wrong in one ends the prompt.
+``dispatch/runner.py`` executes the lines; an error in one does not end the prompt.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 PROMPT = "pycloud> "
 WELCOME = "Type help for the commands, exit or Ctrl-D to leave."
 STYLE = Style.from_dict({"bottom-toolbar": "reverse", "bottom-toolbar.text": ""})
-#: What is typed and what is only suggested must be told apart without colours, too.
+#: Without colours, suggested text must be distinguishable from typed text by other means.
 COLOURLESS_STYLE = Style.from_dict(
     {"bottom-toolbar": "reverse", "bottom-toolbar.text": "", "auto-suggestion": "underline"}
 )
 
 
 def run_prompt(runner: Runner, environ: Mapping[str, str], home: Path) -> int:
-    """Read and run lines until ``exit`` or Ctrl-D; returns the exit code."""
+    """Read and run lines until ``exit`` or Ctrl-D; returns the exit code (0)."""
     if is_dumb_terminal():
         return _run_dumb_terminal(runner)
     history = PromptHistory(history_file(environ, home))
@@ -64,7 +64,7 @@ def run_prompt(runner: Runner, environ: Mapping[str, str], home: Path) -> int:
 
 
 def _run_dumb_terminal(runner: Runner) -> int:
-    """The same on a terminal that can do nothing but print: no colours, no completion, and nothing that moves."""
+    """As ``run_prompt``, for a terminal without cursor movement: no colours, completion, toolbar or notifications."""
     print(WELCOME)
     while True:
         try:
@@ -76,7 +76,7 @@ def _run_dumb_terminal(runner: Runner) -> int:
 
 
 class Prompt:
-    """Reads a line at a time, with all that stands around it, and runs it."""
+    """Reads and runs single lines, with toolbar, completion and notifications."""
 
     def __init__(self, runner: Runner, live_state: LiveState, history: PromptHistory) -> None:
         self._runner, self._state = runner, PromptState(live_state, self._edit)
@@ -90,11 +90,11 @@ class Prompt:
         live_state.on_events.append(self._notifications.on_events)
 
     def read(self) -> str:
-        """The next line. Raises KeyboardInterrupt for Ctrl-C, EOFError for Ctrl-D."""
+        """Read a line. Raises KeyboardInterrupt on Ctrl-C, EOFError on Ctrl-D."""
         return self._session.prompt(pre_run=self._on_prompt_start)
 
     def run(self, line: str) -> None:
-        """Run it, whatever becomes of it. Raises Leave."""
+        """Run a line; errors are printed. Raises ExitPrompt."""
         self._state.own_changes.clear()
         try:
             _run(self._runner, line)
@@ -114,7 +114,7 @@ class Prompt:
 
     def _format_event(self, event: Event) -> str:
         printer = self._runner.printer
-        return event_line(event, None, printer.colour)  # the reason is what people want to read: it may wrap
+        return event_line(event, None, printer.colour)  # not truncated: users need the reason
 
     def _print_lines(self, lines: str) -> None:
         printer = self._runner.printer
@@ -140,11 +140,11 @@ def _session(runner: Runner, live_state: LiveState, history: PromptHistory) -> P
 
 
 def _run(runner: Runner, line: str) -> None:
-    """Run a line, whatever becomes of it. Raises Leave."""
+    """Run a line; errors, also unexpected ones, are printed. Raises ExitPrompt."""
     try:
         runner.run_line(line)
     except ExitPrompt:
         raise
     except Exception:
-        # A bug. Whoever works at the prompt sees all there is to see of it, and goes on.
+        # A bug: its traceback is printed, and the prompt continues.
         traceback.print_exc(file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The line below the prompt: how Redis and the clouds are, in as many columns as there are."""
+"""The toolbar below the prompt: state of Redis, nodes and sessions, in the width of the terminal."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pycloud.shell.live.feed import LiveState
 from pycloud.shell.live.session_cache import SessionsSnapshot
 from pycloud.shell.live.summary import status_line
 
-#: Seconds between two changes of the line, unless something is lost or back: a slow line has better things to carry.
+#: Minimum seconds between two redraws, unless Redis is lost or back: saves the bandwidth of a slow connection.
 MIN_REDRAW_INTERVAL = 1.0
 
 
 class Toolbar:
-    """Redraws when what it says has changed, and no more than once a second. ``watching``: events are told."""
+    """Redraws when its text has changed, at most once a second. ``shows_events``: events are printed at the prompt."""
 
     def __init__(
         self, live_state: LiveState, shows_events: Callable[[], bool], redis_address: str, redraw: Callable[[], None]
@@ -29,12 +29,12 @@ class Toolbar:
         live_state.on_change.append(self.on_change)
 
     def text(self, width: int) -> str:
-        """The line, at most ``width`` columns wide; asked for whenever the prompt is drawn."""
+        """The toolbar in at most ``width`` columns. Called whenever the prompt is drawn."""
         self._shown, self._width, self._drawn_at = self._status_line(width), width, time.monotonic()
         return self._shown
 
     def on_change(self) -> None:
-        """The feed has a new picture. Called by its threads."""
+        """Redraw if the text has changed. Called by the threads of ``LiveState`` after a new snapshot."""
         if not self._width:
             return
         up = self._live_state.health.up

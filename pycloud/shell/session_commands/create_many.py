@@ -1,4 +1,4 @@
-"""``create --count N``: many creates side by side, a bounded number of them at once."""
+"""``create --count N``: many create requests, a bounded number of them concurrently."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from pycloud.shell.terminal.exit_codes import ExitCode, Interrupted, exit_code_f
 from pycloud.shell.terminal.output import Printer, Row, duration, session_row
 from pycloud.shell.terminal.progress_bar import ProgressBar
 
-#: Requests that are under way at a time: more would only wait for each other in Redis and on the hosts.
+#: Maximum number of concurrent requests: more would only wait for each other in Redis and on the hosts.
 MAX_CONCURRENT = 32
-#: A cloud's answer, or why there is none.
+#: A node's response, or the error where there is none.
 CreateResult = Answer | PyCloudError
 
 
 class CreateBatch:
-    """Sends ``fields`` as ``number`` creates, each under an id of its own. ``outcomes`` come in as they are settled.
+    """Sends ``number`` create requests with ``fields``, each with an id of its own. ``results`` receives each result as
+    soon as it is known; ``sent`` counts the requests sent.
 
-    Its threads end with the program: what was asked for may be carried out all the same.
+    The threads are daemon threads and end with the program; requests already sent may still be executed.
     """
 
     def __init__(self, context: Context, fields: Mapping[str, Any], number: int) -> None:
@@ -46,7 +47,7 @@ class CreateBatch:
             self.results.put(self._create_one())
 
     def _take_next(self) -> bool:
-        """Whether there is one more to ask for."""
+        """Whether another request is to be sent; counts it as sent."""
         with self._lock:
             if self.stopped.is_set() or next(self._remaining, None) is None:
                 return False
@@ -58,15 +59,15 @@ class CreateBatch:
             return self._context.client.request("create", self._fields, timeout=self._context.timeout)
         except PyCloudError as error:
             if isinstance(error, NoCloud | RedisUnavailable):
-                self.stopped.set()  # the others would meet the same
+                self.stopped.set()  # the other requests would fail in the same way
             return error
-        except (ValueError, RuntimeError) as error:  # of no use to any cloud; or the program is ending
+        except (ValueError, RuntimeError) as error:  # ValueError: invalid fields. RuntimeError: the program is ending
             self.stopped.set()
             return PyCloudError(str(error))
 
 
 class BatchResult:
-    """What has become of them so far."""
+    """The results so far: rows to print, counts, failures by reason, and the worst exit code."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -77,7 +78,7 @@ class BatchResult:
         self.exit_code = ExitCode.DONE
 
     def add(self, result: CreateResult) -> None:
-        """Count one, and print it for programs."""
+        """Count a result, and print it at once in the modes ``json`` and ``ids``."""
         try:
             if isinstance(result, PyCloudError):
                 raise result
@@ -102,7 +103,7 @@ class BatchResult:
 
 
 def create_many(context: Context, fields: Mapping[str, Any], number: int) -> ExitCode:
-    """Start ``number`` sessions; the worst exit code. Ctrl-C leaves those that were started."""
+    """Start ``number`` sessions; returns the worst exit code. Raises Interrupted on Ctrl-C; no session is ended."""
     started_at, printer = time.monotonic(), context.printer
     batch_result, progress = BatchResult(context), ProgressBar(printer, "Started", number)
     batch = CreateBatch(context, fields, number)
@@ -141,7 +142,7 @@ def _collect(
             continue
         done += 1
         if shares_screen:
-            progress.clear()  # what is printed goes to the same screen
+            progress.clear()  # the result is printed on the same terminal
         batch_result.add(result)
         progress.show(batch_result.started, batch_result.failures.total())
 
@@ -151,7 +152,7 @@ def _sessions(count: int) -> str:
 
 
 def _reason(error: PyCloudError) -> str:
-    """Why, in words that are the same for all that failed for the same reason."""
+    """The reason as text, equal for all requests that failed for the same reason."""
     if isinstance(error, Unsettled) and not isinstance(error, RedisUnavailable):
         return "no answer came in time, so that they may be started yet"
     return f"{error.message} ({error.code})" if isinstance(error, RequestRefused) else error.message

@@ -1,4 +1,4 @@
-"""``inspect``: all that is known of a session."""
+"""``inspect``: prints all details of a session."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pycloud.shell.base.lookup import find_session, not_found
 from pycloud.shell.terminal.exit_codes import ExitCode
 from pycloud.shell.terminal.output import STALE_NOTE, address, age, duration, printable
 
-#: Shown under other names, or in other words, or not at all.
+#: Fields that are shown under other names, in another form, or not at all.
 HIDDEN_FIELDS = frozenset({"id", "status", "host", "port", "stale", "figures", "details", "time", "trouble"})
 TIME_FIELDS = frozenset({"created", "started", "ended", "kept_since"})
 SIZE_FIELDS = frozenset({"log_bytes", "log_kept", "memory_limit"})
@@ -27,7 +27,7 @@ LABEL_WIDTH = 14
 
 
 def inspect(context: Context, args: Namespace) -> int:
-    """Print all that its cloud knows of a session, or what is on record while that is away."""
+    """Print the details of a session from its node, or its record while the node is offline."""
     printer, session = context.printer, find_session(context.client, args.session)
     raw, response = _fetch(context, session)
     if printer.mode == "json":
@@ -54,7 +54,7 @@ def _fetch(context: Context, session: str) -> tuple[bytes, InspectResponse]:
 
 
 def inspect_lines(response: InspectResponse, now: float) -> Iterator[tuple[str, str]]:
-    """Names and values for people; what a newer cloud tells is shown as it came. ``now``: Unix seconds."""
+    """Names and values for display. ``now``: Unix seconds. Details that a newer node adds are shown unchanged."""
     fields: dict[str, Any] = msgspec.to_builtins(response)
     yield "session", response.id
     yield "address", address(response.host or "", response.port or None)
@@ -96,7 +96,7 @@ def _format_value(name: str, value: Any, now: float) -> str:
 
 
 def format_size(count: float) -> str:
-    """Bytes for people, in powers of 1000."""
+    """A number of bytes as text, with units of powers of 1000."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""``list``: which sessions, in which order. Reads no more of Redis than is shown, where the order allows it."""
+"""``list``: selects and sorts sessions. Reads only the records that are shown, where the order allows it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pycloud.shell.base.lookup import find_nodes
 from pycloud.shell.terminal.exit_codes import ExitCode, UsageError
 from pycloud.shell.terminal.output import layout, session_row
 
-#: What a list is sorted by beside the age: those that matter most come first.
+#: Order of the states for ``--sort state``: the most urgent first.
 _BY_URGENCY = (State.LOST, State.FAILED, State.STARTING, State.RUNNING, State.EXITED, State.REMOVED)
 SORT_FUNCTIONS: dict[str, Callable[[SessionRecord], tuple[int | str, ...]]] = {
     "state": lambda record: (_urgency(record.state), record.state),
@@ -31,7 +31,7 @@ SORT_FUNCTIONS: dict[str, Callable[[SessionRecord], tuple[int | str, ...]]] = {
 
 
 def list_sessions(context: Context, args: Namespace) -> int:
-    """List the sessions that Redis knows and ``args`` asks for."""
+    """List the sessions on record in Redis that match ``args``. Raises UsageError for ``--limit 0``."""
     if args.limit == 0:
         raise UsageError("--limit 0 shows nothing: name a number from 1 on")
     args.cloud = find_nodes(context.client, args.cloud or ())
@@ -59,7 +59,7 @@ def list_sessions(context: Context, args: Namespace) -> int:
 
 
 def _select(context: Context, args: Namespace) -> tuple[Iterator[SessionRecord], int]:
-    """The records to show, and how many more there are behind them."""
+    """The records to show, and the number of further ones after them."""
     client, nodes = context.client, args.cloud
     found = client.sessions(clouds=nodes, states=args.state or (), labels=labels_of(args.label), name=args.name)
     if args.limit is None and not args.skip and args.sort == "created" and not args.reverse:
@@ -79,7 +79,7 @@ def _select(context: Context, args: Namespace) -> tuple[Iterator[SessionRecord],
 
 
 def _live_list(context: Context, args: Namespace) -> LiveList[SessionRecord]:
-    """The same list for ``-f``. On a terminal no more is read than there is room for below the headings."""
+    """The list for ``-f``. On a terminal, only as many records are selected as fit below the headings."""
     more = 0
 
     def read(room: int | None) -> list[SessionRecord]:
@@ -98,7 +98,7 @@ def _live_list(context: Context, args: Namespace) -> LiveList[SessionRecord]:
 
 
 def follow_sessions(context: Context, sessions: Sequence[str]) -> ExitCode:
-    """``status -f``: what is on record of these sessions, and what becomes of them."""
+    """``status -f``: show the records of these sessions and their changes."""
 
     def read(room: int | None) -> list[SessionRecord]:
         return [record for page in batched(sessions, PAGE_SIZE) for record in context.client.records(page)]
@@ -115,22 +115,22 @@ def follow_sessions(context: Context, sessions: Sequence[str]) -> ExitCode:
 def session_live_list(
     read: Callable[[int | None], list[SessionRecord]], render: Callable[[Sequence[SessionRecord], int], list[str]]
 ) -> LiveList[SessionRecord]:
-    """Sessions that change, whatever they are chosen by."""
+    """A LiveList of session records, however they are selected."""
     return LiveList(read, render, lambda record: record.id, msgspec.json.encode, lambda record: record, _removed_line)
 
 
 def _removed_line(session: str) -> bytes:
-    """What is said of a session that is not on record any more, or no longer what was asked for."""
+    """The JSON line for a session that is not on record any more, or does not match the selection any more."""
     return msgspec.json.encode(SessionRecord(session[-NODE_ID_LENGTH:], session, status=False, state=""))
 
 
 def in_order(records: Sequence[SessionRecord], order: str) -> list[SessionRecord]:
-    """Sorted by ``order``, and what is alike by age; ``records`` come by age."""
+    """``records``, which must be in order of age, sorted by ``order``; equal ones stay in order of age."""
     return sorted(records, key=SORT_FUNCTIONS[order]) if order in SORT_FUNCTIONS else list(records)
 
 
 def _needs_records(args: Namespace) -> bool:
-    """Whether it takes the records to know which sessions are wanted."""
+    """Whether the selection depends on the records, and not only on the ids."""
     return bool(args.state or args.label) or args.name is not None
 
 

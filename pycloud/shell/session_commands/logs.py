@@ -1,4 +1,4 @@
-"""``logs -f``, ``-n`` and ``--since``: what a session wrote and writes, piece by piece."""
+"""``logs -f``, ``-n`` and ``--since``: prints the output of a session piece by piece."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from pycloud.shell.terminal.exit_codes import ExitCode, Interrupted
 
 
 def stream_logs(context: Context, session: str, args: Namespace) -> ExitCode:
-    """Print the output of a session piece by piece, as ``args`` say; with ``follow`` until the session ends."""
+    """Print the output of a session, selected by ``lines`` and ``since`` in ``args``; with ``follow``, until it ends.
+
+    Raises Interrupted on Ctrl-C.
+    """
     try:
         return _print_stream(context, session, args)
     except KeyboardInterrupt:
@@ -24,7 +27,7 @@ def stream_logs(context: Context, session: str, args: Namespace) -> ExitCode:
 
 
 def format_bytes(size: int) -> str:
-    """Bytes for people, e.g. ``12.3 MB``."""
+    """A number of bytes as text, e.g. ``12.3 MB`` (units of powers of 1000)."""
     for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size >= bytes_:
             return f"{size / bytes_:.1f} {unit}"
@@ -32,7 +35,7 @@ def format_bytes(size: int) -> str:
 
 
 def to_stream_message(item: LogItem) -> StreamMessage:
-    """What is printed for a program: the message that told of it (docs/protocol.md)."""
+    """The message of the protocol that carries this item, for the JSON output (docs/protocol.md)."""
     if isinstance(item, Output):
         return encode_output(item.offset, item.data)
     if isinstance(item, Skipped):
@@ -80,7 +83,7 @@ def _end_text(end: Ended) -> str:
 
 
 def _print_notice(context: Context, error: PyCloudError | None) -> None:
-    """Redis, or the session's cloud, is lost or back: to be said once."""
+    """Report once that Redis or the session's node is lost or back."""
     if error is None:
         context.printer.notice("Following again.")
     else:

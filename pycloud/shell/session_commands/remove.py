@@ -1,4 +1,4 @@
-"""``remove``: ends sessions and deletes what is left of them, several at a time, and asks first where it is several."""
+"""``remove``: ends sessions and deletes their data, several concurrently; confirms first where there are several."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ from pycloud.shell.session_commands.sessions import remove_one, report_error, sh
 from pycloud.shell.terminal.exit_codes import ExitCode, Interrupted, UsageError
 from pycloud.shell.terminal.progress_bar import ProgressBar
 
-#: So many are asked for at once. Each waits for processes to end, mostly; more would only crowd their clouds.
+#: Maximum number of concurrent requests. Each mostly waits for processes to end; more would only load the nodes.
 MAX_CONCURRENT = 8
-#: Up to so many sessions are named one by one, also on a terminal.
+#: Maximum number of sessions whose removal is printed individually on a terminal.
 MAX_NAMED = 10
 
 
 def remove(context: Context, args: Namespace) -> ExitCode:
-    """End sessions and delete what is left of them."""
+    """End sessions and delete their data; returns the worst exit code, or FAILED where the user does not confirm.
+
+    Raises UsageError for contradictory arguments.
+    """
     found = _select(context, args)
     if args.id is not None and len(found.ids) != 1:
         raise UsageError("--id names one request, so it goes with one session: remove them one by one")
@@ -45,7 +48,7 @@ def remove(context: Context, args: Namespace) -> ExitCode:
 
 
 def _select(context: Context, args: Namespace) -> FoundSessions:
-    """What is to be removed: what is named, or all that has everything that is asked for."""
+    """The sessions to remove: those in ``args.sessions``, or all that match every selector (labels, nodes)."""
     has_selector = args.all or args.label or args.cloud
     if args.sessions and has_selector:
         raise UsageError("name sessions, or say which (--all, --label, --cloud), but not both")
@@ -62,7 +65,7 @@ def _select(context: Context, args: Namespace) -> FoundSessions:
 
 
 def _confirmed(context: Context, sessions: Sequence[str]) -> bool:
-    """Whether somebody wants all of these removed, having seen which they are."""
+    """Whether the user confirms the removal, after a list of the first sessions."""
     first = sessions[:MAX_SHOWN]
     known = {record.id: _session_text(record) for record in context.client.records(first)}
     lines = [known.get(session, session) for session in first]
@@ -74,15 +77,15 @@ def _session_text(record: SessionRecord) -> str:
 
 
 def _is_removal(result: Answer | Exception) -> bool:
-    """Whether a session is gone by it."""
+    """Whether the result is the successful removal of a session."""
     return isinstance(result, Answer) and isinstance(result.response, RemoveResponse) and result.response.status
 
 
 class RemovalBatch:
-    """Many removals, ``THREADS`` at a time.
+    """Many removals, ``MAX_CONCURRENT`` at a time.
 
-    The threads only ask; what came of it is shown by the one that waits for them, which is also the one that Ctrl-C
-    ends. They are not waited for then: each may be at a session that takes its time to end.
+    The threads only send requests; the main thread, in ``run``, prints the results, and is the one that Ctrl-C
+    interrupts. It does not wait for the threads then: each may be waiting for a session that ends slowly.
     """
 
     def __init__(self, context: Context, sessions: Sequence[str]) -> None:
@@ -97,14 +100,14 @@ class RemovalBatch:
         self._progress = ProgressBar(context.printer, "Removed", self._total)
 
     def run(self) -> ExitCode:
-        """Remove them all; the worst code. Raises Interrupted, and RedisUnavailable as soon as one meets that."""
+        """Remove all; returns the worst exit code. Raises Interrupted on Ctrl-C, and RedisUnavailable at once."""
         for _ in range(min(MAX_CONCURRENT, self._total)):
             threading.Thread(target=self._work, daemon=True).start()
         codes = [ExitCode.DONE]
         try:
             while self._finished < self._total:
                 session, result = self._results.get()
-                # Counted before it is told: Ctrl-C may come between any two steps.
+                # Counted before it is printed: Ctrl-C may come between any two steps.
                 self._removed += _is_removal(result)
                 self._finished += 1
                 codes.append(self._report_result(session, result))
@@ -141,7 +144,7 @@ class RemovalBatch:
     def _report_result(self, session: str, result: Answer | Exception) -> ExitCode:
         try:
             if isinstance(result, Unsettled):
-                result.message = result.reason  # the id of one among many helps nobody
+                result.message = result.reason  # without the request id, which is of no use among many
             if isinstance(result, Exception):
                 raise result
             show_removal(self._context, session, result, in_words=self._names_each)
@@ -156,7 +159,7 @@ class RemovalBatch:
         return f"Removed {self._removed} of {self._total} sessions."
 
     def _unfinished_summary(self) -> str:
-        """What is to be said where it ended early."""
+        """The text on the remaining sessions after an early end."""
         in_flight = max(0, self._started - self._finished)
         in_flight_text = f" {in_flight} more were asked for, and may still be removed." if in_flight else ""
         remaining = self._total - self._finished - in_flight

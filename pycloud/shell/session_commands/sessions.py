@@ -1,6 +1,7 @@
-"""What each command does: ask through the client, print the answer, return the exit code.
+"""``create``, ``status``, ``logs`` and the removal of one session: send requests, print the responses.
 
-Errors are raised, and turned into a message and an exit code where the line was read (``line.py``).
+Each command returns its exit code. Errors are raised; ``Runner`` (``dispatch/runner.py``) converts them to a message
+and an exit code.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from pycloud.shell.base.lookup import find_session, find_sessions, not_found
 from pycloud.shell.terminal.exit_codes import ExitCode, Interrupted, UsageError, exit_code_for
 from pycloud.shell.terminal.output import SHORT_ID_LENGTH, Row, address, duration, session_row
 
-#: What may go wrong with one session, and does not meet the others.
+#: Errors with one session that do not affect the others.
 CONTINUE_ON = (RequestRefused, NotFound, NoAnswer, NoCloud, UnusableAnswer)
 
 T = TypeVar("T")
 
 
 def create(context: Context, args: Namespace) -> ExitCode:
-    """Start a script as a session."""
+    """Start a script as a session, or several with ``args.count``."""
     script = _script(context, args.file)
     options = {
         "env": args.env and dict(args.env),
@@ -63,7 +64,7 @@ def create(context: Context, args: Namespace) -> ExitCode:
 
 
 def _create_many(context: Context, fields: Mapping[str, object], args: Namespace) -> ExitCode:
-    """The same session ``args.count`` times."""
+    """Start ``args.count`` equal sessions. Raises UsageError for flags that apply to a single session."""
     from pycloud.shell.session_commands.create_many import create_many
 
     if args.follow:
@@ -76,13 +77,13 @@ def _create_many(context: Context, fields: Mapping[str, object], args: Namespace
 
 
 def _find_node(context: Context, word: str) -> str:
-    from pycloud.shell.base.lookup import find_nodes  # most creates leave it to the clouds
+    from pycloud.shell.base.lookup import find_nodes  # seldom needed: most creates leave the placement to the nodes
 
     return find_nodes(context.client, [word])[0]
 
 
 def _follow_log(context: Context, session: str) -> ExitCode:
-    """All that a session that was just started writes."""
+    """Print all output of a session that was just started, until it ends."""
     from pycloud.shell.session_commands.logs import stream_logs
 
     context.printer.out.flush()
@@ -90,7 +91,7 @@ def _follow_log(context: Context, session: str) -> ExitCode:
 
 
 def status(context: Context, args: Namespace) -> ExitCode:
-    """Tell what has become of sessions: 0 when every one lives, 3 otherwise."""
+    """Print the status of sessions. Returns the worst exit code: 0 for a live session, 3 for any other."""
     if args.follow:
         from pycloud.shell.session_commands.list import follow_sessions
 
@@ -109,7 +110,7 @@ def status(context: Context, args: Namespace) -> ExitCode:
 
 
 def remove_one(context: Context, session: str, args: Namespace) -> ExitCode:
-    """End a session and delete what is left of it; its whole id is known."""
+    """End a session and delete its data; ``session`` is a full id. Returns the exit code."""
     try:
         show_removal(context, session, _send_request(context, "remove", {"session": session}, _request_id(args)))
     except CONTINUE_ON as error:
@@ -118,7 +119,7 @@ def remove_one(context: Context, session: str, args: Namespace) -> ExitCode:
 
 
 def show_removal(context: Context, session: str, answer: Answer, *, in_words: bool = True) -> None:
-    """Print what came of a remove. Raises RequestRefused, and NotFound where there was nothing to remove."""
+    """Print the result of a remove. Raises RequestRefused, and NotFound where there was no such session."""
     if not _print_answer(context, answer, RemoveResponse).status:
         raise not_found(session)
     if in_words and context.printer.mode == "table":
@@ -126,10 +127,10 @@ def show_removal(context: Context, session: str, answer: Answer, *, in_words: bo
 
 
 def logs(context: Context, args: Namespace) -> ExitCode:
-    """Print the newest output of a session, byte for byte, or what it writes."""
+    """Print the newest output of a session, byte for byte; with ``-f``, ``-n`` or ``--since`` see ``logs.py``."""
     session = find_session(context.client, args.session)
     if args.follow or args.lines is not None or args.since is not None:
-        from pycloud.shell.session_commands.logs import stream_logs  # the others need none of it
+        from pycloud.shell.session_commands.logs import stream_logs  # not needed by the other commands
 
         return stream_logs(context, session, args)
     answer = _send_request(context, "logs", {"session": session})
@@ -144,7 +145,7 @@ def logs(context: Context, args: Namespace) -> ExitCode:
 
 
 def _find_all(context: Context, words: Sequence[str]) -> list[str]:
-    """The sessions that are named. Raises NotFound unless all of them are there."""
+    """The ids of the sessions that ``words`` match. Raises NotFound where one matches none."""
     found = find_sessions(context.client, words)
     if found.missing:
         raise found.errors[found.missing[0]]
@@ -152,9 +153,9 @@ def _find_all(context: Context, words: Sequence[str]) -> list[str]:
 
 
 def _for_each_session(context: Context, words: Sequence[str], action: Callable[[str], ExitCode]) -> ExitCode:
-    """``one`` for each session named, whatever becomes of the others; the worst code.
+    """Call ``action`` for each session that ``words`` match, also after failures; returns the worst exit code.
 
-    What would meet the others too ends it: Ctrl-C, or a Redis that is away.
+    An error that would affect the other sessions too is raised: Ctrl-C, or an outage of Redis.
     """
     found = find_sessions(context.client, words)
     codes = [ExitCode.DONE]
@@ -169,7 +170,7 @@ def _for_each_session(context: Context, words: Sequence[str], action: Callable[[
 
 
 def report_error(context: Context, session: str, error: PyCloudError) -> ExitCode:
-    """Say what went wrong with one session of several; the code for it."""
+    """Print the error of one session among several; returns its exit code."""
     if isinstance(error, NotFound):
         text = error.message
     elif isinstance(error, RequestRefused):
@@ -196,7 +197,7 @@ def _script(context: Context, file: str | None) -> str:
 
 
 def _from_editor(context: Context) -> bytes:
-    """What is typed where no file was named."""
+    """The script typed in the editor. Raises UsageError where there is no prompt."""
     if context.prompt_state is not None:
         return context.prompt_state.edit()
     raise UsageError(
@@ -206,7 +207,7 @@ def _from_editor(context: Context) -> bytes:
 
 
 def _path(context: Context, file: str) -> Path:
-    """What was typed, as a path; where no shell has seen it before, ``~`` is still to be expanded."""
+    """``file`` as a path. ``~`` is expanded only where no shell has done so (at the prompt). Raises UsageError."""
     if context.prefix:
         return Path(file)
     try:
@@ -216,7 +217,7 @@ def _path(context: Context, file: str) -> Path:
 
 
 def _read_script(path: Path) -> bytes:
-    """As much of a file as can be a script, and one byte more where it has more."""
+    """Read at most one byte more than a script may have, so that a file that is too large is detected."""
     with path.open("rb") as stream:
         return stream.read(MAX_SCRIPT_BYTES + 1)
 
@@ -226,7 +227,10 @@ def _request_id(args: Namespace) -> str:
 
 
 def _send_request(context: Context, op: str, fields: dict[str, object], request_id: str | None = None) -> Answer:
-    """One request; Ctrl-C stops the waiting, never the session. ``request``: its id, where it is worth repeating."""
+    """Send a request and wait for its response. ``request_id``: where given, errors say how to repeat it safely.
+
+    Raises UsageError for invalid fields, and Interrupted on Ctrl-C, which ends only the waiting, not the session.
+    """
     repeat_hint = f" To ask again without doing it twice: --id {shlex.quote(request_id)}" if request_id else ""
     try:
         return context.client.request(
@@ -246,13 +250,16 @@ def _send_request(context: Context, op: str, fields: dict[str, object], request_
 
 
 def _print_progress(context: Context, event: Event) -> None:
-    """An image is being pulled: that may take minutes."""
+    """Print the progress of an image pull, which can take minutes."""
     done = f" ({event.done:.0%})" if event.done else ""
     context.printer.hint(f"Pulling {event.image or 'an image'}: {event.progress or 'begun'}{done}")
 
 
 def _print_answer(context: Context, answer: Answer, kind: type[T]) -> T:
-    """Print an answer to a program; what is printed for people is up to the caller. Raises RequestRefused."""
+    """Print a response in the modes ``json`` and ``ids``, and return it as ``kind``; the caller prints for users.
+
+    Raises RequestRefused.
+    """
     printer, session = context.printer, answer.response.id
     if session and context.prompt_state is not None:
         context.prompt_state.own_changes.add(session)

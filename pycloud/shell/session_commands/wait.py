@@ -16,7 +16,7 @@ MAX_EXIT_CODE = 255
 
 
 def wait(context: Context, args: Namespace) -> int:
-    """Wait for the end of a session; its exit code."""
+    """Wait for the end of a session; returns its exit code, or that of ``exit_code_of``."""
     session = find_session(context.client, args.session)
     try:
         response = context.client.wait(session, timeout=context.timeout)
@@ -36,7 +36,7 @@ def wait(context: Context, args: Namespace) -> int:
 
 
 def exit_code_of(response: StatusResponse) -> tuple[int, str]:
-    """The exit code for a session that lives no more, and what is to be said where that is not its own."""
+    """The exit code for a session that is not live any more, and a message where the session has no usable one."""
     code, reason = response.exit_code, f": {response.reason}" if response.reason else ""
     if response.state == State.EXITED:
         if isinstance(code, int) and 0 <= code <= MAX_EXIT_CODE:

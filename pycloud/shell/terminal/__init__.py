@@ -1,1 +1,1 @@
-"""The terminal: output, exit codes, progress, signals. Knows nothing of sessions."""
+"""The terminal: output, exit codes, progress, redrawing, signals. Sends no requests. Begin with ``output.py``."""

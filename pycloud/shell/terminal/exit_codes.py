@@ -1,4 +1,4 @@
-"""How a command can end: its exit code, and the errors that only the shell knows.
+"""Exit codes of commands, and the errors that only the shell raises.
 
 The codes are part of the interface (``pycloudctl help``): scripts rely on them. Pure.
 """
@@ -12,7 +12,7 @@ from pycloud.errors import ConfigError, PyCloudError, RedisUnavailable
 
 
 class ExitCode(IntEnum):
-    """What a program that called pycloudctl learns from it."""
+    """Exit codes of pycloudctl. Of several results in one command, the greatest counts (the worst)."""
 
     DONE = 0
     FAILED = 1
@@ -25,7 +25,7 @@ class ExitCode(IntEnum):
     BROKEN_PIPE = 141
 
 
-#: In words, for help and the man page.
+#: Text for each exit code, for help and the manual page.
 EXIT_CODE_MEANINGS: dict[ExitCode, str] = {
     ExitCode.DONE: "done",
     ExitCode.FAILED: "failed",
@@ -40,15 +40,15 @@ EXIT_CODE_MEANINGS: dict[ExitCode, str] = {
 
 
 class UsageError(PyCloudError):
-    """What was typed cannot be carried out as it stands."""
+    """The command line is invalid, or cannot be executed in this place."""
 
 
 class Interrupted(PyCloudError):
-    """Ctrl-C while an answer was awaited."""
+    """The user cancelled a command, e.g. with Ctrl-C while it waited for a response."""
 
 
 class ExitPrompt(Exception):
-    """The user wants to leave the prompt."""
+    """Raised by ``exit`` to leave the prompt."""
 
 
 _CODE_BY_ERROR: tuple[tuple[type[PyCloudError], ExitCode], ...] = (
@@ -65,5 +65,5 @@ _CODE_BY_ERROR: tuple[tuple[type[PyCloudError], ExitCode], ...] = (
 
 
 def exit_code_for(error: PyCloudError) -> ExitCode:
-    """The exit code for an error."""
+    """The exit code for ``error``; FAILED where its type has none of its own."""
     return next((code for kind, code in _CODE_BY_ERROR if isinstance(error, kind)), ExitCode.FAILED)

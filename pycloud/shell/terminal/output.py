@@ -1,7 +1,7 @@
-"""How results look: tables for people, JSON and bare ids for programs. Data to stdout, all else to stderr.
+"""Output formats: tables for users, JSON and bare ids for programs. Data goes to stdout, messages to stderr.
 
-Decides nothing about requests. What clouds and scripts say is shown without control characters, which could make a
-terminal do anything.
+Contains no logic about requests. Text from nodes and scripts is shown without control characters, because a terminal
+would execute them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pycloud.protocol.session import State
 Mode = Literal["table", "json", "ids"]
 MODES: tuple[Mode, ...] = ("table", "json", "ids")
 
-#: As much of a session's id as is shown where there is no room for all of it: unique among thousands.
+#: Characters of a session id that are shown where the full id has no room: unique among thousands of sessions.
 SHORT_ID_LENGTH = 8
 
 HEADINGS = ("SESSION", "NAME", "STATE", "ADDRESS", "AGE", "NOTE")
-#: The columns that are there whatever is in them, and those that give way, first to last, where the screen is narrow.
+#: Indices of columns: those shown even if empty, that of the state, and those that shrink, first to last.
 ALWAYS_SHOWN, STATE_COLUMN, FLEXIBLE = (0, 2), 2, (5, 3, 1)
-#: The least that is left of such a column.
+#: Minimum width of a column that shrinks.
 MIN_COLUMN_WIDTH = 12
 GAP = "  "
 STALE_NOTE = "as last known, its cloud is away"
@@ -35,9 +35,10 @@ Row = tuple[str, str, str, str, str, str]
 
 @dataclass(frozen=True)
 class ColumnLayout:
-    """A table: its headings, which columns are there whatever is in them, and the one whose words have colours.
+    """The layout of a table; columns are given by index. ``always_shown``: shown even if empty. ``colours``: the colour
+    (SGR code) for each word of ``colour_column``.
 
-    Where the screen is narrow, the columns in ``flexible`` give way, and then those in ``spare`` go, first to last.
+    On a narrow screen the columns ``flexible`` shrink, then those in ``droppable`` are left out, first to last.
     """
 
     headings: tuple[str, ...]
@@ -54,11 +55,11 @@ SessionResult = CreateResponse | StatusResponse | SessionRecord
 
 @dataclass(frozen=True)
 class Printer:
-    """Where results go, and in which form.
+    """The streams for results and messages, and the format of the results.
 
-    ``width``: columns of the screen, None where it is none. ``chatty``: somebody sits in front of it. ``speaker``: what
-    complaints begin with. ``redraws``: what was written to the screen can be written over, ``shows_progress``: the same
-    for what people are told.
+    ``width``: columns of the terminal, None where ``out`` is not one. ``interactive``: both streams are terminals, so
+    hints are shown. ``error_prefix``: prefix of error messages. ``redraws``: text on ``out`` can be overwritten;
+    ``shows_progress``: the same for ``err``.
     """
 
     out: BinaryIO
@@ -72,43 +73,43 @@ class Printer:
     shows_progress: bool = False
 
     def raw(self, data: bytes) -> None:
-        """Data as it is."""
+        """Write data unchanged to ``out``."""
         self.out.write(data)
 
     def line(self, text: str | bytes) -> None:
-        """One line of data."""
+        """Write one line of data to ``out``."""
         self.out.write((text.encode() if isinstance(text, str) else text) + b"\n")
 
     def table(self, rows: Sequence[tuple[str, ...]], columns: ColumnLayout = SESSION_COLUMNS) -> None:
-        """Rows below their headings; nothing at all where there are none."""
+        """Write a table with headings to ``out``; writes nothing where ``rows`` is empty."""
         if rows:
             for text in layout(rows, self.width, self.colour, columns):
                 self.line(text)
 
     def notice(self, text: str) -> None:
-        """Something for people: to stderr, after the data so far."""
+        """Write a message for users to ``err``, after flushing ``out``."""
         self.out.flush()
         write_message(self.err, "\n".join(printable(line) for line in text.split("\n")))
 
     def error(self, text: str) -> None:
-        """Something went wrong."""
+        """Write an error message to ``err``."""
         self.notice(self.error_prefix + text)
 
     def hint(self, text: str) -> None:
-        """Something for people at a terminal only."""
+        """Write a message to ``err`` if ``interactive``."""
         if self.interactive:
             self.notice(text)
 
 
 def write_message(err: TextIO, text: str, end: str = "\n") -> None:
-    """Write to people. Where that fails (a full disk, a reader gone) there is nobody left to tell it to."""
+    """Write ``text`` to ``err``. Failures (a full disk, a closed pipe) are ignored: they cannot be reported."""
     with contextlib.suppress(OSError):
         err.write(text + end)
         err.flush()
 
 
 def session_row(response: SessionResult, now: float, name: str | None = None) -> Row:
-    """One line of a table. ``now`` in Unix seconds; ``name``: where that is known, and the answer does not say it."""
+    """One row of the session table. ``now``: Unix seconds. ``name``: the session's name, for a response without one."""
     if isinstance(response, CreateResponse):
         shown_name, age_text, note_text = name, "-", ""
     else:
@@ -125,12 +126,12 @@ def session_row(response: SessionResult, now: float, name: str | None = None) ->
 
 
 def address(host: str, port: int | None) -> str:
-    """``host:port``, or what is known of it."""
+    """``host:port``; the host alone where the port is unknown or 0, ``-`` where the host is unknown."""
     return f"{host}:{port}" if host and port else host or "-"
 
 
 def note(response: StatusResponse | SessionRecord) -> str:
-    """How it ended, and why; and whether that is news at all."""
+    """Exit code, reason, and a remark on a stale record, as far as they apply."""
     code = response.exit_code
     words = [
         f"exit {code}" if isinstance(code, int) else "",
@@ -141,7 +142,7 @@ def note(response: StatusResponse | SessionRecord) -> str:
 
 
 def age(seconds: float) -> str:
-    """A duration in one number and one letter, e.g. ``5m``; the clocks of two hosts may make it negative."""
+    """A duration in seconds as text, e.g. ``5m``. A negative one (clock skew between hosts) is shown as ``0s``."""
     for letter, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= 2 * size or (letter == "d" and seconds >= size):
             return f"{int(seconds // size)}{letter}"
@@ -149,20 +150,20 @@ def age(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """How long something took, e.g. ``12 ms`` or ``3.4 s``."""
+    """A duration in seconds as text, e.g. ``12 ms`` or ``3.4 s``."""
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def printable(text: str) -> str:
-    """The text with ``?`` for everything that a terminal might obey."""
+    """The text with ``?`` in place of each character that is not printable (control characters)."""
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
 def layout(
     rows: Sequence[tuple[str, ...]], width: int | None, colour: bool, column_layout: ColumnLayout = SESSION_COLUMNS
 ) -> Iterable[str]:
-    """The lines of a table; columns of which all cells are empty are left out."""
-    # Column by column: of ten thousand rows, the same is done to all cells of a column at once.
+    """The lines of a table, headings first, for ``width`` columns (None: no limit). Empty columns are left out."""
+    # Column by column: for ten thousand rows it is faster to process all cells of a column at once.
     columns = [(heading, *_printable(cells)) for heading, *cells in zip(column_layout.headings, *rows, strict=True)]
     widths = [max(map(len, column)) for column in columns]
     used = [
@@ -180,12 +181,12 @@ def layout(
 
 
 def wants_colour(environ: Mapping[str, str], is_terminal: bool, disabled: bool) -> bool:
-    """Whether to colour: on a terminal that can, where nobody said no."""
+    """Whether to use colours: on a terminal with colours, unless the flag or NO_COLOR disables them."""
     return is_terminal and not disabled and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
 def _fit_columns(widths: list[int], used: Sequence[int], limit: int, column_layout: ColumnLayout) -> list[int]:
-    """Take from the flexible columns what does not fit; the columns that are left."""
+    """Shrink (in ``widths``) and drop columns to fit a row into ``limit`` as far as possible; returns the rest."""
     kept_columns = list(used)
 
     def excess() -> int:
@@ -201,7 +202,7 @@ def _fit_columns(widths: list[int], used: Sequence[int], limit: int, column_layo
 
 
 def _printable(cells: Sequence[str]) -> Iterable[str]:
-    """One look at all of them: hardly ever is there one that a terminal might obey."""
+    """``printable`` for all cells. One check of the joined text is enough in most cases."""
     return cells if "".join(cells).isprintable() else map(printable, cells)
 
 
@@ -210,7 +211,7 @@ def _fitted(cells: Iterable[str], width: int) -> Iterator[str]:
 
 
 def _coloured(shown: Iterator[str], words: Iterable[str], colours: Mapping[Any, str]) -> Iterator[str]:
-    """Each cell in the colour of its word; the heading is in none."""
+    """Each cell in the colour of its word; the heading is not coloured."""
     codes = {str(state): code for state, code in colours.items()}
     for number, (text, word) in enumerate(zip(shown, words, strict=True)):
         yield f"\x1b[{codes[word]}m{text}\x1b[0m" if number and word in codes else text

@@ -1,4 +1,4 @@
-"""How far something with many parts is: one line on a terminal, redrawn in place. Nowhere else does it say anything."""
+"""A progress bar: one line on a terminal, redrawn in place. Draws nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 
 from pycloud.shell.terminal.output import Printer
 
-#: Seconds between two pictures: more of them cannot be read, and a slow line would be full of them.
+#: Minimum seconds between two redraws: more could not be read, and would fill a slow connection.
 MIN_DRAW_INTERVAL = 0.1
-#: How wide the bar is, without its ends.
+#: Width of the bar in columns, without its brackets.
 BAR_WIDTH = 30
 
 
 class ProgressBar:
-    """``verb``: what is done to ``total`` things, in the past tense. Draws only where people can see it."""
+    """``verb``: the past participle for a finished item, ``total``: number of items. Draws only on a terminal."""
 
     def __init__(self, printer: Printer, verb: str, total: int) -> None:
         self._printer, self._verb, self._total = printer, verb, total
@@ -22,7 +22,7 @@ class ProgressBar:
         self._drawn_at = float("-inf")
 
     def show(self, done: int, failed: int = 0) -> None:
-        """So many are done, and so many have failed."""
+        """Draw the bar for so many items done and failed, at most once per ``MIN_DRAW_INTERVAL``."""
         now = time.monotonic()
         if self._printer.shows_progress and now - self._drawn_at >= MIN_DRAW_INTERVAL:
             self._drawn_at = now
@@ -30,13 +30,13 @@ class ProgressBar:
             self._draw(f"{bar(done + failed, self._total)} {self._verb} {done} of {self._total}{more} ...")
 
     def clear(self) -> None:
-        """Take the line away: something else is to be written."""
+        """Erase the line, before other output."""
         if self._width:
             self._draw("")
             self._drawn_at = float("-inf")
 
     def _draw(self, text: str) -> None:
-        """Over what stands there; what cannot be written to people cannot be told them either."""
+        """Overwrite the line. Write errors are ignored: they could not be shown either."""
         with contextlib.suppress(OSError):
             self._printer.out.flush()
             self._printer.err.write(f"\r{text.ljust(self._width)}\r{text}")
@@ -45,6 +45,6 @@ class ProgressBar:
 
 
 def bar(done: int, total: int) -> str:
-    """How far it is, as a picture."""
+    """A bar of ``BAR_WIDTH`` columns in brackets. ``total`` must not be 0."""
     filled = BAR_WIDTH * done // total
     return f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}]"

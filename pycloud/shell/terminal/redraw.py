@@ -1,6 +1,6 @@
-"""Draws over what it has drawn before, on an ordinary terminal.
+"""Redraws lines in place on a terminal.
 
-Nothing of the terminal is changed that would have to be restored: whatever ends the program, the last picture stays.
+Changes no terminal state that would have to be restored: however the program ends, the last lines stay on the screen.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TO_LINE_END, TO_SCREEN_END, CURSOR_HOME = "\x1b[K", "\x1b[J", "\x1b[H"
 
 
 class Redrawer:
-    """``out``: the terminal; ``size`` asks how large it is (None: the terminal itself does)."""
+    """``out``: the terminal. ``size`` returns its size (None: ``size_of(out)``)."""
 
     def __init__(self, out: BinaryIO, size: Callable[[], os.terminal_size] | None = None) -> None:
         self._out, self._size = out, size or (lambda: size_of(out))
@@ -26,20 +26,20 @@ class Redrawer:
 
     @property
     def height(self) -> int:
-        """How many lines fit: the last one is the cursor's."""
+        """Number of lines that fit; the last line of the screen is left for the cursor."""
         return max(1, self._size().lines - 1)
 
     @property
     def width(self) -> int:
-        """How many columns fit."""
+        """Number of columns that fit."""
         return self._size().columns
 
     def draw(self, lines: Sequence[str]) -> None:
-        """Let these lines stand where the last ones stood; all at once, so that nothing flickers."""
+        """Replace the lines drawn last by these, in a single write, so that the screen does not flicker."""
         size = self._size()
         shown = [truncate(line, size.columns) for line in lines[: self.height]]
         if size != self._drawn_size:
-            start = CURSOR_HOME  # the terminal has moved what stood there, nobody knows where to
+            start = CURSOR_HOME  # a resize moves the lines drawn before to an unknown place
         elif shown == self._drawn:
             return
         else:
@@ -51,7 +51,7 @@ class Redrawer:
 
 
 def size_of(terminal: BinaryIO) -> os.terminal_size:
-    """How large it is now, whatever the environment says of its size at some time; some terminals do not know."""
+    """The current size of the terminal. The size in the environment, which may be outdated, is only the fallback."""
     try:
         size = os.get_terminal_size(terminal.fileno())
     except OSError:
@@ -60,7 +60,7 @@ def size_of(terminal: BinaryIO) -> os.terminal_size:
 
 
 def truncate(line: str, columns: int) -> str:
-    """As much of a line as fits, colours not counted; a line of full width would wrap on some terminals."""
+    """As much of ``line`` as fits into ``columns``; escape sequences for colours take no columns."""
     remaining, shown, index = columns, [], 0
     while index < len(line):
         if found := ESCAPE.match(line, index):
@@ -75,5 +75,5 @@ def truncate(line: str, columns: int) -> str:
 
 
 def width_of(char: str) -> int:
-    """How many columns a character takes."""
+    """Columns of a character: 0, 1 or 2."""
     return 0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1

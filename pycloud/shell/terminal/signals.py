@@ -1,4 +1,4 @@
-"""A program that draws on the terminal is told to end: it puts the terminal in order first."""
+"""SIGTERM for a program that draws on the terminal: the terminal is restored before the program ends."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from prompt_toolkit.application import Application
 
 
 def install_sigterm_handler(app: Application[Any]) -> None:
-    """End ``app``, and then the program, on SIGTERM. Called when its loop runs; the loop takes it back at its end."""
+    """End ``app``, and then the program, on SIGTERM. Call it in the running event loop, which removes it at its end."""
     number = signal.SIGTERM
     asyncio.get_running_loop().add_signal_handler(number, exit_app, app, SystemExit(128 + number))
 
 
 def exit_app(app: Application[Any], error: BaseException) -> None:
-    """Let ``app`` end with ``error``, once its terminal is as it was; the first call counts."""
+    """End ``app`` with ``error``, raised after its terminal is restored. Further calls have no effect."""
     if app.is_running and not app.is_done:
         app.exit(exception=error)

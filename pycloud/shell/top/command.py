@@ -1,4 +1,4 @@
-"""``top``: clouds and sessions, live, on the whole screen."""
+"""The command ``top``: checks the terminal and runs the screen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pycloud.shell.top.table import TableQuery
 
 
 def top(context: Context, args: Namespace) -> int:
-    """Show it until its user leaves it."""
+    """Show the screen until the user leaves it. Raises UsageError where the output is not a capable terminal."""
     printer = context.printer
     if printer.mode != "table":
         raise UsageError(f"top is for people; for programs there is `{context.prefix}list -o {printer.mode}`")

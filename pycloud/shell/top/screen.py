@@ -1,4 +1,4 @@
-"""``top`` on the terminal: keys in, lines out, and the threads that do the rest."""
+"""``top`` on the terminal: handles keys, draws lines, and runs the worker threads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BOUND_KEYS = (
 
 
 class Screen:
-    """Draws what the feed knows, until its user leaves it."""
+    """Draws the state in ``live_state`` until the user leaves the screen."""
 
     def __init__(self, client: Client, live_state: LiveState, query: TableQuery, *, colour: bool) -> None:
         self._client, self._live_state = client, live_state
@@ -47,7 +47,7 @@ class Screen:
         )
 
     def run(self) -> None:
-        """Returns when it was left; the terminal is as it was before. Whatever went wrong in it is raised."""
+        """Run until the user leaves the screen; restores the terminal. An unexpected exception is raised afterwards."""
         self._live_state.on_change.append(self._sort_worker.on_first_data)
         self._sort_worker.set_query(self._state.query)
         try:
@@ -93,7 +93,7 @@ class Screen:
         return []
 
     def _show_log(self) -> None:
-        """Of the session that is selected now: it may have got there because another one is gone."""
+        """Show the log of the selected session; the selection may also change because a session was removed."""
         self._log_worker.show(self._state.selection.session if self._state.log else "")
 
     def _frame(self) -> Frame:
@@ -106,7 +106,7 @@ class Screen:
 
     @contextlib.contextmanager
     def _exit_on_error(self) -> Any:
-        """A bug ends it, once the terminal is in order, and is shown there."""
+        """End the screen on an unexpected exception, which is shown after the terminal is restored."""
         try:
             yield
         except Exception as error:
@@ -122,7 +122,7 @@ class Screen:
             existed = False
         return f"{session} removed." if existed else f"There is no session {session} any more."
 
-    # What follows is called by threads. They leave what they have where it is found when it is drawn.
+    # The methods below are called by the worker threads. They store results, which the next redraw uses.
 
     def _on_table(self, table: Table | None) -> None:
         self._table = table or self._table

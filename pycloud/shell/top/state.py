@@ -1,4 +1,4 @@
-"""What the user of ``top`` does, key by key: the wish, the place, the question that is open. Pure."""
+"""The state of ``top``, changed by keys: query, selection, open question. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pycloud.shell.top.table import Selection, Table, TableQuery
 
 @dataclass
 class TopState:
-    """``typing``: a filter is being typed. ``asked``: the session whose removal is asked about; empty: none.
+    """``editing_filter``: a filter is being typed. ``pending_removal``: the session whose removal is to be confirmed;
+    empty: none.
 
-    ``log``: the log of the selected session is shown. ``said``: what happened last. ``height``: rows on the screen.
+    ``log``: the log of the selected session is shown. ``message``: the last result. ``height``: visible rows.
     """
 
     query: TableQuery = field(default_factory=TableQuery)
@@ -27,17 +28,17 @@ class TopState:
     exiting: bool = False
 
     def set_table(self, table: Table) -> None:
-        """A new table is there."""
+        """Replace the table and adjust the selection."""
         self.table = table
         self.selection = self.selection.adjusted(table, self.height)
 
     def set_height(self, height: int) -> None:
-        """So many rows can be seen."""
+        """Set the number of visible rows (at least 1) and adjust the selection."""
         self.height = max(1, height)
         self.selection = self.selection.adjusted(self.table, self.height)
 
     def press(self, key: str) -> str:
-        """A key, by the name that prompt_toolkit has for it; returns the session that is to be removed, if any."""
+        """Handle a key, by its name in prompt_toolkit. Returns the session to remove; empty: none."""
         if self.pending_removal:
             return self._confirm_removal(key)
         self.message = ""

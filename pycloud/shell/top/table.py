@@ -1,4 +1,4 @@
-"""Sessions in the order that somebody wants to see, and a place among them. Pure."""
+"""The filtered and sorted table of sessions, and the selection in it. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pycloud.shell.session_commands.list import in_order
 
 @dataclass(frozen=True)
 class TableQuery:
-    """What is to be seen: sorted by ``order``, the other way round where ``reverse``; of those that hold every word of
-    ``text``.
+    """Sort order and filter. ``order``: one of ``SORT_ORDERS``; ``reverse``: in descending order. ``filter_text``: a
+    session matches if it contains every word.
     """
 
     order: str = "created"
@@ -22,7 +22,7 @@ class TableQuery:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows that came of a wish, and where each stands. ``total``: how many there are besides."""
+    """The rows for a query, and the index of each by session id. ``total``: number of sessions before the filter."""
 
     query: TableQuery = field(default_factory=TableQuery)
     rows: tuple[SessionRecord, ...] = ()
@@ -31,7 +31,7 @@ class Table:
 
 
 def build_table(records: Iterable[SessionRecord], query: TableQuery) -> Table:
-    """The table of a wish."""
+    """Filter and sort ``records`` by ``query``."""
     by_age = sorted(records, key=_age_key)
     words = query.filter_text.lower().split()
     matching = (
@@ -46,18 +46,18 @@ def build_table(records: Iterable[SessionRecord], query: TableQuery) -> Table:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which row is selected, by its session and by its number, and which is the first that is shown."""
+    """The selected row, by session id and by index, and the index of the first visible row."""
 
     session: str = ""
     row: int = 0
     first_visible: int = 0
 
     def moved(self, table: Table, by: int) -> Selection:
-        """So many rows further down, or up; not beyond the ends."""
+        """Moved ``by`` rows down (negative: up), within the table."""
         return self._at_row(table, self.row + by)
 
     def adjusted(self, table: Table, height: int) -> Selection:
-        """In a new table, with so many rows to be seen: the same session, or where it is gone the one in its place."""
+        """Adjusted to a new table with ``height`` visible rows: the same session, or if gone the one in its place."""
         row = table.index_by_session.get(self.session, self.row)
         selection = self._at_row(table, row)
         highest = max(0, len(table.rows) - height)
@@ -78,6 +78,6 @@ def _age_key(record: SessionRecord) -> tuple[float, str]:
 
 
 def _searchable_text(record: SessionRecord) -> str:
-    """All that a filter may find in a session."""
+    """The text of a session that a filter searches, in lower case."""
     labels = " ".join(f"{key}={value}" for key, value in (record.labels or {}).items())
     return f"{record.id} {record.name or ''} {record.state} {record.host or ''} {record.cloud} {labels}".lower()

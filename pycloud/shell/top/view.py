@@ -1,4 +1,4 @@
-"""What ``top`` draws: a list of lines for a screen of a given size. Pure."""
+"""Renders ``top``: the lines for a screen of a given size. Pure."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from pycloud.shell.top.state import TopState
 StyledLine = tuple[str, str]  # style, text
 
 KEY_HELP = "q leave, j k select, s sort, r turn, / filter, l log, x remove"
-#: A load that fills the bar of a cloud without a capacity: as of a host that is quite busy, and nothing else.
+#: Score that fills the load bar of a node without a capacity (that of a busy host); columns of a full bar.
 FULL_LOAD, BAR_WIDTH = 100.0, 16
-#: Columns of a cloud's host: as many as leave room for what is wrong with it, on a screen of 80.
+#: Columns for the host of a node; on a screen of 80 columns this leaves room for the remarks.
 HOST_WIDTH = 20
-#: The share of the screen that clouds may take, and a log.
+#: Divisors: nodes take at most 1/4 of the lines of the screen, a log 1/2 of the remaining ones.
 NODES_DIVISOR, LOG_DIVISOR = 4, 2
 STATE_STYLES = {Life.RUNNING: "ansigreen", Life.STARTING: "ansiyellow", Life.FAILED: "ansired", Life.LOST: "ansired"}
 
 
 @dataclass(frozen=True)
 class Frame:
-    """All that there is to draw. ``log``: lines of the selected session's output, the newest last."""
+    """The data to draw. ``now``: Unix seconds. ``log``: lines of the selected session's output, the newest last."""
 
     state: TopState
     health: Health
@@ -40,7 +40,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class SectionHeights:
-    """How many lines each part has."""
+    """Number of lines of each section; only ``log`` includes its heading."""
 
     nodes: int
     rows: int
@@ -48,7 +48,7 @@ class SectionHeights:
 
 
 def section_heights(frame: Frame, height: int) -> SectionHeights:
-    """Of a screen with ``height`` lines: a line on top, one at the bottom and headings are always there."""
+    """The sections of a screen of ``height`` lines: status bar, bottom line and the two headings are always shown."""
     nodes = min(len(_node_lines(frame)), max(1, height // NODES_DIVISOR))
     remaining = max(0, height - 2 - (1 + nodes) - 1)
     log = remaining // LOG_DIVISOR if frame.state.log else 0
@@ -56,7 +56,7 @@ def section_heights(frame: Frame, height: int) -> SectionHeights:
 
 
 def draw(frame: Frame, width: int, height: int) -> list[StyledLine]:
-    """The lines, ``height`` of them, none wider than ``width``."""
+    """The ``height`` lines of the screen, each at most ``width`` columns wide."""
     heights = section_heights(frame, height)
     nodes = _node_lines(frame)
     hidden = len(nodes) - heights.nodes
@@ -77,13 +77,15 @@ def draw(frame: Frame, width: int, height: int) -> list[StyledLine]:
 
 
 def bar(load: float) -> str:
-    """A load from 0 to 1 as a bar."""
+    """A bar for a load from 0 to 1."""
     filled = round(max(0.0, min(load, 1.0)) * BAR_WIDTH)
     return "[" + "|" * filled + " " * (BAR_WIDTH - filled) + "]"
 
 
 def load_fraction(heartbeat: Heartbeat, highest: float) -> float:
-    """How full a cloud is: by its capacity, or else by its load against a full one, or the highest there is."""
+    """The load of a node: sessions divided by capacity; without a capacity, its score divided by the greater of
+    ``FULL_LOAD`` and ``highest``, the highest score of all nodes.
+    """
     if heartbeat.capacity:
         return heartbeat.sessions / heartbeat.capacity
     return heartbeat.score / max(FULL_LOAD, highest)
@@ -171,7 +173,7 @@ def _bottom_line(frame: Frame) -> StyledLine:
 
 
 def _name_and_id(frame: Frame, session: str) -> str:
-    """A session by its name, where it has any, and its id."""
+    """The name (where it has one) and id of a session."""
     record = frame.sessions.records.get(session)
     return f"{record.name} ({session})" if record is not None and record.name else session
 

@@ -1,4 +1,4 @@
-"""Threads of ``top``: what takes time is done here, so that keys wait for nothing."""
+"""Worker threads of ``top`` for slow operations, so that key handling does not block."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pycloud.shell.live.health import error_message
 from pycloud.shell.live.session_cache import SessionsSnapshot
 from pycloud.shell.top.table import Table, TableQuery, build_table
 
-#: Seconds between two looks at what is new.
+#: Seconds between two calls of ``work``.
 POLL_INTERVAL = 1.0
-#: Seconds that a log may take, and how much of it is fetched: what a screen can hold.
+#: Timeout of a log request in seconds, and bytes to fetch: enough for a screen.
 LOG_TIMEOUT, LOG_BYTES = 3.0, 16 * 1024
-#: Seconds that a thread has to end; what it waits for may take longer, and harms nobody.
+#: Seconds to wait for a thread at the end; one that still waits for a response does no harm.
 JOIN_TIMEOUT = 0.1
 
 
 class Worker(ABC):
-    """A thread that does something again and again within a ``with`` block. ``failed`` gets what went wrong."""
+    """A thread that calls ``work`` repeatedly within a ``with`` block. ``on_error`` receives the text of each error."""
 
     def __init__(self, on_error: Callable[[str], None]) -> None:
         self._on_error, self._wake, self._stopping = on_error, threading.Event(), False
@@ -31,10 +31,10 @@ class Worker(ABC):
 
     @abstractmethod
     def work(self) -> None:
-        """Once; called when woken, and each TICK."""
+        """One step; called after ``wake``, and every ``POLL_INTERVAL``."""
 
     def wake(self) -> None:
-        """There is something to do."""
+        """Have ``work`` called at once."""
         self._wake.set()
 
     def __enter__(self) -> Self:
@@ -60,7 +60,7 @@ class Worker(ABC):
 
 
 class SortWorker(Worker):
-    """Filters and sorts; ``publish`` gets each new table, and None each TICK in which there is none."""
+    """Filters and sorts. ``publish`` receives each new table, and None after a step without one."""
 
     def __init__(
         self, live_state: LiveState, publish: Callable[[Table | None], None], on_error: Callable[[str], None]
@@ -71,13 +71,13 @@ class SortWorker(Worker):
         self._last: tuple[SessionsSnapshot | None, TableQuery] = (None, self._query)
 
     def set_query(self, query: TableQuery) -> None:
-        """Somebody wants to see something else."""
+        """Change the query; builds a new table at once if it differs."""
         if query != self._query:
             self._query = query
             self.wake()
 
     def on_first_data(self) -> None:
-        """The feed has something new: the first pictures are worth no waiting."""
+        """Wake up after a new snapshot until all sessions were read once, so that the first data are shown at once."""
         if not self._live_state.sessions.complete or self._last[0] is None:
             self.wake()
 
@@ -92,7 +92,7 @@ class SortWorker(Worker):
 
 
 class LogWorker(Worker):
-    """Reads the log of one session after another. ``fetch`` returns the newest output of one."""
+    """Reads the log of the session to show. ``fetch`` returns the newest output of a session."""
 
     def __init__(self, fetch: Callable[[str], bytes], publish: Callable[[str, Sequence[str]], None]) -> None:
         super().__init__(self._show_error)
@@ -100,7 +100,7 @@ class LogWorker(Worker):
         self._last: tuple[str, list[str]] = ("", [])
 
     def show(self, session: str) -> None:
-        """The log of this one is to be seen; empty: none."""
+        """Select the session whose log is read; empty: none."""
         if session != self._session:
             self._session = session
             self.wake()
@@ -113,20 +113,20 @@ class LogWorker(Worker):
             self._publish(*self._last)
 
     def _show_error(self, error: str) -> None:
-        """Below what was read before, which is still worth reading."""
+        """Show the error below the lines read before, which are still useful."""
         session, lines = self._last
         self._publish(self._session, [*(lines if session == self._session else []), f"[{error}]"])
 
 
 class RemovalWorker(Worker):
-    """Removes sessions, one after the other. ``remove`` does it, and returns what is to be said."""
+    """Removes sessions one after the other. ``remove`` removes one and returns the message to show."""
 
     def __init__(self, remove: Callable[[str], str], show_message: Callable[[str], None]) -> None:
         super().__init__(show_message)
         self._remove, self._show_message, self._sessions = remove, show_message, queue.SimpleQueue[str]()
 
     def add(self, session: str) -> None:
-        """One more."""
+        """Queue a session for removal."""
         self._sessions.put(session)
         self.wake()
 
