@@ -1,15 +1,15 @@
-"""The keeper: a small process of its own that is the parent of all script sessions of one cloud.
+"""The keeper: a separate small process that is the parent of all script sessions of one node.
 
-It outlives the daemon, which is only its client (``protocol.py``). Standard library only: nothing in this package may
-import anything of PyCloud but ``pycloud`` itself, so that the keeper stays small and its ``vfork`` cheap.
+It outlives the daemon, which is only its client (``ipc/protocol.py``). This package may import the standard library,
+itself and ``pycloud.fault_points`` only, so that the keeper stays small and its vfork stays cheap.
 
-How the files fit together, from the outside in::
+How the modules fit together, from the outside in; begin with ``ipc/protocol.py`` and ``operations.py``::
 
-    __main__    command line, signals, lock; builds all below and runs the loop
-    server      sockets, the selector loop        connections, protocol: lines in and out
-    operations  one method per request            settling: what an earlier keeper left
-    starting    start one session                 ending: end one, with all that it left behind
-    family      who is whose child                sweeper, logs: bounded logs
-    book        journals on disk and in memory    remover, workdir: directories come and go
-    journal, command, ports, processes, faults    leaves: each knows only the system
+    __main__    command line, signals, lock; builds all parts below and runs the loop
+    event_loop  the selector loop: sockets, children, timers
+    operations  one method per request        recovery: takes over what an earlier keeper left
+    ipc         protocol, server, request fields, and a client for processes without a daemon
+    lifecycle   starter, terminator, reaper, process_tree, process_scan: the processes of sessions
+    storage     journals, logs (and their size limit), working directories and their removal
+    system      wrappers around the kernel: /proc, inotify, ports, lock files, exec
 """

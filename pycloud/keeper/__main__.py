@@ -1,7 +1,7 @@
 """The keeper's command line: ``python -m pycloud.keeper --data-dir DIR ...``.
 
-The daemon starts it, in a session of its own and with its log as standard error. May touch: the whole process (limits,
-signals, working directory), then builds the parts and lets them run.
+The daemon starts it in a process session of its own, with the keeper's log as standard error. May touch: the whole
+process (limits, signals, working directory); then it builds the parts and runs the loop.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from pycloud.keeper.system.inotify import InotifyWatcher
 log = logging.getLogger("pycloud.keeper")
 
 _PR_SET_CHILD_SUBREAPER = 36
-_SPARE_DESCRIPTORS = MAX_CONNECTIONS + 32  # connections, files open for a moment, the loop's own
+_SPARE_DESCRIPTORS = MAX_CONNECTIONS + 32  # connections, files opened briefly, and the descriptors of the loop itself
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Be a keeper until nobody needs one; the exit status."""
+    """Run a keeper until it is idle or receives SIGTERM; return the exit status."""
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s keeper[%(process)d] %(levelname)s %(message)s")
     data = options.data_dir.absolute()
@@ -73,10 +73,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _prepare_process(nofile: int) -> None:
-    """Limits and signals as sessions shall inherit them, and the care of orphans. Raises OSError."""
+    """Set the limits and signals that sessions inherit, and become the subreaper of orphans. Raises OSError."""
     limit_descriptors(nofile)
     os.chdir("/")
-    for ignored in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # Popen gives those two back itself
+    for ignored in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # Popen restores these two itself
         if signal.getsignal(ignored) == signal.SIG_IGN:
             signal.signal(ignored, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -87,7 +87,7 @@ def _prepare_process(nofile: int) -> None:
 
 
 def _run_keeper(data: Path, socket: Path, options: argparse.Namespace, lock_fd: int) -> None:
-    """Build all parts, settle what was left, listen, run. Raises OSError when it cannot begin."""
+    """Build all parts, recover the sessions of an earlier keeper, listen, and run. Raises OSError when this fails."""
     max_pidfds = max(0, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_DESCRIPTORS)
     paths, selector, self_pipe = Paths(data), selectors.DefaultSelector(), SelfPipe()
     paths.prepare()
@@ -120,7 +120,7 @@ def _run_keeper(data: Path, socket: Path, options: argparse.Namespace, lock_fd: 
     StartupRecovery(paths, journal_store, process_tree, terminator, operations, log_limiter, remover).run()
     server.listen(socket)
     file_lock.announce(lock_fd, socket, protocol.VERSION)
-    gc.freeze()  # all that is here stays: there is nothing to find in it
+    gc.freeze()  # these objects last as long as the process: the collector need not examine them
     log.info("keeping %d sessions, listening at %s", len(process_tree.leaders), socket)
     try:
         log.info("ends: %s", _run_loop(loop, self_pipe))
@@ -132,11 +132,11 @@ def _run_keeper(data: Path, socket: Path, options: argparse.Namespace, lock_fd: 
 
 
 def _run_loop(loop: EventLoop, self_pipe: SelfPipe) -> str:
-    """Run the loop in a thread of its own; why it ended.
+    """Run the loop in a thread of its own; return the reason why it ended.
 
-    Whoever is orphaned becomes a child of the main thread, whoever is started one of the thread that starts it. So the
-    main thread, which does nothing, has a list of the orphans alone (see ``processes.orphans``): else each end of a
-    session would mean to go over the children that all other sessions are.
+    Orphans become children of the main thread; a process that is started becomes a child of the thread that starts it.
+    The main thread starts nothing, so its list of children holds only orphans (see ``procfs.orphans``). Otherwise, each
+    end of a session would require a scan of the first processes of all other sessions.
     """
     for number in SIGNALS:
         signal.signal(number, _ignore)
@@ -150,7 +150,7 @@ def _run_loop(loop: EventLoop, self_pipe: SelfPipe) -> str:
             outcome.put(error)
 
     threading.Thread(target=run, name="loop").start()
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the loop's thread, not this one, is to be woken by them
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # so that signals wake the loop's thread, not this one
     result = outcome.get()
     if isinstance(result, BaseException):
         raise result
@@ -158,7 +158,7 @@ def _run_loop(loop: EventLoop, self_pipe: SelfPipe) -> str:
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """A handler, not SIG_IGN: sessions would inherit that. What is to be done is done by the loop (see ``Wake``)."""
+    """Do nothing: a handler, as sessions would inherit SIG_IGN. The loop handles the signals (see ``SelfPipe``)."""
 
 
 if __name__ == "__main__":

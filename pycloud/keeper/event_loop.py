@@ -1,6 +1,6 @@
-"""The keeper's loop: waits for sockets, children, threads and times, and hands each to its part.
+"""The keeper's loop: waits for sockets, children, threads and timers, and calls the part responsible for each.
 
-May touch: its wake-up pipe, and the signal handlers while it runs.
+May touch: its self-pipe, and the signal wakeup descriptor while it runs.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from pycloud.keeper.storage.log_limiter import LogLimiter
 from pycloud.keeper.system import procfs
 
 SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-IDLE_TIMEOUT = 5.0  # seconds without a connection and without a session after which a keeper is of no use
+IDLE_TIMEOUT = 5.0  # seconds without connections and without sessions after which the keeper exits
 
 
 class SelfPipe:
-    """A pipe that ends the wait of a selector; written to by signals and threads."""
+    """A pipe that ends the wait of a selector; signals and threads write to it."""
 
     def __init__(self) -> None:
         self.reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def __call__(self) -> None:
-        """Wake the loop; from any thread."""
+        """Wake the loop. May be called from any thread."""
         if self._writer < 0:
             return
         try:
             os.write(self._writer, b"\0")
         except BlockingIOError:
-            return  # the pipe is full: the loop is about to wake anyway
+            return  # the pipe is full, so the loop wakes anyway
 
     def wake_on_signals(self) -> None:
-        """Let signals wake the loop too: each puts its number into the pipe. Main thread only."""
+        """Let signals wake the loop as well: each writes its number into the pipe. Main thread only."""
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
 
     def drain(self) -> set[int]:
-        """Take out what has been written: the numbers of signals, and 0 for others who woke us."""
+        """Read all that was written; return the numbers of the signals, and 0 where a thread woke the loop."""
         drained = set[int]()
         try:
             while data := os.read(self.reader, 4096):
@@ -63,7 +63,7 @@ class SelfPipe:
 
 
 class EventLoop:
-    """Runs until SIGTERM, or until nobody needs a keeper; in a thread that is not the main one (see ``__main__``)."""
+    """Runs until SIGTERM, or until the keeper is idle; in a thread that is not the main one (see ``__main__``)."""
 
     def __init__(
         self,
@@ -91,9 +91,9 @@ class EventLoop:
         self._terminated = False
 
     def run(self) -> str:
-        """Work; why it ended."""
+        """Run the loop; return the reason why it ended."""
         self._selector.register(self._self_pipe.reader, selectors.EVENT_READ, self._on_wakeup)
-        self._reap()  # who died before the handlers were in place
+        self._reap()  # children that died before the signal handlers were installed
         while not self._terminated:
             now = time.monotonic()
             if self._idle_for(now) >= IDLE_TIMEOUT:
@@ -155,7 +155,7 @@ class EventLoop:
         return now - self._idle_since
 
     def _kill_unattributed_children(self) -> None:
-        """No session lives, so a child that is still there is what one of them hid: it belongs to nobody."""
+        """Kill all remaining children: no session is running, so these belong to no known session."""
         for _ in range(100):
             orphans = procfs.orphans()
             if not orphans:

@@ -1,6 +1,6 @@
-"""What the keeper does on request, and when a session ends: one method per operation of ``protocol.py``.
+"""The operations of the keeper: one method per operation of ``protocol.py``, and the handling of a session's end.
 
-Knows nothing of sockets: an answer is a call, and may come later. May touch: what its parts touch.
+Does not use sockets: a response is a call of ``reply``, and may come later. May touch: what its parts touch.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from pycloud.keeper.system.exec_command import StartError
 
 log = logging.getLogger(__name__)
 
-GRACE = 10.0  # seconds that what a session leaves behind has between SIGTERM and SIGKILL
+GRACE = 10.0  # seconds between SIGTERM and SIGKILL for processes that a session leaves behind
 
 Message = dict[str, Any]
 ReplyCallback = Callable[[Message], None]
 
 
 class Operations:
-    """``emit`` sends an event to everybody who listens."""
+    """Carries out requests and handles ends of sessions; ``emit`` sends an event to all connections."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Operations:
         self._remover = remover
         self._emit = emit
         self._started_at = time.time()
-        #: Who waits for a session to be gone: for its stop, its forget, or the undoing of its failed start.
+        #: Replies to send when a session is removed: for its stop, its forget, or the undoing of its failed start.
         self._pending_replies: dict[str, list[ReplyCallback]] = {}
         self._failed_starts: dict[str, Message] = {}
         self._handlers: dict[str, Callable[[Message, ReplyCallback], None]] = {
@@ -83,7 +83,7 @@ class Operations:
             reply(error.to_response())
 
     def busy(self) -> bool:
-        """Whether there is anything that needs a keeper."""
+        """Return whether there is anything that needs a running keeper."""
         return bool(
             self._process_tree.leaders
             or len(self._terminator)
@@ -92,7 +92,7 @@ class Operations:
         )
 
     def leader_ended(self, session: str, exit_code: int | None, reason: str | None) -> None:
-        """A session's first process is dead: write it down, tell, and end what it left."""
+        """Handle the death of a session's first process: record it, emit the event, and terminate what it left."""
         now = time.monotonic()
         fault_points.fault_point("keeper.before_ended")
         state = self._journal_store.entries[session].state
@@ -107,12 +107,12 @@ class Operations:
         self._terminator.leader_died(session, GRACE)
 
     def terminate_and_remove(self, session: str, grace: float) -> None:
-        """End and remove a session whose removal is on record; also one that was being removed by another keeper."""
+        """Terminate and remove a session whose removal is recorded, also one whose removal an earlier keeper began."""
         self._pending_replies.setdefault(session, [])
         self._terminate_then(session, grace, lambda: self._remove_files(session, self._record_removed))
 
     def erase(self, session: str) -> None:
-        """Remove all traces of a session that never came to run."""
+        """Remove all traces of a session that never started."""
         self._pending_replies.setdefault(session, [])
         self._terminate_then(session, 0.0, lambda: self._remove_files(session, self._erase_journal))
 
@@ -152,7 +152,7 @@ class Operations:
         request = request_fields.start_request(message)
         session = request.session
         if session in self._failed_starts:
-            self._pending_replies[session].append(reply)  # asked again while the first attempt is being undone
+            self._pending_replies[session].append(reply)  # a retry while the first attempt is being undone
             return
         entry = self._journal_store.entries.get(session)
         if entry is None:
@@ -169,7 +169,8 @@ class Operations:
         reply({"pid": entry.pid, "port": entry.port, "started": entry.running})
 
     def _undo_start(self, session: str, error: StartError, reply: ReplyCallback) -> None:
-        log.debug("session %s was not started: %s", session, error)  # the daemon answers it: anybody can cause this
+        # Debug only: the daemon puts the reason into its response, and any requester can cause this.
+        log.debug("session %s was not started: %s", session, error)
         rejection = OperationRejected(protocol.START_FAILED, str(error), retryable=error.retryable)
         self._failed_starts[session] = rejection.to_response()
         self._pending_replies[session] = [reply]
@@ -224,14 +225,14 @@ class Operations:
         return session
 
     def _terminate_then(self, session: str, grace: float, then: Callable[[], None]) -> None:
-        """Call ``then`` when nothing of the session lives, after ending what does."""
+        """Terminate all processes of the session, then call ``then``; at once where there are none."""
         if session in self._process_tree.leaders or session in self._terminator:
             self._terminator.begin(session, grace, then)
         else:
             then()
 
     def _remove_files(self, session: str, then: Callable[[str], Message]) -> None:
-        """Remove directory and log, then call ``then`` and give its answer to all who wait."""
+        """Remove the directory and the log, then call ``then`` and send its result to all pending replies."""
         fault_points.fault_point("keeper.before_clearing")
         paths = [self._paths.work(session), self._paths.log(session)]
 
@@ -242,7 +243,7 @@ class Operations:
         self._remover.remove(paths, cleared)
 
     def _reply_all(self, session: str, then: Callable[[str], Message], error: OSError | None) -> None:
-        """Call ``then``, unless something could not be removed (``error``), and answer all who wait."""
+        """Call ``then``, unless removal failed with ``error``, and send the result to all pending replies."""
         try:
             if error is not None:
                 raise error
@@ -265,5 +266,5 @@ class Operations:
 
 
 def _stop_reply(reply: ReplyCallback) -> ReplyCallback:
-    """An answer to ``stop``, whoever else waited for the same end."""
+    """Turn the result of a removal into a response to ``stop``, whichever operation began that removal."""
     return lambda answer: reply(answer if "error" in answer else {"found": True})

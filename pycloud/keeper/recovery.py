@@ -1,4 +1,4 @@
-"""Settles what an earlier keeper left, however it ended: adopts what lives, ends and removes what must not.
+"""Takes over the sessions of an earlier keeper, however it ended: adopts running ones, ends and removes the others.
 
 Runs once, before the keeper listens. May touch: what its parts touch.
 """
@@ -33,14 +33,14 @@ ADOPTED_EXIT_REASON = "its keeper was gone; nobody knows the exit code"
 
 
 def remaining_grace(entry: SessionEntry, now: float) -> float:
-    """Seconds that are left of the grace of a removal which another keeper began. ``now`` is Unix seconds."""
+    """Return the seconds left of the grace of a removal that an earlier keeper began. ``now`` is in Unix seconds."""
     begun = entry.removing if entry.removing is not None else now
     return max(0.0, min(entry.grace, begun + entry.grace - now))
 
 
 @dataclass
 class StartupRecovery:
-    """All that takes part."""
+    """The recovery of all sessions at startup, and the parts of the keeper that it uses."""
 
     paths: Paths
     journal_store: JournalStore
@@ -51,7 +51,7 @@ class StartupRecovery:
     remover: DirRemover
 
     def run(self) -> None:
-        """Read all journals and bring each session into a state that this keeper can go on from. Raises OSError."""
+        """Read all journals and bring each session into a state that this keeper can manage. Raises OSError."""
         self.journal_store.load()
         entries = [entry for entry in self.journal_store.entries.values() if entry.state != journal.REMOVED]
         if entries:
@@ -73,7 +73,7 @@ class StartupRecovery:
         return "running" if entry.session in self.process_tree.leaders else "ended"
 
     def _recover_starting(self, entry: SessionEntry, snapshot: ProcessSnapshot) -> str:
-        """The last keeper died before it could write what it had started."""
+        """Handle a session whose keeper died before it could record the process that it had started, if any."""
         found = snapshot.by_session.get(entry.session, [])
         leader = min((p for p in found if p.pid == p.sid), key=lambda p: p.start_time, default=None)
         if leader is not None:
@@ -98,7 +98,7 @@ class StartupRecovery:
         self.log_limiter.add(entry.session, now)
 
     def _recover_dead(self, entry: SessionEntry, snapshot: ProcessSnapshot, boot: str) -> None:
-        """The leader is dead: say so if nobody has, and end what it left."""
+        """Handle a dead leader: record the end if that is missing, and terminate the processes that it left."""
         same_boot = entry.boot_id == boot
         if entry.ended is None:
             line = {
@@ -113,7 +113,7 @@ class StartupRecovery:
                 self.terminator.terminate_leftovers(entry.session, leader, GRACE)
 
     def _remove_orphaned_files(self) -> None:
-        """Directories and logs of sessions that have no journal: nothing can be told about them any more."""
+        """Remove directories and logs of sessions without a journal: nothing is known about those sessions any more."""
         for path in self._orphaned_files():
             log.warning("removing %s: it has no journal", path)
             self.remover.remove([str(path)], lambda error, path=path: _log_removal_error(path, error))  # type: ignore[misc]

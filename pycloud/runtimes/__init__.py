@@ -1,6 +1,6 @@
-"""What runs sessions: the contract (``base``), several runtimes as one (``composite``), and the runtimes themselves.
+"""The runtimes, which run sessions: the contract (``base``), a composite of several (``composite``), and the runtimes.
 
-Nothing here knows Redis or requests. Start with ``base.py``.
+Nothing here uses Redis or requests. Start with ``base.py``.
 """
 
 from pycloud.runtimes.base import (

@@ -1,7 +1,7 @@
-"""The contract of a runtime: what starts, watches and ends sessions of one kind. One kind is one file here.
+"""The contract of a runtime, which starts, watches and ends sessions of one kind. Each kind has a package here.
 
-A runtime decides nothing and knows nothing of Redis. It keeps on its host, for each session, whatever lets it find
-the session again after a crash: what it hands back from ``recover`` is where the truth lives.
+A runtime decides nothing and does not use Redis. For each session, it stores on its host the data needed to find the
+session again after a crash: the result of ``recover`` is authoritative.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class PullProgress:
-    """How far the image of a session that is being started has been pulled; ``done``: from 0 to 1, None: unknown."""
+    """The progress of the image pull of a session being started; ``done``: from 0 to 1, None: unknown."""
 
     image: str
     text: str
@@ -24,10 +24,10 @@ class PullProgress:
 
 @dataclass(frozen=True)
 class SessionSpec:
-    """What is to be started. ``record`` is kept with the session and handed back by ``recover``.
+    """The session to start. ``record`` is stored with the session and returned by ``recover``.
 
-    ``kind`` is that of the runtime. ``progress`` is to be called about once a second while an image is pulled; what it
-    raises ends the start.
+    ``runtime`` is the kind of the runtime. ``on_progress`` is to be called about once a second while an image is
+    pulled; an exception that it raises ends the start.
     """
 
     session: str
@@ -41,10 +41,10 @@ class SessionSpec:
 
 @dataclass(frozen=True)
 class Started:
-    """It runs since ``started`` (Unix seconds) and may be reached on ``port`` of the host.
+    """A session that started at ``started`` (Unix seconds) and is reachable on ``port`` of the host.
 
-    ``ports``: where there may be several, the host's by the container's, as in ``{"80/tcp": 32768}``; ``port`` is the
-    first of them.
+    ``ports``: where there may be several, the host's ports by the container's, as in ``{"80/tcp": 32768}``; ``port`` is
+    the first of them.
     """
 
     port: int | None
@@ -54,7 +54,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Exit:
-    """How it ended. ``exit_code`` None: nobody can know it, and ``reason`` says why. ``ended``: Unix seconds."""
+    """The end of a session, at ``ended`` (Unix seconds). ``exit_code`` None: unknown, and ``reason`` is why."""
 
     exit_code: int | None
     reason: str | None
@@ -62,19 +62,19 @@ class Exit:
 
 
 class Phase(StrEnum):
-    """What a runtime found a session to be."""
+    """The state in which a runtime found a session."""
 
     RUNNING = "running"
     ENDED = "ended"
     REMOVING = "removing"  # a stop was under way
-    REMOVED = "removed"  # stopped and cleared away; only the record is left, until ``forget``
+    REMOVED = "removed"  # stopped and removed; only the record is left, until ``forget``
 
 
 @dataclass(frozen=True)
 class RecoveredSession:
-    """A session that this host still knows. ``started`` and ``exit`` are valid as far as it came.
+    """A session that this host has a record of. ``started`` and ``exit`` are set if the session came that far.
 
-    ``removal`` is the note that was handed to ``stop``, where there was one.
+    ``removal`` is the note that was passed to ``stop``, if any.
     """
 
     session: str
@@ -87,9 +87,9 @@ class RecoveredSession:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a session uses at the moment ``at``, in seconds on any clock that only goes forward.
+    """The resource usage of a session at the moment ``at``, in seconds on any clock that only moves forward.
 
-    ``cpu``: seconds of CPU time since its start; ``memory``: bytes.
+    ``cpu``: seconds of CPU time since its start; ``memory``: bytes; ``processes``: their number.
     """
 
     at: float
@@ -100,9 +100,9 @@ class Usage:
 
 @dataclass(frozen=True)
 class ReadFrom:
-    """Where the reading of output begins: one of these, or ``lines`` of what was written ``since``; see FollowRequest.
+    """Where reading output begins: one of these, or ``lines`` of the output ``since``; see FollowRequest.
 
-    ``place`` goes with ``offset``.
+    ``position`` is used together with ``offset``.
     """
 
     offset: int | None = None
@@ -114,10 +114,10 @@ class ReadFrom:
 
 @dataclass(frozen=True)
 class OutputChunk:
-    """Output from byte ``offset`` on. What lies between it and the last piece is not to be had any more.
+    """Output from byte ``offset`` on. A gap between the previous chunk and ``offset`` is no longer available.
 
-    ``place``: what finds the place behind it again, beside the offset. ``lost``: something is missing before it, and
-    nobody knows how much.
+    ``position``: identifies the position after this chunk, in addition to the offset. ``lost``: an unknown amount of
+    output is missing before this chunk.
     """
 
     offset: int
@@ -127,11 +127,10 @@ class OutputChunk:
 
 
 class OutputReader(Protocol):
-    """The output of one session in order. ``begin``: the offset of the first byte that is asked for.
+    """The output of one session, in order.
 
-    ``place``: what finds that one again, where the offset does not.
-
-    ``patience``: seconds after which it is worth a look whether there is more even if nothing was said.
+    ``start_offset``: the offset of the first requested byte. ``start_position``: identifies that byte where the offset
+    does not. ``poll_interval``: seconds after which a read is worth a try even without a call of ``on_output``.
     """
 
     start_offset: int
@@ -139,79 +138,86 @@ class OutputReader(Protocol):
     poll_interval: float
 
     def read(self, max_bytes: int) -> OutputChunk | None:
-        """The next output, at most ``most`` bytes; None: there is none now, and there will be a word when there is.
+        """Return the next output, at most ``max_bytes`` bytes; None where there is none now.
 
-        Never waits. Raises FileNotFoundError where there is none any more.
+        In that case ``on_output`` (see ``follow``) is called when there is more.
+
+        Never blocks. Raises FileNotFoundError where the output no longer exists.
         """
 
     def is_complete(self, session_ended: bool) -> bool:
-        """Where ``read`` has just returned None: whether that was all. ``over``: the session had ended before that."""
+        """Return, right after ``read`` returned None, whether that was all the output.
+
+        ``session_ended``: the session had ended before that call of ``read``.
+        """
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
 
 
 class Runtime(Protocol):
-    """All of these wait for what they do; none of them holds up the other greenlets meanwhile."""
+    """Runs sessions of one kind. All methods block until they are done, but never block other greenlets."""
 
     kind: str
-    #: Called with sessions that were found only after ``recover``: what they live in could not be asked before.
+    #: Called with sessions that were found only after ``recover``, because the engine could not be reached before.
     on_recovered: Callable[[list[RecoveredSession]], None]
 
     def unavailable_reason(self) -> str | None:
-        """Why no session can be started at present, in words for a requester; None: they can. Never waits."""
+        """Return, for a requester, why no session can be started at present; None: it can. Never blocks."""
 
     def host_name(self) -> str | None:
-        """What the engine that runs the sessions calls its host; None where there is none, or it was not asked yet."""
+        """Return the host name that the engine reports; None where there is no engine, or none has answered yet."""
 
     def connect(self) -> None:
-        """Get ready. Raises PyCloudError where that cannot be."""
+        """Connect to the keeper or the engine. Raises PyCloudError where that is impossible."""
 
     def disconnect(self) -> None:
-        """Let go; sessions go on."""
+        """Disconnect; sessions continue to run."""
 
     def recover(self) -> list[RecoveredSession]:
-        """Every session that is still there, or is remembered. Changes nothing that another daemon might see."""
+        """Return every session that exists or has a record. Changes nothing that another daemon could observe."""
 
     def start_watching(self) -> None:
-        """No other daemon uses this cloud's id: from now on watch what was recovered, and clear away what has to go."""
+        """Watch the recovered sessions from now on, and remove leftovers. No other daemon may use this node's id."""
 
     def start(self, spec: SessionSpec) -> Started:
-        """Start a session. Raises RequestError, and then nothing of it is left, or will be."""
+        """Start a session. Raises RequestError, and then removes everything of it, now or later."""
 
     def annotate(self, session: str, annotations: Mapping[str, Any]) -> None:
-        """Merge ``note`` into the session's record."""
+        """Merge ``annotations`` into the session's record."""
 
     def wait(self, session: str) -> Exit:
-        """How the session ended, once it has."""
+        """Wait until the session has ended; return its exit."""
 
     def stop(self, session: str, grace: float, removal: Mapping[str, Any], max_grace: float = inf) -> bool:
-        """End it, giving it ``grace`` seconds, and delete what it left; True when it was there.
+        """End the session, giving it ``grace`` seconds, and delete all it left; return True if it existed.
 
-        A grace of the session's own counts instead, up to ``at_most`` seconds.
-        Raises RemoveFailed where something stays that cannot be deleted, and EngineUnavailable; it may then be called
-        again. ``note`` is kept before anything is done, and found again by ``recover`` until ``forget``; or until this
-        raises and the session may go on, where the note is not empty: whoever asked hears that it was not done.
-        Not to be called while the session is being started.
+        The session's own grace, where it has one, takes precedence over ``grace``, up to ``max_grace`` seconds.
+
+        Raises RemoveFailed where something cannot be removed, and EngineUnavailable; it may then be called again.
+        ``removal`` is recorded before anything else is done, and returned by ``recover`` until ``forget``. If this
+        raises while the session may continue, a ``removal`` that is not empty is recorded no longer, because the
+        requester gets the error as response. Must not be called while the session is being started.
         """
 
     def forget(self, session: str) -> None:
-        """Delete all that is left of a session that has ended or was stopped, its record included."""
+        """Delete everything that is left of a session that has ended or was stopped, including its record."""
 
     def tail(self, session: str, count: int) -> tuple[int, bytes]:
-        """The newest ``count`` bytes of its output at most, and the offset of the first of them."""
+        """Return the offset of the newest output and the output, at most ``count`` bytes."""
 
     def usage(self, session: str) -> Usage | None:
-        """What it uses just now; None: it does not run. Raises RequestError where that cannot be told at present."""
+        """Return the current usage; None: the session does not run. Raises RequestError where it is unavailable."""
 
     def details(self, session: str) -> Mapping[str, Any]:
-        """What else this host knows of it, for people: JSON values, by names of docs/protocol.md.
+        """Return further details for people: JSON values, by the names in docs/protocol.md.
 
-        Raises RequestError where that cannot be told at present.
+        Raises RequestError where they are unavailable at present.
         """
 
     def follow(self, session: str, read_from: ReadFrom, once: bool, on_output: Callable[[], None]) -> OutputReader:
-        """Its output from ``start`` on as it grows, or (``once``) as far as it has come; ``more``: there is some.
+        """Return a reader of the output from ``read_from`` on as it grows, or (``once``) only of the output until now.
 
-        Raises FileNotFoundError where there is none, BadRequest where it cannot begin there, and EngineUnavailable.
+        ``on_output`` is called when there is output to read. Raises FileNotFoundError where there is no output,
+        BadRequest where reading cannot begin there, and EngineUnavailable.
         """

@@ -1,4 +1,4 @@
-"""The runtimes that the settings ask for."""
+"""Creates the runtimes that the configuration names."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pycloud.runtimes.composite import CompositeRuntime
 
 
 def create_runtimes(config: Config, node: str, nofile: int) -> CompositeRuntime:
-    """One of each kind in ``config.runtime`` (settled: no ``auto``). What a kind needs is loaded only where it is used.
+    """Return one runtime of each kind in ``config.runtime``, which must not contain ``auto``.
 
-    ``nofile``: the soft limit on descriptors that script sessions get.
+    The modules of a kind are imported only where it is used. ``nofile``: the soft limit on descriptors of script
+    sessions.
     """
     parts: list[Runtime] = []
     for kind in config.runtime:

@@ -1,4 +1,4 @@
-"""A blocking line to the keeper, for what is done without a daemon: ends sessions that nobody watches any more.
+"""A blocking client of the keeper for processes without a daemon: it ends sessions that no daemon watches any more.
 
 Standard library only. The daemon has a client of its own, in ``runtimes/script/keeper_client.py``.
 """
@@ -16,7 +16,11 @@ _CHUNK = 1 << 16
 
 
 class BlockingKeeperClient:
-    """One connection. Raises OSError where there is no keeper or none any more, also when it says nothing in time."""
+    """One connection to the keeper at ``path``; ``timeout`` is in seconds.
+
+    All methods raise OSError where there is no keeper, the connection breaks, or there is no response within
+    ``timeout``.
+    """
 
     def __init__(self, path: Path, timeout: float) -> None:
         self._socket = protocol.connect(path, timeout)
@@ -32,7 +36,7 @@ class BlockingKeeperClient:
         self._socket.close()
 
     def stop_all(self, grace: float) -> int:
-        """End all sessions side by side, with ``grace`` seconds each; how many.
+        """End all sessions in parallel, each with ``grace`` seconds; return their number.
 
         Raises protocol.OperationRejected and protocol.LineError.
         """
@@ -49,7 +53,7 @@ class BlockingKeeperClient:
         self._socket.sendall(protocol.encode({"seq": seq, "op": op, **fields}))
 
     def _read_response(self) -> dict[str, Any]:
-        """The next line that is no event."""
+        """Return the next message that is not an event."""
         while True:
             while not self._received:
                 data = self._socket.recv(_CHUNK)

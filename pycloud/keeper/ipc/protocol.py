@@ -1,14 +1,14 @@
-"""What the daemon and its keeper say to each other: version, operations, lines, and how they find the socket.
+"""The protocol between the daemon and its keeper: version, operations, lines, and the address of the socket.
 
-JSON objects, one per line, both ways. A request carries ``op`` and, when it wants an answer, ``seq``; the answer
-carries the same ``seq`` and either the result's keys or ``error: {code, message}``, with ``passing: true`` where the
-same request may succeed soon. An event carries ``event`` and no ``seq``. The daemon imports this file too: standard
-library only, nothing happens on import.
+JSON objects, one per line, in both directions. A request carries ``op`` and, when a response is expected, ``seq``; the
+response carries the same ``seq`` and either the result's keys or ``error: {code, message}``, with ``passing: true``
+where a retry of the same request may succeed soon. An event carries ``event`` and no ``seq``. The daemon imports this
+file too: it uses the standard library only and has no side effects on import.
 
 =========  ==============================================================================  ==========================
-operation  request                                                                         answer
+operation  request                                                                         response
 =========  ==============================================================================  ==========================
-hello      version, log_bytes, nofile (the last two set the keeper's anew, where given)    version, pid, data
+hello      version, log_bytes, nofile (the last two change the keeper's limits, if given)  version, pid, data
 start      session, script, env, user, hostname, cloud, sessions, port_range, record       pid, port, started
 note       session, note (merged into the record)                                          (nothing)
 stop       session, grace (seconds), note                                                  found
@@ -17,11 +17,12 @@ list                                                                            
 inspect    session                                                                         see below
 =========  ==============================================================================  ==========================
 
-``data`` names the data directory that the keeper works in: device and inode, or null where it has vanished.
+``data`` identifies the data directory that the keeper works in: device and inode, or null if it no longer exists.
 
-``inspect`` tells ``state``, ``directory``, ``keeper`` (its pid), ``kept_since`` (Unix seconds) and, while the session
-lives, ``pid``, ``adopted`` (another keeper started it), ``user``, ``command`` and what its processes use: ``at``
-(monotonic seconds), ``processes``, ``cpu`` (seconds), ``memory`` (bytes). An older keeper does not know it.
+``inspect`` returns ``state``, ``directory``, ``keeper`` (its pid), ``kept_since`` (start of the keeper, Unix seconds)
+and, while the session runs, ``pid``, ``adopted`` (started by an earlier keeper), ``user``, ``command`` and the usage of
+its processes: ``at`` (monotonic seconds), ``processes`` (their number), ``cpu`` (seconds), ``memory`` (bytes). Older
+keepers do not know this operation.
 
 Event ``ended``: session, exit_code (int or null), reason (str or null), ended (Unix seconds).
 """
@@ -38,7 +39,7 @@ from typing import Any
 
 VERSION = 1
 
-#: Where the keeper listens, in its data directory: that is as private as its sessions, and lives as long as they do.
+#: Name of the keeper's socket in its data directory, which is as private as the sessions and exists as long as they do.
 SOCKET = "keeper.sock"
 
 HELLO, START, NOTE, STOP, FORGET, LIST = "hello", "start", "note", "stop", "forget", "list"
@@ -51,7 +52,8 @@ NOT_FOUND = "not_found"
 ALIVE = "alive"
 NOT_REMOVED = "not_removed"
 
-#: A script of 1 MiB takes at most 6 MiB as JSON; this leaves room for larger settings and stays affordable.
+#: Bytes of one line. A script of 1 MiB takes at most 6 MiB as JSON; this leaves room for larger settings and stays
+#: affordable.
 MAX_LINE = 64 * 1024 * 1024
 
 #: The longest path that fits into a socket address, in bytes.
@@ -62,11 +64,11 @@ _encoder = json.JSONEncoder(separators=(",", ":"))
 
 
 class LineError(ValueError):
-    """What came over the socket is not a line of this protocol."""
+    """The data received over the socket is not a line of this protocol."""
 
 
 class OperationRejected(Exception):
-    """The keeper did not do what it was asked, and says why. ``retryable``: asked again soon, it may do it."""
+    """The keeper rejected an operation; the message is the reason. ``retryable``: a retry may succeed soon."""
 
     def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
@@ -74,23 +76,23 @@ class OperationRejected(Exception):
 
     @classmethod
     def from_response(cls, response: dict[str, Any]) -> OperationRejected:
-        """The rejection in a response that has the key ``error``."""
+        """Return the rejection in a response that has the key ``error``."""
         error = response["error"]
         return cls(error["code"], error["message"], retryable=error.get("passing", False))
 
     def to_response(self) -> dict[str, Any]:
-        """The keys of the response that carries it."""
+        """Return the keys of the response that carries this rejection."""
         error: dict[str, Any] = {"code": self.code, "message": self.message}
         return {"error": {**error, "passing": True} if self.retryable else error}
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """One line, newline included. ASCII only, so that lone surrogates survive."""
+    """Return the message as one line, newline included. ASCII only, so that lone surrogates survive."""
     return _encoder.encode(message).encode("ascii") + b"\n"
 
 
 def decode(line: bytes) -> dict[str, Any]:
-    """The object on one line. Raises LineError."""
+    """Return the object on one line. Raises LineError."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -101,10 +103,10 @@ def decode(line: bytes) -> dict[str, Any]:
 
 
 class LineSplitter:
-    """Cuts a stream of bytes into lines.
+    """Splits a stream of bytes into lines.
 
-    ``longest`` bounds what one line may take, in bytes. Use None for what the keeper says: the answer to ``list`` grows
-    with the records that it was given.
+    ``max_size`` limits the length of one line, in bytes. Use None for data from the keeper: the response to ``list``
+    grows with the records that the keeper was given.
     """
 
     def __init__(self, max_size: int | None = MAX_LINE) -> None:
@@ -113,7 +115,7 @@ class LineSplitter:
         self._size = 0
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The lines that ``data`` completes, without newline. Raises LineError when one grows too long."""
+        """Return the lines that ``data`` completes, without newline. Raises LineError when a line grows too long."""
         *complete, rest = data.split(b"\n")
         if complete:
             complete[0] = b"".join([*self._parts, complete[0]])
@@ -127,7 +129,7 @@ class LineSplitter:
 
 
 def file_id(path: Path) -> list[int] | None:
-    """What names a file or directory, whatever its path: device and inode. None where there is none."""
+    """Return device and inode, which identify a file or directory whatever its path; None where there is none."""
     try:
         status = path.stat()
     except OSError:
@@ -136,7 +138,10 @@ def file_id(path: Path) -> list[int] | None:
 
 
 def connect(path: Path, timeout: float | None = None) -> socket.socket:
-    """A socket connected to the keeper at ``path``, which may be longer than a socket address. Raises OSError."""
+    """Return a socket connected to the keeper at ``path``; ``timeout`` is in seconds. Raises OSError.
+
+    ``path`` may be longer than a socket address allows.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(timeout)
@@ -149,9 +154,9 @@ def connect(path: Path, timeout: float | None = None) -> socket.socket:
 
 
 def bind(path: Path) -> socket.socket:
-    """A listening socket at ``path``, mode 0600; a stale one is replaced. Raises OSError, also when one is in use.
+    """Return a socket listening at ``path``, mode 0600. Replaces a stale one. Raises OSError, also when one is in use.
 
-    Changes the umask for a moment: no other thread may be making files meanwhile.
+    Changes the umask temporarily: no other thread may create files meanwhile.
     """
     _remove_stale_socket(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -181,7 +186,7 @@ def _remove_stale_socket(path: Path) -> None:
 
 @contextmanager
 def _address(path: Path) -> Iterator[str]:
-    """A name of ``path`` that fits into a socket address: through a descriptor of its directory where it is long."""
+    """Yield a name of ``path`` that fits into a socket address; a long one goes through its directory's descriptor."""
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
         yield str(path)
         return

@@ -1,4 +1,4 @@
-"""Reads requests: from JSON objects to typed values, or a refusal that names the field. Pure; touches nothing."""
+"""Reads requests: converts JSON objects into typed values, or raises a rejection that names the field. Pure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ T = TypeVar("T")
 
 
 def is_session_id(value: object) -> bool:
-    """Whether this is an id: it becomes part of paths, so nothing else may pass."""
+    """Return whether this is a session id. Ids become part of paths, so no other value may pass."""
     return isinstance(value, str) and _SESSION.fullmatch(value) is not None
 
 
 def session_of(message: dict[str, Any]) -> str:
-    """The field ``session``. Raises OperationRejected."""
+    """Return the field ``session``. Raises OperationRejected."""
     session = field(message, "session", str)
     if not is_session_id(session):
         raise protocol.OperationRejected(protocol.BAD_REQUEST, "session is not 20 lower-case hexadecimal digits")
@@ -27,7 +27,7 @@ def session_of(message: dict[str, Any]) -> str:
 
 
 def field(message: dict[str, Any], name: str, kind: type[T]) -> T:
-    """The field ``name``, which must be of ``kind``. Raises OperationRejected."""
+    """Return the field ``name``, which must be of type ``kind``. Raises OperationRejected."""
     value = message.get(name)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise protocol.OperationRejected(protocol.BAD_REQUEST, f"{name} is missing or not of type {kind.__name__}")
@@ -35,12 +35,12 @@ def field(message: dict[str, Any], name: str, kind: type[T]) -> T:
 
 
 def optional_field(message: dict[str, Any], name: str, kind: type[T]) -> T | None:
-    """The field ``name``, None when it is missing or null. Raises OperationRejected."""
+    """Return the field ``name``, or None where it is missing or null. Raises OperationRejected."""
     return None if message.get(name) is None else field(message, name, kind)
 
 
 def grace_of(message: dict[str, Any]) -> float:
-    """The field ``grace`` in seconds. Raises OperationRejected."""
+    """Return the field ``grace``, in seconds. Raises OperationRejected."""
     value = message.get("grace")
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
         raise protocol.OperationRejected(protocol.BAD_REQUEST, "grace is not a number of seconds")
@@ -48,7 +48,7 @@ def grace_of(message: dict[str, Any]) -> float:
 
 
 def limits(message: dict[str, Any]) -> dict[str, int]:
-    """Which of the fields ``log_bytes`` and ``nofile`` there are: ``hello`` may set them. Raises OperationRejected."""
+    """Return those of the fields ``log_bytes`` and ``nofile`` that are set in a ``hello``. Raises OperationRejected."""
     given = {name: optional_field(message, name, int) for name in ("log_bytes", "nofile")}
     for name, value in given.items():
         if value is not None and value < 1:
@@ -57,7 +57,7 @@ def limits(message: dict[str, Any]) -> dict[str, int]:
 
 
 def start_request(message: dict[str, Any]) -> StartRequest:
-    """All fields of ``start``. Raises OperationRejected."""
+    """Return all fields of ``start``. Raises OperationRejected."""
     return StartRequest(
         session=session_of(message),
         script=field(message, "script", str),

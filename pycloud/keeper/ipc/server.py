@@ -1,4 +1,4 @@
-"""The keeper's socket: connections, and lines in and out of them. Never waits for a slow peer.
+"""The keeper's socket server: connections, and the lines received and sent over them. Never blocks on a slow peer.
 
 May touch: its sockets.
 """
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 MAX_CONNECTIONS = 32
 MAX_BACKLOG = 64 * 1024 * 1024  # bytes that a peer may leave unread
 _CHUNK = 64 * 1024
-MAX_FLUSH_DELAY = 0.005  # seconds for which what is said may wait for more, while there is more to do
+MAX_FLUSH_DELAY = 0.005  # seconds for which a message may be held back to be sent together with later ones
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 Message = dict[str, Any]
@@ -32,7 +32,7 @@ Handler = Callable[[Message, Callable[[Message], None]], None]
 
 
 class Connection:
-    """One peer. ``out`` holds what it has not taken yet."""
+    """One peer. ``send_queue`` holds the data that it has not read yet, ``backlog`` its size in bytes."""
 
     def __init__(self, peer: socket.socket) -> None:
         self.socket = peer
@@ -42,9 +42,9 @@ class Connection:
         self.send_queue: deque[memoryview] = deque()
 
     def enqueue(self, data: bytes) -> bool:
-        """Keep ``data`` for the peer; False when it has left too much unread.
+        """Queue ``data`` for the peer; return False when the peer has left too much unread.
 
-        What is on its way does not count: one long answer must not cost the connection when an event comes after it.
+        The message being sent does not count: an event queued after one long response must not cost the connection.
         """
         if self.backlog - (len(self.send_queue[0]) if self.send_queue else 0) > MAX_BACKLOG:
             return False
@@ -53,7 +53,7 @@ class Connection:
         return True
 
     def flush(self) -> None:
-        """Send what the peer takes now. Raises OSError when it is gone."""
+        """Send as much as the peer accepts now. Raises OSError when the peer is gone."""
         while self.send_queue:
             try:
                 sent = self.socket.send(self.send_queue[0])
@@ -67,10 +67,10 @@ class Connection:
 
 
 class Server:
-    """Hands requests to ``handle`` (message, reply); ``clock`` is monotonic.
+    """Passes requests to ``handle`` (message, reply); ``clock`` returns monotonic seconds.
 
-    What is said goes out at the end of a turn of the loop (``flush``), and within a long one every HOLD seconds: each
-    piece wakes the daemon, which costs more than most of what there is to say.
+    Messages are sent at the end of each iteration of the loop (``flush``), and within a long iteration every
+    MAX_FLUSH_DELAY seconds: each write wakes the daemon, which costs more than most messages.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Server:
         return len(self._connections)
 
     def listen(self, path: Path) -> None:
-        """Begin to take connections at ``path``. Raises OSError."""
+        """Start accepting connections at ``path``. Raises OSError."""
         listener = protocol.bind(path)
         self._stop_listening()
         listener.setblocking(False)
@@ -98,7 +98,7 @@ class Server:
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
 
     def listen_again(self) -> None:
-        """Where the socket's file was deleted or replaced, make it anew: nobody could reach us any more."""
+        """Create the socket anew where its file was deleted or replaced: no client can reach the old one."""
         if self._listener is None or protocol.file_id(self._path) == self._socket_file_id:
             return
         try:
@@ -109,21 +109,21 @@ class Server:
             log.info("listening at %s again", self._path)
 
     def emit(self, event: Message) -> None:
-        """Send an event to everybody."""
+        """Send an event to all connections."""
         if self._connections:
             data = protocol.encode(event)
             for connection in list(self._connections):
                 self._send(connection, data)
 
     def flush(self) -> None:
-        """Send what has been said."""
+        """Send all queued messages."""
         unsent, self._unsent = self._unsent, set()
         for connection in unsent:
             if not connection.closed:
                 self._flush(connection)
 
     def close(self) -> None:
-        """Take no more connections, and drop those that there are."""
+        """Stop accepting connections and close the open ones."""
         self.flush()
         if self._listener is not None and protocol.file_id(self._path) == self._socket_file_id:
             self._path.unlink()
@@ -165,7 +165,7 @@ class Server:
 
     def _serve(self, connection: Connection, mask: int) -> None:
         if connection.closed:
-            return  # by something that was ready at the same moment
+            return  # closed by another handler in the same iteration of the loop
         if mask & selectors.EVENT_WRITE:
             self._flush(connection)
         try:
@@ -200,14 +200,14 @@ class Server:
         seq, expected = message.get("seq"), "seq" in message
         try:
             self._handle(message, lambda answer: self._respond(connection, seq, answer, expected))
-        except Exception:  # one request that we cannot carry out must not end the keeper of all sessions
+        except Exception:  # a request that fails must not end the keeper of all sessions
             log.exception("a request failed: %.200r", line)
             self._respond(
                 connection, seq, _error_response("internal", "the keeper could not do it; see its log"), expected
             )
 
     def _respond(self, connection: Connection, seq: object, response: Message, expected: bool) -> None:
-        """Nobody expects an answer to a request without ``seq``: an error is logged instead."""
+        """Send a response; no response is expected to a request without ``seq``, where an error is logged instead."""
         if expected:
             self._send(connection, protocol.encode({"seq": seq, **response}))
         elif "error" in response:
@@ -255,7 +255,7 @@ class Server:
 
 
 def is_allowed_uid(uid: int, own_uid: int) -> bool:
-    """Only the user that we run as, and root."""
+    """Return whether the peer is root or runs as this process's user."""
     return uid in (own_uid, 0)
 
 

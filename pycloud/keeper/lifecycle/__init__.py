@@ -1,4 +1,4 @@
-"""The life of a script session's processes: started, watched, terminated, reaped.
+"""The processes of script sessions: starting, watching, terminating, reaping.
 
 Start with ``starter.py`` and ``terminator.py``.
 """

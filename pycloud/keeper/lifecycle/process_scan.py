@@ -1,4 +1,4 @@
-"""One look at all processes of the host, shared by all sessions that are being ended at that moment.
+"""One scan of all processes of the host, shared by all sessions that are being terminated at that moment.
 
 May touch: /proc (reading).
 """
@@ -23,16 +23,16 @@ class ProcessSnapshot:
                 self.by_session.setdefault(process.session, []).append(process)
 
     def members(self, session: str, leader: int | None, last_seen_ticks: int) -> list[Process]:
-        """All that certainly belongs to ``session``; see ``belonging``."""
+        """Return all processes that certainly belong to ``session``; see ``members_of``."""
         same_sid = self.by_sid.get(leader, []) if leader is not None else []
         return members_of(self.by_session.get(session, []), same_sid, last_seen_ticks, _is_alive)
 
 
 def scan(living_leaders: Collection[int], children: Container[int]) -> ProcessSnapshot:
-    """Look now, for others than the sessions of ``living_leaders``: the environment of what is theirs is not read.
+    """Scan now for processes outside of the sessions of ``living_leaders``, whose environment is not read.
 
-    Those leaders that are our ``children`` are not even looked at. There may be thousands of them, and nobody else can
-    have their pids.
+    Those leaders that are ``children`` of the keeper are skipped: there may be thousands of them, and no other process
+    can have their pids.
     """
     return ProcessSnapshot(procfs.scan(living_leaders, {pid for pid in living_leaders if pid in children}))
 
@@ -40,11 +40,12 @@ def scan(living_leaders: Collection[int], children: Container[int]) -> ProcessSn
 def members_of(
     named: list[Process], same_sid: list[Process], last_seen_ticks: int, is_alive: Callable[[Process], bool]
 ) -> list[Process]:
-    """Which processes certainly belong to a session whose leader may be dead.
+    """Return the processes that certainly belong to a session whose leader may be dead.
 
-    ``named`` carry its id in their environment. ``same_sid`` have the leader's pid as sid; that number may have been
-    used again since the leader's death, so of these only such count as are older than ``seen`` (the ticks at which the
-    leader still held its number), or as were found while one that counts was alive: it kept the number in use.
+    ``named`` have the session's id in their environment. ``same_sid`` have the leader's pid as sid. That number may
+    have been reused since the leader's death. So these count only if they are not younger than ``last_seen_ticks``
+    (when the leader still held its pid), or if a process that counts and has this sid was still alive after they were
+    found: then the number cannot have been reused.
     """
     members = {p.pid: p for p in named}
     members.update((p.pid, p) for p in same_sid if p.start_time <= last_seen_ticks)

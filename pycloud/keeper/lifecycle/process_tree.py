@@ -1,8 +1,9 @@
-"""Who is whose: the first process of each session, and the strays that sessions leave to the keeper.
+"""Which process belongs to which session: the first process of each, and the orphans that sessions leave to the keeper.
 
-The first process of a session is its *leader*. It is our child, unless an earlier keeper started it (then it is
-*adopted*: watched, but not ours to wait for). A *stray* has left its session's group and lost its parent, which makes
-it our child, because the keeper is the subreaper of all that it starts.
+The first process of a session is its *leader*. It is a child of the keeper, unless an earlier keeper started it; then
+it is *adopted*: watched, but the keeper cannot wait for it. An *orphan* is a process of a session whose parent has
+died; it becomes a child of the keeper, which is the subreaper of all that it starts. It may have left the session's
+process group.
 
 May touch: /proc (reading), and pidfds of adopted leaders.
 """
@@ -16,13 +17,13 @@ from dataclasses import dataclass
 
 from pycloud.keeper.system import procfs
 
-POLL_INTERVAL = 1.0  # seconds between looks at an adopted leader for which there was no descriptor left
-UNATTRIBUTED_TIMEOUT = 0.25  # seconds for which a child without an environment is taken to be between two programs
+POLL_INTERVAL = 1.0  # seconds between two checks of an adopted leader for which no pidfd was left
+UNATTRIBUTED_TIMEOUT = 0.25  # seconds for which a child without an environment is assumed to be in an exec
 
 
 @dataclass(slots=True)
 class SessionLeader:
-    """A session's first process. ``pidfd`` is set for adopted ones that the selector watches."""
+    """A session's first process. ``pidfd`` is set for adopted leaders that the selector watches."""
 
     pid: int
     start_time: int
@@ -32,13 +33,13 @@ class SessionLeader:
 
 
 class ProcessTree:
-    """All that is alive, as far as it is known. ``room`` is how many pidfds may be open."""
+    """All sessions with running processes, as far as known. ``max_pidfds`` is how many pidfds may be open."""
 
     def __init__(self, selector: selectors.BaseSelector, max_pidfds: int) -> None:
-        self.leaders: dict[str, SessionLeader] = {}  # of sessions whose leader lives
-        self.by_pid: dict[int, str] = {}  # our own leaders that live
-        self.by_sid: dict[int, str] = {}  # sessions of which anything may live
-        self.ports: dict[int, str] = {}  # the same
+        self.leaders: dict[str, SessionLeader] = {}  # by session; leaders that are alive
+        self.by_pid: dict[int, str] = {}  # by pid of the leader; leaders that are alive and children of the keeper
+        self.by_sid: dict[int, str] = {}  # by sid (the leader's pid); sessions of which any process may be alive
+        self.ports: dict[int, str] = {}  # by port; the same sessions
         self._selector = selector
         self._free_pidfds = max_pidfds
         self._orphan_sessions: dict[int, str] = {}
@@ -46,7 +47,7 @@ class ProcessTree:
         self._poll_at: float | None = None
 
     def add(self, session: str, leader: SessionLeader, now: float) -> None:
-        """A leader has come to life or was found alive."""
+        """Add a leader that was started or found alive. ``now`` is in monotonic seconds."""
         self.leaders[session] = leader
         self.by_sid[leader.pid] = session
         if leader.port is not None:
@@ -57,7 +58,7 @@ class ProcessTree:
             self._watch(session, leader, now)
 
     def remove_leader(self, session: str) -> SessionLeader:
-        """The leader is dead; what is left of the session may still live."""
+        """Remove and return a leader that has died; other processes of the session may still be alive."""
         leader = self.leaders.pop(session)
         self.by_pid.pop(leader.pid, None)
         if leader.pidfd is not None:
@@ -68,25 +69,25 @@ class ProcessTree:
         return leader
 
     def release(self, session: str, leader: SessionLeader) -> None:
-        """Nothing of the session lives any more. Its pid and port may already belong to another session of ours."""
+        """Remove a session without any running process. Its pid and port may already belong to another session."""
         if self.by_sid.get(leader.pid) == session:
             del self.by_sid[leader.pid]
         if leader.port is not None and self.ports.get(leader.port) == session:
             del self.ports[leader.port]
 
     def due(self) -> float | None:
-        """When leaders without a pidfd want to be looked at (monotonic seconds)."""
+        """Return when adopted leaders without a pidfd are to be checked (monotonic seconds); None if there are none."""
         return self._poll_at
 
     def dead_adopted(self, now: float) -> list[str]:
-        """Adopted sessions without a pidfd whose leaders have died."""
+        """Return the adopted sessions without a pidfd whose leaders have died."""
         polled = [(s, x) for s, x in self.leaders.items() if not x.is_child and x.pidfd is None]
         dead = [s for s, x in polled if not procfs.is_alive(x.pid, x.start_time)]
         self._poll_at = now + POLL_INTERVAL if len(polled) > len(dead) else None
         return dead
 
     def sessions_with_orphans(self, now: float) -> tuple[set[str], bool]:
-        """Sessions that have strays among the orphans, and whether it is too early to tell for one of them."""
+        """Return the sessions that have orphans, and whether an orphan exists that cannot be attributed yet."""
         found, seen, undetermined = set(), set(), False
         for pid in procfs.orphans():
             if pid in self.by_pid:
@@ -98,15 +99,15 @@ class ProcessTree:
                 found.add(session)
             elif now - self._unattributed_since.setdefault(pid, now) < UNATTRIBUTED_TIMEOUT:
                 undetermined = True
-        # Our children's pids cannot be used again before we have waited for them; the rest is history.
+        # A pid of a child cannot be reused before the child is reaped; entries of other pids are outdated.
         self._orphan_sessions = {pid: session for pid, session in self._orphan_sessions.items() if pid in seen}
         self._unattributed_since = {pid: since for pid, since in self._unattributed_since.items() if pid in seen}
         return found, undetermined
 
     def roots(self, session: str) -> list[int]:
-        """The processes of a session from which all its others descend: its leader, and strays among the orphans.
+        """Return the processes from which all others of a session descend: its leader, and its orphans.
 
-        Strays that an earlier keeper would have known are not: they are no children of ours.
+        Orphans of an earlier keeper are missing: they are not children of this one.
         """
         leader = self.leaders.get(session)
         other_pids = [pid for pid in procfs.orphans() if pid not in self.by_pid]
@@ -114,7 +115,7 @@ class ProcessTree:
         return [*([leader.pid] if leader else []), *orphans]
 
     def session_of_dead(self, pid: int) -> str | None:
-        """The session of a child that is dead but not yet waited for, and is no leader."""
+        """Return the session of a child that is dead, not yet reaped, and no leader; None if it is unknown."""
         process = procfs.get_process(pid)
         return self._orphan_sessions.get(pid) or (self.by_sid.get(process.sid) if process else None)
 
@@ -129,7 +130,7 @@ class ProcessTree:
             try:
                 leader.pidfd = os.pidfd_open(leader.pid)
             except ProcessLookupError:
-                self._poll_at = now  # it has died this moment: the next look says so
+                self._poll_at = now  # it has just died: the next check finds that
                 return
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE):

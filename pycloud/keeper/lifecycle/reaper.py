@@ -1,4 +1,4 @@
-"""Waits for the keeper's children, and only here: sessions' first processes and strays.
+"""Reaps the keeper's children: sessions' first processes and orphans. No other module waits for children.
 
 May touch: its own dead children.
 """
@@ -20,7 +20,10 @@ OnEnd = Callable[[str, int, str | None], None]
 
 
 def outcome(code: int, status: int) -> tuple[int, str | None]:
-    """Exit code (128 + n for signal n) and, for a signal, the reason. Takes waitid's ``si_code`` and ``si_status``."""
+    """Return the exit code (128 + n for signal n) and, for a signal, the reason.
+
+    Takes the ``si_code`` and ``si_status`` of waitid.
+    """
     if code == os.CLD_EXITED:
         return status, None
     try:
@@ -31,10 +34,10 @@ def outcome(code: int, status: int) -> tuple[int, str | None]:
 
 
 class Reaper:
-    """``expected`` gives the pids of leaders that were told to end; ``clock`` is monotonic.
+    """Reaps children. ``expected_pids`` returns the pids of leaders being terminated; ``clock``: monotonic seconds.
 
-    To find whoever is dead the kernel goes over all our children, which takes a while where there are thousands. Those
-    whose end is awaited are asked about one by one, which does not; the others have their turn after a rest.
+    To find any dead child, the kernel iterates over all children, which is slow where there are thousands. So leaders
+    that are expected to end are queried one by one, which is fast; the others are checked after a pause.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class Reaper:
         self._due: float | None = None
 
     def reap(self) -> set[str]:
-        """Wait for all children that are dead, now or (see ``due``) in a moment; the sessions they belonged to."""
+        """Reap all dead children, now or (see ``due``) soon; return the sessions that they belonged to."""
         touched = {self._reap_one(dead) for pid in list(self._expected_pids()) if (dead := _peek(os.P_PID, pid))}
         began = self._clock()
         if began < self._next_full_scan:
@@ -62,11 +65,11 @@ class Reaper:
         return {session for session in touched if session is not None}
 
     def due(self) -> float | None:
-        """When ``reap`` wants to be called (monotonic seconds); None while nobody is known to be dead."""
+        """Return when ``reap`` is to be called (monotonic seconds); None while no child is known to be dead."""
         return self._due
 
     def _reap_one(self, dead: os.waitid_result) -> str | None:
-        """Wait for one that is dead; its session, as far as that is known."""
+        """Reap one dead child; return its session, or None if that is unknown."""
         session = self._process_tree.by_pid.get(dead.si_pid)
         if session is not None:
             self._on_end(session, *outcome(dead.si_code, dead.si_status))

@@ -1,6 +1,6 @@
 """Starts one session: port, journal, directory, log, process.
 
-May touch: the directories of the cloud, and the directory of port locks.
+May touch: the data directory of the node, and the directory of port locks.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from pycloud.keeper.storage.journal_store import JournalStore
 from pycloud.keeper.system import exec_command, ports, procfs
 from pycloud.keeper.system.exec_command import StartError, UserIds
 
-#: What a host runs out of, and may have again a moment later.
+#: Resources that a host may run out of and have again a moment later.
 _RETRYABLE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """What is to be started. ``env`` is complete but for PYCLOUD_PORT; ``record`` is kept and given back unread."""
+    """The session to start. ``env`` is complete except for PYCLOUD_PORT; ``record`` is stored and returned unread."""
 
     session: str
     script: str
@@ -42,7 +42,7 @@ class StartRequest:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Where things lie below the data directory; those of one session as text, which is made in no time."""
+    """Paths below the data directory. Those of one session are plain text, because building a Path is slow."""
 
     data: Path
 
@@ -57,7 +57,7 @@ class Paths:
         return f"{self.data}/logs/{session}.log"
 
     def prepare(self) -> None:
-        """Make the directories. Only ``work`` may be passed through by sessions of another user. Raises OSError."""
+        """Create the directories. Only ``work`` may be traversed by sessions of another user. Raises OSError."""
         for name, mode in (("work", 0o711), ("state", 0o700), ("logs", 0o700)):
             directory = self.data / name
             directory.mkdir(exist_ok=True)
@@ -65,7 +65,7 @@ class Paths:
 
 
 class ProcessStarter:
-    """Raises StartError from ``start``; what was made until then is for the caller to undo."""
+    """Starts sessions. When ``start`` raises StartError, the caller removes what was created until then."""
 
     def __init__(self, paths: Paths, journal_store: JournalStore, process_tree: ProcessTree, ports_dir: Path) -> None:
         self._paths = paths
@@ -75,12 +75,12 @@ class ProcessStarter:
         self._devnull_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def start(self, request: StartRequest, now: float) -> None:
-        """Start a session that is not in the book. ``now`` is monotonic."""
+        """Start a session that is not in the journal store. ``now`` is in monotonic seconds. Raises StartError."""
         work = self._paths.work(request.session)
         argv = exec_command.command_for(request.script, f"{work}/{workdir.SCRIPT}")
         try:
             user_ids = exec_command.user_ids_of(request.user)
-            # Before the journal, which names the port: all that a crash leaves of this is an empty file.
+            # Before the journal, which contains the port: a crash here leaves only an empty lock file.
             port, lock_fd = ports.choose(self._ports_dir, request.port_range, self._process_tree.ports)
             try:
                 self._start(request, work, argv, user_ids, port, lock_fd, now)
@@ -120,14 +120,14 @@ class ProcessStarter:
 
 
 def limit_descriptors(nofile: int) -> None:
-    """Set this process' soft limit on open files, which sessions inherit; the hard one bounds it. Raises OSError."""
+    """Set this process's soft limit on open files, which sessions inherit; at most the hard limit. Raises OSError."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     soft = nofile if hard == resource.RLIM_INFINITY else min(nofile, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def running_line(pid: int, start_time: int, port: int | None) -> dict[str, Any]:
-    """The journal's line for a session that runs now."""
+    """Return the journal line for a session that is running now."""
     boot = procfs.boot_id()
     return {"running": time.time(), "pid": pid, "start_time": start_time, "boot_id": boot, "port": port}
 
@@ -141,9 +141,9 @@ def spawn(
     output_fd: int,
     lock_fd: int,
 ) -> int:
-    """Start the process, in a session and group of its own; its pid. Raises StartError, ValueError.
+    """Start the process in a session and group of its own; return its pid. Raises StartError, ValueError.
 
-    It reads from ``nothing``, writes to ``output`` and keeps ``lock``: open descriptors of ours.
+    It reads from ``stdin_fd``, writes to ``output_fd`` and inherits ``lock_fd``: open descriptors of the keeper.
     """
     credentials: dict[str, Any] = {}
     if user_ids is not None:
@@ -164,16 +164,16 @@ def spawn(
         named = " (named in the script's first line)" if argv[0] != exec_command.SHELL else ""
         reason = f"cannot start {argv[0]}{named}: {error.strerror or error}"
         raise StartError(reason, retryable=is_retryable(error)) from error
-    # The reaper waits for all children itself: this object shall neither warn nor wait when it is thrown away.
+    # The reaper waits for all children itself: this object must neither warn nor wait when it is deleted.
     process.returncode = 0
     return process.pid
 
 
 def _start_time(pid: int, before: int, after: int) -> int:
-    """When a child started that was made from the tick ``before`` to the tick ``after``.
+    """Return the start time of a child that was created from tick ``before`` to tick ``after``. Raises OSError.
 
-    Where that was one tick we know already, and need not ask: the kernel answers no question about a process that is
-    changing its program, and we would wait for it to be loaded.
+    Where these are the same tick, the start time is known without a query: the kernel blocks queries about a process
+    during its exec, so the keeper would wait until the program is loaded.
     """
     if before == after and procfs.clock_is_real():
         return before
@@ -194,12 +194,12 @@ def _info(request: StartRequest, port: int) -> dict[str, Any]:
 
 
 def is_retryable(error: Exception) -> bool:
-    """Whether the same start may succeed soon: the host was out of something, and not: it will never do."""
+    """Return whether the same start may succeed soon: the host was temporarily out of a resource."""
     return isinstance(error, ports.NoPortError) or (isinstance(error, OSError) and error.errno in _RETRYABLE_ERRNOS)
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, for a requester: the system's words, without its number."""
+    """Return the reason of a failure for a requester: the system's error text, without the error number."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error)

@@ -1,10 +1,10 @@
-"""Ends sessions: the first process, its group, and whatever left the group.
+"""Terminates sessions: the first process, its group, and all processes that left the group.
 
-SIGTERM, some grace, SIGKILL, and again until nothing lives. The common case, a first process that is alone, costs no
-look at other processes. Everything else happens in rounds that all endings share, so that one scan of /proc serves
-them all.
+SIGTERM, a grace, SIGKILL, and SIGKILL again until no process is left. The common case, a first process without others,
+requires no scan of other processes. All other work is done in rounds shared by all terminations, so that one scan of
+/proc serves all of them.
 
-May touch: the processes of the sessions it is told to end.
+May touch: the processes of the sessions that it is called for.
 """
 
 from __future__ import annotations
@@ -24,14 +24,19 @@ from pycloud.keeper.system.procfs import Process
 log = logging.getLogger(__name__)
 
 MIN_BACKOFF, MAX_BACKOFF = 0.02, 0.2  # seconds
-SIGKILL_TIMEOUT = 30.0  # seconds after SIGKILL before somebody should know
-STUCK_RETRY = 5.0  # seconds between attempts after that
-SCAN_REST_FACTOR = 4  # times as long as a look over many processes took, other things have their turn after it
+SIGKILL_TIMEOUT = 30.0  # seconds after SIGKILL before a warning is logged
+STUCK_RETRY = 5.0  # seconds between two attempts after that
+SCAN_REST_FACTOR = 4  # pause after a scan of many processes, as a multiple of its duration: other work gets its turn
 
 
 @dataclass(slots=True)
 class Termination:
-    """One session on its way out. ``deadline`` is when SIGKILL comes, ``warned`` at which ticks its group was told."""
+    """The termination of one session.
+
+    ``deadline``: when SIGKILL is sent (monotonic seconds). ``sigterm_ticks``: when its process group got SIGTERM, -1
+    before; ``last_seen_ticks``: when the leader certainly still held its pid (both in ticks since boot).
+    ``sigterm_sent``: the start times of other processes that got SIGTERM, by pid.
+    """
 
     session: str
     leader: SessionLeader
@@ -45,7 +50,7 @@ class Termination:
 
 
 class Terminator:
-    """All endings under way. ``on_over`` is called with each session of which nothing lives any more."""
+    """All terminations under way. ``on_finished`` is called with each session without any running process left."""
 
     def __init__(
         self, process_tree: ProcessTree, on_finished: Callable[[str], None], clock: Callable[[], float] = time.monotonic
@@ -57,8 +62,8 @@ class Terminator:
         self._due: float | None = None
         self._backoff = MIN_BACKOFF
         self._round_duration = 0.0  # seconds that the last full round took
-        self._unchecked: set[str] = set()  # sessions of which something has died since the last look
-        self._next_orphan_scan = float("-inf")  # when the next look at orphans may be
+        self._unchecked: set[str] = set()  # sessions of which a process has died since the last check
+        self._next_orphan_scan = float("-inf")  # earliest time of the next check of orphans (monotonic seconds)
 
     def __contains__(self, session: str) -> bool:
         return session in self._terminations
@@ -67,16 +72,16 @@ class Terminator:
         return len(self._terminations)
 
     def terminating_pids(self) -> list[int]:
-        """Leaders of ours that were told to end, and have not yet."""
+        """Return the pids of leaders that are children of the keeper, are being terminated, and have not ended yet."""
         leaders = self._process_tree.leaders
         return [
             each.leader.pid for each in self._terminations.values() if each.leader.is_child and each.session in leaders
         ]
 
     def begin(self, session: str, grace: float, then: Callable[[], None] | None = None) -> None:
-        """End a session whose leader lives, or join its ending: the shorter grace (seconds) counts.
+        """Terminate a session whose leader is alive, or join its termination: the shorter grace (seconds) applies.
 
-        ``then`` is called when nothing of it lives any more.
+        ``then`` is called when no process of it is left.
         """
         now = self._clock()
         termination = self._terminations.get(session)
@@ -93,14 +98,14 @@ class Terminator:
         self._reset_backoff(now)
 
     def terminate_leftovers(self, session: str, leader: SessionLeader, grace: float) -> None:
-        """End what is left of a session whose leader died while no keeper was watching."""
+        """Terminate the remaining processes of a session whose leader died while no keeper was running."""
         self._add(session, leader, self._clock() + grace, leader.start_time)
         self._reset_backoff(self._clock())
 
     def leader_died(self, session: str, grace: float) -> None:
-        """The leader is dead, and what it left gets SIGTERM and ``grace`` seconds, unless it was told already.
+        """Handle a dead leader: its remaining processes get SIGTERM, unless they already did, and ``grace`` seconds.
 
-        When the leader is our child it must not have been waited for yet: so it still holds its number.
+        A leader that is a child must not have been reaped yet: so it still holds its pid.
         """
         now = self._clock()
         leader = self._process_tree.remove_leader(session)
@@ -117,22 +122,22 @@ class Terminator:
             procfs.signal_group(leader.pid, SIGTERM, SIGCONT)
 
     def check(self, sessions: set[str]) -> None:
-        """Something of these sessions has died: see what is left of them, at once or after a rest.
+        """Check the remaining processes of these sessions, of which a process has died: now or after a pause.
 
-        Each look goes over all orphans. Where there are thousands, looking shall not be all we do: what dies meanwhile
-        is looked at together.
+        Each check iterates over all orphans. Where there are thousands, checks must not take all the time of the
+        keeper, so processes that die meanwhile are checked together.
         """
         self._unchecked |= sessions & self._terminations.keys()
         if self._unchecked and self._clock() >= self._next_orphan_scan:
             self._check()
 
     def due(self) -> float | None:
-        """When ``tick`` wants to be called (monotonic seconds); None while nothing is being ended."""
+        """Return when ``tick`` is to be called (monotonic seconds); None while no session is being terminated."""
         times = [] if self._due is None else [self._due]
         return min([*times, self._next_orphan_scan] if self._unchecked else times, default=None)
 
     def tick(self) -> None:
-        """Look at what has died, or at all endings, and press on."""
+        """Check sessions of which a process has died, or all terminations, and send the signals that are due."""
         now = self._clock()
         if self._unchecked and now >= self._next_orphan_scan:
             self._check()
@@ -158,14 +163,14 @@ class Terminator:
         self._due = when if self._due is None else min(self._due, when)
 
     def _signal_leader(self, termination: Termination, now: float) -> None:
-        """The first signal. An adopted leader's group is found by a scan, in the first round."""
+        """Send the first signal. The group of an adopted leader is found by a scan, in the first round."""
         signals = (SIGKILL,) if now >= termination.deadline else (SIGTERM, SIGCONT)
         if termination.leader.is_child and termination.session in self._process_tree.leaders:
             termination.sigterm_ticks = procfs.ticks_now()
             procfs.signal_group(termination.leader.pid, *signals)
 
     def _run_round(self, terminations: list[Termination], quick: bool) -> None:
-        """See to ``endings``; a ``quick`` round takes no survey but leaves what needs one to the next full round."""
+        """Advance these terminations; a ``quick`` round leaves those that need a scan to the next full round."""
         begun = self._clock()
         with_orphans, undetermined = self._process_tree.sessions_with_orphans(begun)
         scanned_at = self._clock()
@@ -185,7 +190,7 @@ class Terminator:
         return process_scan.scan(living, self._process_tree.by_pid)
 
     def _is_finished(self, termination: Termination, with_orphans: set[str], undetermined: bool) -> bool:
-        """The cheap answer, for sessions that are our children."""
+        """Return whether no process is left; without a scan, this is certain only for children of the keeper."""
         if (
             not termination.leader.is_child
             or undetermined
@@ -196,7 +201,7 @@ class Terminator:
         return procfs.group_is_empty(termination.leader.pid)
 
     def _needs_scan(self, termination: Termination, now: float) -> bool:
-        """A leader that was told, as were its strays, has until the deadline: there is nothing to look for."""
+        """Return whether a scan is needed: not before the deadline, if the leader runs and its session got SIGTERM."""
         return (
             termination.session not in self._process_tree.leaders
             or not termination.scanned
@@ -239,7 +244,7 @@ class Terminator:
             call()
 
     def _schedule_next(self, begun: float, quick: bool) -> None:
-        """When to look again: soon at first, later slower, and never so often that looking is all we do."""
+        """Schedule the next round: soon at first, then with backoff, and with pauses for other work."""
         if not self._terminations:
             self._due = None
             return
@@ -261,7 +266,7 @@ class Terminator:
 
 
 def _last_seen_ticks(leader: SessionLeader) -> int:
-    """The latest ticks at which the leader certainly held its number: now, unless it is adopted and already gone."""
+    """Return the latest ticks at which the leader certainly held its pid: now, unless it is adopted and has ended."""
     now = procfs.ticks_now()
     if leader.is_child:
         return now

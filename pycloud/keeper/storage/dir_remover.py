@@ -1,6 +1,6 @@
-"""Removes directories: small ones at once, big ones in one thread beside the loop.
+"""Removes directories: small ones at once, large ones in a thread beside the loop.
 
-May touch: the paths it is given.
+May touch: the paths that it is given.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from queue import SimpleQueue
 
 from pycloud.keeper.storage import workdir
 
-#: Called in the loop's thread with None when all is gone, or with what stood in the way.
+#: Called in the loop's thread with None when everything is removed, or with the error.
 OnDone = Callable[[OSError | None], None]
 
 
 class DirRemover:
-    """``wake`` is called from the thread when there is something to ``collect``."""
+    """Removes directories; the thread calls ``wake`` when there are results to ``collect``."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
@@ -26,7 +26,7 @@ class DirRemover:
         self._thread: threading.Thread | None = None
 
     def remove(self, paths: Sequence[str], done: OnDone) -> None:
-        """Remove ``paths`` with all below them; ``done`` may be called before this returns."""
+        """Remove ``paths`` with their contents; ``done`` may be called before this returns."""
         large = [path for path in paths if not workdir.remove_small(path)]
         if not large:
             done(None)
@@ -37,7 +37,7 @@ class DirRemover:
         self._jobs.put((large, done))
 
     def collect(self) -> None:
-        """Call ``done`` for all that the thread has finished."""
+        """Call ``done`` for all removals that the thread has finished."""
         while self._finished:
             done, error = self._finished.popleft()
             done(error)

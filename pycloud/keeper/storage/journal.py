@@ -1,8 +1,8 @@
-"""The journal of one session: what its lines mean, and what a session is after them. Pure; touches nothing.
+"""The journal of one session: the meaning of its lines, and the state of a session after them. Pure.
 
 Lines, in the order in which they appear (all times are Unix seconds)::
 
-    {"starting": t, "port": 40123, "record": {...}}                    before anything else is done
+    {"starting": t, "port": 40123, "record": {...}}                    before any other step of the start
     {"running": t, "pid": 1, "start_time": 2, "boot_id": "...", "port": 40123}
     {"note": {...}}                                                    merged into the record
     {"ended": t, "exit_code": 0, "reason": null}
@@ -26,12 +26,12 @@ _encoder = json.JSONEncoder(separators=(",", ":"))
 
 
 class JournalError(ValueError):
-    """A journal that no keeper can have written."""
+    """The journal cannot have been written by a keeper."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEntry:
-    """A session as its journal tells it. Times are Unix seconds and None until they have come."""
+    """The state of a session according to its journal. Times are Unix seconds, None before the event."""
 
     session: str
     starting: float
@@ -51,7 +51,7 @@ class SessionEntry:
 
     @property
     def state(self) -> str:
-        """The furthest that the session has come."""
+        """The last state that the session has reached."""
         if self.removed is not None:
             return REMOVED
         if self.removing is not None:
@@ -62,7 +62,7 @@ class SessionEntry:
 
 
 def decode(data: bytes) -> tuple[list[JournalLine], int]:
-    """The lines of a journal, and how many bytes they take: what follows is a torn line. Raises JournalError."""
+    """Return the lines of a journal and the bytes that they take; a torn line may follow. Raises JournalError."""
     whole = data.rfind(b"\n") + 1
     lines = []
     for number, text in enumerate(data[:whole].splitlines(), 1):
@@ -77,12 +77,12 @@ def decode(data: bytes) -> tuple[list[JournalLine], int]:
 
 
 def encode(line: JournalLine) -> bytes:
-    """One line, newline included."""
+    """Return the line as bytes, newline included."""
     return _encoder.encode(line).encode("ascii") + b"\n"
 
 
 def fold(session: str, lines: Iterable[JournalLine]) -> SessionEntry | None:
-    """The session after ``lines``; None when there are none. Raises JournalError."""
+    """Return the session's entry after ``lines``; None when there are none. Raises JournalError."""
     entry: SessionEntry | None = None
     for line in lines:
         entry = apply(session, entry, line)
@@ -90,9 +90,9 @@ def fold(session: str, lines: Iterable[JournalLine]) -> SessionEntry | None:
 
 
 def apply(session: str, entry: SessionEntry | None, line: JournalLine) -> SessionEntry:
-    """The session after one more line. A line of a kind that is not known changes nothing. Raises JournalError.
+    """Return the session's entry after one more line. Lines of an unknown kind change nothing. Raises JournalError.
 
-    Applying a line again changes nothing but the times of ``starting`` and ``running``: the first end counts.
+    Applying a line a second time changes nothing but the times of ``starting`` and ``running``: the first end counts.
     """
     try:
         if entry is None:
@@ -135,7 +135,7 @@ def _number(line: JournalLine, key: str) -> int | None:
 
 
 def describe(entry: SessionEntry) -> dict[str, Any]:
-    """The session as the operation ``list`` shows it."""
+    """Return the session in the form of the operation ``list``."""
     return {
         "session": entry.session,
         "state": entry.state,

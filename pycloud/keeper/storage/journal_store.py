@@ -1,4 +1,4 @@
-"""All sessions that this keeper knows: in memory for reading, one journal each on disk for truth.
+"""All sessions that this keeper knows: in memory for reading, and in one journal each on disk, which is authoritative.
 
 May touch: the directory of journals.
 """
@@ -16,11 +16,14 @@ from pycloud.keeper.storage.journal import JournalError, JournalLine, SessionEnt
 
 log = logging.getLogger(__name__)
 
-RETRY_INTERVAL = 2.0  # seconds between attempts to write down what a full disk refused
+RETRY_INTERVAL = 2.0  # seconds between two attempts to write lines that a full disk rejected
 
 
 class JournalStore:
-    """Entries by session id. Memory never claims less than the disk, and may be ahead: see ``record``, ``remember``."""
+    """Entries by session id.
+
+    Memory is never behind the disk, and may be ahead: see ``append_with_retry`` and ``apply_in_memory``.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.entries: dict[str, SessionEntry] = {}
@@ -30,11 +33,11 @@ class JournalStore:
         self._retry_at: float | None = None
 
     def path(self, session: str) -> str:
-        """Where the session's journal lies."""
+        """Return the path of the session's journal."""
         return f"{self._prefix}{session}.journal"
 
     def create(self, session: str, line: JournalLine) -> None:
-        """Begin a journal. Raises OSError, and then has left nothing behind."""
+        """Create a journal with its first line. Raises OSError, and then leaves nothing behind."""
         path = self.path(session)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
@@ -48,13 +51,16 @@ class JournalStore:
         self.entries[session] = journal.apply(session, None, line)
 
     def append(self, session: str, line: JournalLine) -> None:
-        """Add a line that must be on disk before life goes on. Raises OSError, and then nothing has changed."""
+        """Append a line that must be on disk before the caller continues. Raises OSError, then nothing changed."""
         changed = journal.apply(session, self.entries[session], line)
         self._write_lines(session, [line])
         self.entries[session] = changed
 
     def append_with_retry(self, session: str, line: JournalLine, now: float) -> None:
-        """Add a line that is true whether or not the disk takes it: memory at once, disk now or as soon as it can."""
+        """Append a line that is true even if unwritten: in memory at once, on disk now or as soon as possible.
+
+        ``now`` is in monotonic seconds.
+        """
         self.entries[session] = journal.apply(session, self.entries[session], line)
         pending = [*self._pending.get(session, []), line]
         try:
@@ -68,11 +74,11 @@ class JournalStore:
             self._pending.pop(session, None)
 
     def apply_in_memory(self, session: str, line: JournalLine) -> None:
-        """Add a line that need not be on disk: nobody asks how a session ended that was to be removed."""
+        """Apply a line that need not be on disk: the end of a session that is being removed anyway is never queried."""
         self.entries[session] = journal.apply(session, self.entries[session], line)
 
     def erase(self, session: str) -> None:
-        """Forget a session. Raises OSError when its journal cannot be removed."""
+        """Delete a session and its journal. Raises OSError when the journal cannot be removed."""
         with suppress(FileNotFoundError):
             os.unlink(self.path(session))
         self.entries.pop(session, None)
@@ -80,26 +86,26 @@ class JournalStore:
 
     @property
     def has_unwritten(self) -> bool:
-        """Whether something is not on disk yet that may still get there: not where the journals were deleted."""
+        """Whether any line is not on disk yet but may still get there, because its journal has not been deleted."""
         return any(os.path.exists(self.path(session)) for session in self._pending)
 
     def due(self) -> float | None:
-        """When ``tick`` wants to be called (monotonic seconds); None while all is on disk."""
+        """Return when ``tick`` is to be called (monotonic seconds); None while all lines are on disk."""
         return self._retry_at if self._pending else None
 
     def tick(self, now: float) -> None:
-        """Write what could not be written before."""
+        """Write the lines that could not be written before."""
         for session, lines in list(self._pending.items()):
             try:
                 self._write_lines(session, lines)
             except OSError:
-                self._retry_at = now + RETRY_INTERVAL  # said once, when it began
+                self._retry_at = now + RETRY_INTERVAL  # not logged again: the first failure was
                 return
             del self._pending[session]
         log.info("journals can be written again")
 
     def load(self) -> None:
-        """Read all journals. One that makes no sense is set aside as ``.bad``, and said so. Raises OSError."""
+        """Read all journals. Logs and renames to ``.bad`` those that are corrupt. Raises OSError."""
         for path in self._directory.glob("*.journal"):
             session = path.stem
             try:
@@ -110,12 +116,12 @@ class JournalStore:
                 log.error("set aside the journal %s, its session is left alone: %s", corrupt_path, error)
                 continue
             if entry is None:
-                path.unlink()  # its keeper died while it wrote the first line: nothing had been done yet
+                path.unlink()  # the keeper died while writing the first line, before any other step of the start
             else:
                 self.entries[session] = entry
 
     def is_corrupt(self, session: str) -> bool:
-        """Whether the session's journal was found unreadable."""
+        """Return whether the session's journal was found to be corrupt."""
         return Path(self.path(session)).with_suffix(".bad").exists()
 
     def _write_lines(self, session: str, lines: list[JournalLine]) -> None:
@@ -127,7 +133,7 @@ class JournalStore:
 
 
 def _write(fd: int, data: bytes) -> None:
-    """All of ``data`` or nothing: half a line would spoil the one after it."""
+    """Write all of ``data`` or nothing: a partial line would corrupt the line after it."""
     size = os.fstat(fd).st_size
     try:
         if os.write(fd, data) != len(data):

@@ -1,9 +1,9 @@
-"""Logs of sessions: append-only files whose offsets never change, and whose old blocks are given back.
+"""Logs of sessions: append-only files whose offsets never change, and whose old blocks are freed.
 
-A session writes its log itself, so the file cannot be rotated under it: instead the blocks before the newest part are
-freed, which leaves a hole. The daemon reads with ``tail`` and ``read``.
+A session writes its log itself, so the file cannot be rotated: instead the blocks before the newest part are freed,
+which leaves a hole. The daemon reads with ``tail`` and ``read``.
 
-May touch: the files it is given.
+May touch: the files that it is given.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from pathlib import Path
 
 _PUNCH_HOLE = 0x02
 _KEEP_SIZE = 0x01
-CHUNK_SIZE = 64 * 1024  # bytes that are read at once
+CHUNK_SIZE = 64 * 1024  # bytes per read
 _NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def create(path: str) -> int:
-    """A new log, 0600, open for appending. Raises OSError, also when there is one already."""
+    """Create a log with mode 0600; return its descriptor, open for appending. Raises OSError, also when it exists."""
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def limit_size(path: str, max_bytes: int) -> None:
-    """Free what lies before the newest ``keep`` bytes, to whole blocks. Raises OSError."""
+    """Free the whole blocks before the newest ``max_bytes`` bytes. Raises OSError."""
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
@@ -54,9 +54,9 @@ def punch_hole(fd: int, length: int) -> None:
 
 
 def rewrite(fd: int, length: int) -> None:
-    """The same where holes cannot be punched: empty the file and put its tail back at the same offset.
+    """Free the first ``length`` bytes where holes are not supported: empty the file and restore the rest at its offset.
 
-    What the session writes in these few milliseconds may be lost; there is no better way on such a file system.
+    Data that the session writes during these few milliseconds may be lost; such a file system offers no better way.
     """
     size = os.fstat(fd).st_size
     newest = _read(fd, length, size)
@@ -66,9 +66,9 @@ def rewrite(fd: int, length: int) -> None:
 
 
 def tail(path: Path, count: int) -> tuple[int, bytes]:
-    """The newest ``count`` bytes, or as many as there are, and the offset of the first. Raises OSError.
+    """Return the offset of the newest ``count`` bytes and the bytes, or as many as there are. Raises OSError.
 
-    Bytes that have been freed are not there any more and are not returned as zeros.
+    Bytes that were freed are left out, not returned as zeros.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -77,14 +77,14 @@ def tail(path: Path, count: int) -> tuple[int, bytes]:
         data = _read(fd, start, size)
     finally:
         os.close(fd)
-    unfreed = data.lstrip(b"\0")  # a file system without holes shows what was freed as zeros
+    unfreed = data.lstrip(b"\0")  # a file system without holes returns zeros for freed bytes
     return start + len(data) - len(unfreed), unfreed
 
 
 def read(path: Path, offset: int, max_bytes: int) -> tuple[int, int, bytes]:
-    """At most ``most`` bytes from ``offset`` on, where they begin, and the size of the log. Raises OSError.
+    """Return at most ``max_bytes`` bytes from ``offset`` on: where they begin, the size of the log, and the bytes.
 
-    They begin later than at ``offset`` where what lies there has been freed.
+    They begin after ``offset`` where the bytes at ``offset`` were freed. Raises OSError.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -94,7 +94,7 @@ def read(path: Path, offset: int, max_bytes: int) -> tuple[int, int, bytes]:
                 return offset, size, b""
             start = _first_data(fd, offset, size)
             data = os.pread(fd, min(max_bytes, size - start), start)
-            # What was freed while it was read may have been read as zeros.
+            # Bytes freed during the read may have been read as zeros.
             if _first_data(fd, start, size) == start:
                 return start, size, data
             offset = start
@@ -103,9 +103,9 @@ def read(path: Path, offset: int, max_bytes: int) -> tuple[int, int, bytes]:
 
 
 def line_start(path: Path, lines: int, pause: Callable[[], None]) -> int:
-    """The offset at which the newest ``lines`` lines begin, as far as they are kept. Raises OSError.
+    """Return the offset at which the newest ``lines`` lines begin, as far as they are retained. Raises OSError.
 
-    What follows the last line feed is a line. ``pause`` is called between two reads.
+    Data after the last line feed counts as a line. ``pause`` is called between two reads.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -115,7 +115,7 @@ def line_start(path: Path, lines: int, pause: Callable[[], None]) -> int:
             wanted = max(0, at - CHUNK_SIZE)
             begin = min(at, _first_data(fd, wanted, end))
             chunk = os.pread(fd, at - begin, begin)
-            # What ends the last line begins none.
+            # The line feed at the end of the file does not begin a line.
             begins = chunk[:-1] if at == end else chunk
             if (found := begins.count(b"\n")) >= missing:
                 return begin + _nth_last(begins, missing) + 1
@@ -129,7 +129,7 @@ def line_start(path: Path, lines: int, pause: Callable[[], None]) -> int:
 
 
 def _nth_last(chunk: bytes, count: int) -> int:
-    """The place of the line feed number ``count`` from the end."""
+    """Return the index of the ``count``-th line feed from the end."""
     at = len(chunk)
     for _ in range(count):
         at = chunk.rindex(b"\n", 0, at)

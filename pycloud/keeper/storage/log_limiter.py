@@ -1,6 +1,6 @@
-"""Keeps the logs of living sessions within their bound: looks often where one grows, and never where all is quiet.
+"""Limits the size of the logs of running sessions: checks growing logs often, and quiet logs never.
 
-A quiet log is watched by the kernel, so that its first new byte is noticed at once; from then on it is looked at, the
+Quiet logs are watched with inotify, so that the first new byte is noticed at once. From then on the log is checked,
 more often the faster it grows, until it is quiet again.
 
 May touch: the logs.
@@ -21,22 +21,22 @@ from pycloud.keeper.system.inotify import InotifyWatcher
 
 log = logging.getLogger(__name__)
 
-MIN_DELAY, MAX_DELAY = 0.02, 0.25  # seconds between two looks at a log that grows
-UNWATCHED_DELAY = 1.0  # seconds between two looks at a quiet one for which the kernel gave no watch
+MIN_DELAY, MAX_DELAY = 0.02, 0.25  # seconds between two checks of a growing log
+UNWATCHED_DELAY = 1.0  # seconds between two checks of a quiet log that inotify cannot watch
 
 
 def next_delay(elapsed: float, growth: int, max_bytes: int) -> float:
-    """Seconds until the next look at a log that grew by ``growth`` bytes in ``elapsed`` seconds.
+    """Return the seconds until the next check of a log that grew by ``growth`` bytes in ``elapsed`` seconds.
 
-    The time in which it would grow by a quarter of what is kept, but at most twice the last one, so that a burst
-    after a slow start is not met at the slowest pace for long; never under SOONEST or over LATEST.
+    This is the time in which it would grow by a quarter of ``max_bytes``, but at most twice ``elapsed``, so that a
+    burst after a slow start is not checked at the slowest rate for long; at least MIN_DELAY and at most MAX_DELAY.
     """
     return max(MIN_DELAY, min(MAX_DELAY, elapsed * 2, elapsed * (max_bytes / 4) / growth))
 
 
 @dataclass(slots=True)
 class TrackedLog:
-    """A log as it was last seen. ``due`` is when it is looked at next; None while it is quiet and watched."""
+    """The state of a log at its last check. ``due``: time of the next check; None while it is quiet and watched."""
 
     path: str
     checked_at: float
@@ -46,7 +46,7 @@ class TrackedLog:
 
 
 class LogLimiter:
-    """``path`` maps a session id to its log, ``keep`` is the bound in bytes; ``clock`` is monotonic."""
+    """Limits logs to ``max_bytes`` bytes. ``path`` maps a session id to its log; ``clock``: monotonic seconds."""
 
     def __init__(
         self,
@@ -65,31 +65,31 @@ class LogLimiter:
         self._logged_errnos: set[int | None] = set()
 
     def add(self, session: str, now: float) -> None:
-        """Begin to look after a log."""
+        """Start limiting the log of a session."""
         self._logs[session] = tracked = TrackedLog(self._path(session), now)
         self._watch(session, tracked, now)
 
     def discard(self, session: str) -> None:
-        """Stop looking after a log, after one last look."""
+        """Stop limiting the log of a session, after a last check."""
         tracked = self._logs.pop(session, None)
         if tracked is not None:
             self._limit_size(session, tracked)
             self._unwatch(tracked)
 
     def due(self) -> float | None:
-        """When ``tick`` wants to be called (monotonic seconds); None while all logs are quiet."""
+        """Return when ``tick`` is to be called (monotonic seconds); None while all logs are quiet."""
         while self._queue and not self._is_current(*self._queue[0]):
             heapq.heappop(self._queue)
         return self._queue[0][0] if self._queue else None
 
     def tick(self, now: float) -> None:
-        """Look at the logs whose time has come."""
+        """Check the logs that are due."""
         while (due := self.due()) is not None and due <= now:
             session = heapq.heappop(self._queue)[1]
             self._check(session, self._logs[session], now)
 
     def on_inotify_events(self, _mask: int) -> None:
-        """The kernel has seen writes to quiet logs."""
+        """Handle events of inotify: quiet logs were written to."""
         now = self._clock()
         for watch in self._watcher.read_events():
             sessions = list(self._watched.values()) if watch == inotify.ANY_WATCH else [self._watched.get(watch, "")]
@@ -98,7 +98,7 @@ class LogLimiter:
                     self._on_write(session, self._logs[session], now)
 
     def _is_current(self, due: float, session: str) -> bool:
-        """Whether an entry of the queue still holds."""
+        """Return whether an entry of the queue is still valid."""
         return session in self._logs and self._logs[session].due == due
 
     def _on_write(self, session: str, tracked: TrackedLog, now: float) -> None:
@@ -119,7 +119,7 @@ class LogLimiter:
         heapq.heappush(self._queue, (when, session))
 
     def _watch(self, session: str, tracked: TrackedLog, now: float) -> None:
-        """Let the kernel watch it; what was written just before that is not missed."""
+        """Watch a log with inotify; a write just before the watch began is not missed."""
         tracked.due = None
         try:
             tracked.watch = self._watcher.add(tracked.path)
@@ -127,7 +127,7 @@ class LogLimiter:
             if os.stat(tracked.path).st_size != tracked.size:
                 self._on_write(session, tracked, now)
         except FileNotFoundError:
-            return  # somebody deleted it: there is nothing to bound
+            return  # it was deleted: there is nothing to limit
         except OSError as error:
             self._log_once(session, error)
             self._schedule_check(session, tracked, now + UNWATCHED_DELAY)
@@ -139,7 +139,7 @@ class LogLimiter:
             tracked.watch = None
 
     def _limit_size(self, session: str, tracked: TrackedLog) -> int:
-        """Bytes by which the log has grown since the last look."""
+        """Free the old part of the log; return the bytes by which it has grown since the last check."""
         try:
             size = os.stat(tracked.path).st_size
             growth = size - tracked.size
@@ -154,7 +154,7 @@ class LogLimiter:
         return growth
 
     def _log_once(self, session: str, error: OSError) -> None:
-        """Each reason once: it concerns many logs, each of which is looked at often."""
+        """Log each errno once: it concerns many logs, each of which is checked often."""
         if error.errno not in self._logged_errnos:
             self._logged_errnos.add(error.errno)
             log.warning("cannot look after the log of session %s as it should be: %s", session, error)

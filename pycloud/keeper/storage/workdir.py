@@ -1,6 +1,6 @@
-"""The working directory of a session: made, and removed whatever the session did to it.
+"""The working directory of a session: its creation, and its removal whatever the session did to it.
 
-May touch: the directory it is given. Never follows a symbolic link.
+May touch: the directory that it is given. Never follows a symbolic link.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from pycloud.keeper.system.exec_command import UserIds
 SCRIPT = "pycloud.init"
 INFO = "pycloud.json"
 
-#: A line for each fact, without the slow half of the encoder that indents.
+#: One key per line, without the encoder's option ``indent``, which is slow.
 _encoder = json.JSONEncoder(separators=(",\n ", ": "))
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_PASSES = 100  # somebody with the same user may go on writing while we remove
+_PASSES = 100  # another process of the same user may continue to write during a removal
 _SMALL_ENTRIES = 8
 _SMALL_BYTES = 16 * 1024 * 1024
-_BLOCK = 512  # bytes, of which ``st_blocks`` counts
+_BLOCK = 512  # bytes: the unit of ``st_blocks``
 
 
 def create(directory: str, script: str, info: dict[str, Any], owner: UserIds | None) -> None:
-    """Make ``directory`` (0700) with the script (0700) and ``info`` as JSON, all owned by ``owner``. Raises OSError.
+    """Create ``directory`` (0700) with the script (0700) and ``info`` as JSON (0600), all owned by ``owner``.
 
-    The directory is handed over last: until then nobody but us can put anything in the place of our files.
+    The directory changes its owner last: until then, only the keeper can replace the files. Raises OSError.
     """
     os.mkdir(directory, mode=0o700)
     _write(f"{directory}/{SCRIPT}", script.encode(), 0o700, owner)
@@ -53,9 +53,9 @@ def _write(path: str, data: bytes, mode: int, owner: UserIds | None) -> None:
 
 
 def remove_small(path: str) -> bool:
-    """Remove what takes no time worth mentioning: a small file, or a directory with a few of them; nothing is fine too.
+    """Remove a path if that is fast: a small file, or a directory with a few of them; a missing path is no error.
 
-    False: it is not of that kind, or cannot be removed like this, and some of it may be left; see ``remove``.
+    Return False if the path is larger or cannot be removed like this; some of it may be left: see ``remove``.
     """
     try:
         status = os.lstat(path)
@@ -67,7 +67,7 @@ def remove_small(path: str) -> bool:
     except FileNotFoundError:
         return True
     except OSError:
-        return False  # ``remove`` knows what to do, or says what it is
+        return False  # ``remove`` handles it, or raises the error
     return False
 
 
@@ -85,7 +85,7 @@ def _remove_small_directory(path: str) -> bool:
         for name in names:
             os.unlink(name, dir_fd=top)
     except FileNotFoundError:
-        return False  # somebody else removes things in there: it may not be empty yet
+        return False  # another process removes files here: the directory may not be empty yet
     finally:
         os.close(top)
     os.rmdir(path)
@@ -93,9 +93,9 @@ def _remove_small_directory(path: str) -> bool:
 
 
 def remove(path: str) -> None:
-    """Remove a file, a link, or a directory with all below it; nothing there is fine. Raises OSError.
+    """Remove a file, a link, or a directory with its contents; a missing path is no error. Raises OSError.
 
-    However deep the tree is, two descriptors are enough: directories found inside a directory are first moved up.
+    Two descriptors suffice however deep the tree is: directories found inside a directory are first moved up.
     """
     if not _is_directory(path):
         with suppress(FileNotFoundError):
@@ -125,9 +125,9 @@ def _is_directory(path: str) -> bool:
 
 
 def _empty(top: int) -> None:
-    """Remove all that is in the directory ``top`` now."""
+    """Remove everything that is in the directory ``top`` now."""
     waiting = _remove_files(top)
-    prefix = f".removing-{os.urandom(8).hex()}"  # nothing in there may already have such a name
+    prefix = f".removing-{os.urandom(8).hex()}"  # a name that no existing entry can have
     serial = 0
     while waiting:
         name = waiting.pop()
@@ -147,18 +147,18 @@ def _remove_directory(name: str, top: int) -> None:
         os.rmdir(name, dir_fd=top)
     except OSError as error:
         if error.errno != errno.ENOTEMPTY:
-            raise  # not empty: somebody wrote into it meanwhile, the next pass sees it
+            raise  # not empty: another process wrote into it, and the next pass finds that
 
 
 def _move_up(name: str, inner: int, new_name: str, top: int) -> str:
-    """Moving a directory changes its ``..``, for which its owner needs write permission on it."""
+    """Move a directory up. This changes its ``..``, for which its owner needs write permission on it."""
     os.close(_open_directory(name, inner))
     os.rename(name, new_name, src_dir_fd=inner, dst_dir_fd=top)
     return new_name
 
 
 def _remove_files(directory: int) -> list[str]:
-    """Remove what is not a directory; the names of those that are."""
+    """Remove all entries that are not directories; return the names of the directories."""
     inner = []
     with os.scandir(directory) as entries:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
@@ -172,7 +172,7 @@ def _remove_files(directory: int) -> list[str]:
 
 
 def _open_directory(name: str, parent: int | None = None) -> int:
-    """Open a directory for removing its contents, after taking back the rights that its owner gave away."""
+    """Open a directory to remove its contents, after restoring missing permissions of its owner."""
     handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
         status = os.fstat(handle)

@@ -1,4 +1,4 @@
 """Wrappers around the kernel's interfaces: /proc, inotify, ports, lock files, exec.
 
-Each module knows the system and no other package of the keeper.
+No module uses another package of the keeper. Start with ``procfs.py``.
 """

@@ -1,4 +1,4 @@
-"""How a script is turned into a command, and a user's name into ids.
+"""Converts a script into a command, and a user name into ids.
 
 May touch: the system's user database (reading).
 """
@@ -13,7 +13,7 @@ SHELL = "/bin/sh"
 
 
 class StartError(Exception):
-    """A session cannot be started; the text says why, for the requester. ``passing``: soon it may be possible."""
+    """A session cannot be started; the text is the reason. ``retryable``: a retry may succeed soon."""
 
     def __init__(self, text: str, *, retryable: bool = False) -> None:
         super().__init__(text)
@@ -22,7 +22,7 @@ class StartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class UserIds:
-    """Whom a session runs as."""
+    """The user that a session runs as: uid, gid and supplementary groups."""
 
     uid: int
     gid: int
@@ -30,10 +30,10 @@ class UserIds:
 
 
 def command_for(script: str, path: str) -> list[str]:
-    """The command that runs ``script``, which lies at ``path``. Raises StartError.
+    """Return the command that runs ``script``, which is stored at ``path``. Raises StartError.
 
-    A ``#!`` line is read here as Linux does (an interpreter and at most one argument, which is the rest of the line),
-    so that neither a file system mounted noexec nor a file still open for writing matters. Without one: /bin/sh.
+    The ``#!`` line is parsed here as Linux does (an interpreter and at most one argument, the rest of the line), so
+    that neither a file system mounted noexec nor a file still open for writing matters. Without such a line: /bin/sh.
     """
     first = script.partition("\n")[0]
     if not first.startswith("#!"):
@@ -53,7 +53,7 @@ def command_for(script: str, path: str) -> list[str]:
 
 
 def user_ids_of(user: str | None) -> UserIds | None:
-    """The ids of ``user``; None when sessions simply run as this process does. Raises StartError."""
+    """Return the ids of ``user``; None when sessions run as this process's user. Raises StartError."""
     if user is None:
         return None
     try:

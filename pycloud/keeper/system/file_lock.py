@@ -1,6 +1,6 @@
-"""Files that are locked for as long as a process lives. One of them: one keeper per data directory, where it listens.
+"""Files that are locked as long as a process runs; above all ``keeper.lock``: one keeper per data directory.
 
-May touch: ``keeper.lock`` in the data directory.
+May touch: ``keeper.lock`` in the data directory, and the lock files that it is given.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 NAME = "keeper.lock"
-LOCK_TIMEOUT = 5.0  # seconds for a predecessor that is about to end
+LOCK_TIMEOUT = 5.0  # seconds to wait for a predecessor that is about to end
 RETRY_INTERVAL = 0.01  # seconds between two attempts to lock
-#: Nobody else's to open: whoever can open a file can lock it, and so keep everybody else from starting.
+#: Accessible by the owner only: a process that can open the file can lock it, and so keep a keeper from starting.
 MODE = 0o600
 
 
@@ -24,9 +24,9 @@ class LockedError(Exception):
 
 
 def open_locked(path: Path, timeout: float) -> int | None:
-    """Lock this file, made where there is none: the descriptor that holds the lock for as long as it is open.
+    """Lock this file, creating it if necessary; return the descriptor, which holds the lock as long as it is open.
 
-    None when somebody else still has it after ``patience`` seconds. Raises OSError.
+    Return None when another process still holds it after ``timeout`` seconds. Raises OSError.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
     try:
@@ -41,7 +41,7 @@ def open_locked(path: Path, timeout: float) -> int | None:
 
 
 def lock_within(fd: int, timeout: float) -> bool:
-    """Lock an open file, trying for ``patience`` seconds; whether that was possible."""
+    """Try to lock an open file for ``timeout`` seconds; return whether that succeeded."""
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -55,13 +55,13 @@ def lock_within(fd: int, timeout: float) -> bool:
 
 
 def write(fd: int, line: str) -> None:
-    """Let a locked file say this line and nothing else. Raises OSError."""
+    """Replace the contents of a locked file by this line. Raises OSError."""
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{line}\n".encode(), 0)
 
 
 def acquire(data_dir: Path, timeout: float = LOCK_TIMEOUT) -> int:
-    """The descriptor that holds the keeper's lock, for as long as it is open. Raises LockedError, OSError."""
+    """Return the descriptor that holds the keeper's lock as long as it is open. Raises LockedError, OSError."""
     fd = open_locked(data_dir / NAME, timeout)
     if fd is None:
         holder_info = (data_dir / NAME).read_text(errors="replace").strip()
@@ -70,23 +70,23 @@ def acquire(data_dir: Path, timeout: float = LOCK_TIMEOUT) -> int:
 
 
 def announce(fd: int, socket: Path, version: int) -> None:
-    """Write down who holds the lock and where it listens. Raises OSError."""
+    """Write the pid of the lock's holder and its socket into the lock file. Raises OSError."""
     write(fd, json.dumps({"pid": os.getpid(), "socket": str(socket), "version": version}))
 
 
 def release(fd: int) -> None:
-    """Let the lock go; the file then names nobody."""
+    """Release the lock and empty the file."""
     os.ftruncate(fd, 0)
     os.close(fd)
 
 
 def is_held(data_dir: Path) -> bool:
-    """Whether a keeper holds this data directory now. Raises OSError where that cannot be seen."""
+    """Return whether a keeper holds this data directory now. Raises OSError where that cannot be checked."""
     return is_locked(data_dir / NAME)
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody has this file locked now. Raises OSError where that cannot be seen."""
+    """Return whether a process holds a lock on this file now. Raises OSError where that cannot be checked."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -101,10 +101,11 @@ def is_locked(path: Path) -> bool:
 
 
 def holder(data_dir: Path) -> dict[str, Any] | None:
-    """What the keeper that holds this data directory announced: pid, socket, version. Raises OSError.
+    """Return what the keeper that holds this data directory announced: pid, socket, version. Raises OSError.
 
-    None when there is no keeper, or it has said nothing yet. Only the lock is believed: the file of a keeper that was
-    killed, or that came with a copy of the directory, says nothing. ``pid`` is left out where it cannot be verified.
+    Return None when there is no keeper, or it has announced nothing yet. Only the lock is trusted, not the file alone:
+    that of a keeper that was killed, or of a copied directory, is ignored. ``pid`` is left out where it cannot be
+    verified.
     """
     if not is_held(data_dir):
         return None
@@ -122,7 +123,7 @@ def holder(data_dir: Path) -> dict[str, Any] | None:
 
 
 def has_open(pid: int, path: Path) -> bool:
-    """Whether this process has this file open. Raises PermissionError where it may not be looked into."""
+    """Return whether this process has this file open. Raises PermissionError where it may not be inspected."""
     wanted = path.stat()
     try:
         for entry in Path(f"/proc/{pid}/fd").iterdir():
@@ -133,5 +134,5 @@ def has_open(pid: int, path: Path) -> bool:
             if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
                 return True
     except (FileNotFoundError, ProcessLookupError):
-        return False  # it is gone
+        return False  # the process is gone
     return False

@@ -1,4 +1,4 @@
-"""Tells when files are written to, at no cost while nobody writes: the kernel's inotify, with one shot per file.
+"""Reports writes to files, without cost while there are none: inotify, with one one-shot watch per file.
 
 May touch: its own descriptor.
 """
@@ -13,12 +13,12 @@ _MODIFY, _OVERFLOW, _ONE_SHOT = 0x2, 0x4000, 0x80000000
 _EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name that follows
 _CHUNK = 64 * 1024
 
-#: Among the watches that ``fired``: the kernel could not keep up, so any may have.
+#: A watch in the result of ``read_events``: the kernel's queue overflowed, so any watch may have fired.
 ANY_WATCH = -1
 
 
 class InotifyWatcher:
-    """``descriptor`` is readable when a file was written to; None where this user has too many of its kind already."""
+    """Watches files. ``descriptor`` is readable after a write to one; None where this user has too many of them."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -29,18 +29,18 @@ class InotifyWatcher:
             self._init_error = error
 
     def add(self, path: str) -> int:
-        """Watch for the next write; the watch's number. Raises OSError, ENOSPC where the user has too many."""
+        """Watch for the next write; return the watch's number. Raises OSError, ENOSPC where the user has too many."""
         if self.descriptor is None:
             raise self._init_error
         name, mask = os.fsencode(path), ctypes.c_uint32(_MODIFY | _ONE_SHOT)
         return _checked(self._libc.inotify_add_watch(self.descriptor, name, mask))
 
     def remove(self, watch: int) -> None:
-        """Watch no more. One that has fired, or whose file is gone, has removed itself."""
+        """Remove a watch. One that has fired, or whose file is gone, has removed itself."""
         self._libc.inotify_rm_watch(self.descriptor, watch)
 
     def read_events(self) -> list[int]:
-        """The watches whose files were written to; ANY may be among them."""
+        """Return the watches whose files were written to; ANY_WATCH may be among them."""
         found = []
         while data := self._read():
             offset = 0
@@ -52,7 +52,7 @@ class InotifyWatcher:
         return found
 
     def close(self) -> None:
-        """Forget all."""
+        """Close the descriptor, which removes all watches."""
         if self.descriptor is not None:
             os.close(self.descriptor)
             self.descriptor = None

@@ -1,8 +1,8 @@
-"""Choosing a port for a session, so that no two sessions on this host get the same one.
+"""Chooses a port for a session, so that no two sessions on this host get the same one.
 
-A port is free when it can be bound for TCP and UDP, for IPv4 and IPv6, at this moment. A lock on a file per port, in
-a directory that all clouds of the host share, keeps others from choosing it: the locked descriptor is inherited by
-the session, so the lock lives exactly as long as the session's processes and nobody has to clean up.
+A port is free when it can be bound for TCP and UDP, for IPv4 and IPv6, at this moment. A lock on a file per port, in a
+directory that all nodes of the host share, prevents others from choosing it: the session inherits the locked
+descriptor, so the lock exists exactly as long as the session's processes, and needs no cleanup.
 
 May touch: that directory, and sockets that it closes again.
 """
@@ -19,10 +19,10 @@ from collections.abc import Collection, Generator
 from contextlib import closing, suppress
 from pathlib import Path
 
-ATTEMPTS = 200  # how often the system is asked for a port before giving up
+ATTEMPTS = 200  # attempts to get a port from the system
 
 Kinds = tuple[socket.SocketKind, ...]
-#: A port, and for what it is to be looked whether it is free.
+#: A port, and the kinds of sockets for which it must still be checked to be free.
 Candidate = tuple[int, Kinds]
 
 _UDP = (socket.SOCK_DGRAM,)
@@ -31,11 +31,11 @@ _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
 
 class NoPortError(Exception):
-    """No port is free; the text names where was looked."""
+    """No port is free; the text names the range that was searched."""
 
 
 def default_directory() -> Path:
-    """Where the lock files of this host lie."""
+    """Return the directory of this host's lock files."""
     shared = Path("/run/lock")
     try:
         usable = stat.S_IMODE(shared.stat().st_mode) == 0o1777
@@ -56,10 +56,11 @@ def prepare(directory: Path) -> None:
 
 
 def choose(directory: Path, bounds: tuple[int, int] | None, taken: Collection[int]) -> tuple[int, int]:
-    """A free port and the descriptor that holds its lock, to be inherited by the session and closed here.
+    """Return a free port and the descriptor that holds its lock.
 
-    ``bounds`` are the lowest and highest port allowed, None for the system's choice; ``taken`` are never given.
-    Raises NoPortError, and OSError when the directory cannot be made.
+    The session inherits the descriptor, and the caller closes it. ``bounds`` are the lowest and highest port allowed,
+    None for the system's choice; ports in ``taken`` are skipped. Raises NoPortError, and OSError when the directory
+    cannot be created.
     """
     prepare(directory)
     with closing(_system_offered() if bounds is None else _in_range(*bounds)) as candidates:
@@ -72,13 +73,13 @@ def choose(directory: Path, bounds: tuple[int, int] | None, taken: Collection[in
 
 
 def _in_range(low: int, high: int) -> Generator[Candidate]:
-    start = random.randint(low, high)  # clouds that share a range shall not all try the same port first
+    start = random.randint(low, high)  # nodes that share a range must not all try the same port first
     for port in (*range(start, high + 1), *range(low, start)):
         yield port, _BOTH
 
 
 def _system_offered() -> Generator[Candidate]:
-    """What the system offers, each held for TCP until the next is asked for."""
+    """Yield ports that the system offers, each bound for TCP until the next is requested."""
     for _ in range(ATTEMPTS):
         try:
             held = _bound_socket(socket.SOCK_STREAM, 0)
@@ -91,7 +92,7 @@ def _system_offered() -> Generator[Candidate]:
 
 
 def _claim(directory: Path, port: int, kinds: Kinds) -> int | None:
-    """The lock's descriptor when nobody holds the lock and the port is free for ``kinds``."""
+    """Return the lock's descriptor if the lock was free and the port is free for ``kinds``; else None."""
     lock = _lock(f"{directory}/{port}")
     if lock is None:
         return None
@@ -111,7 +112,7 @@ def _lock(path: str) -> int | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return None  # somebody's link or private file: that port is theirs
+        return None  # another user's link or private file: that port is not available
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -121,7 +122,7 @@ def _lock(path: str) -> int | None:
 
 
 def _create_lock_file(path: str) -> None:
-    # Not O_CREAT on a file that is there: in a sticky directory the kernel may refuse that to others (and to root).
+    # No O_CREAT on an existing file: in a sticky directory the kernel may refuse that to other users (and to root).
     with suppress(FileExistsError):
         created = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         os.fchmod(created, 0o644)
@@ -129,7 +130,7 @@ def _create_lock_file(path: str) -> None:
 
 
 def is_free(port: int, kinds: Kinds = _BOTH) -> bool:
-    """Whether the port can be bound now for all ``kinds``, on IPv4 and, where the host has it, IPv6."""
+    """Return whether the port can be bound now for all ``kinds``, on IPv4 and, where the host has it, IPv6."""
     try:
         for kind in kinds:
             _bound_socket(kind, port).close()
@@ -141,7 +142,7 @@ def is_free(port: int, kinds: Kinds = _BOTH) -> bool:
 
 
 def _bound_socket(kind: socket.SocketKind, port: int) -> socket.socket:
-    """A socket with this port; one has both families, where there are both. Raises OSError."""
+    """Return a socket bound to this port, for IPv4 and IPv6 where the host has both. Raises OSError."""
     try:
         return _open(socket.AF_INET6, kind, port)
     except OSError as error:

@@ -1,9 +1,10 @@
-"""Processes as the kernel shows them below /proc, and signals that reach only the process that was meant.
+"""Processes as shown in /proc, and signals that reach only the intended process.
 
-A pid alone is not a name: pids are used again. A process is named by pid and start time (field 22 of its ``stat``, in
-clock ticks since boot), and a scan's finding is signalled through a pidfd after that pair was checked.
+A pid alone does not identify a process, because pids are reused. A process is identified by pid and start time (field
+22 of its ``stat``, in clock ticks since boot); a process found by a scan is signalled through a pidfd after that pair
+was checked.
 
-May touch: /proc (reading) and the processes it is told to signal.
+May touch: /proc (reading) and the processes that it is called to signal.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _KTHREADD = 2
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process at the moment of looking. ``session`` is its PYCLOUD_SESSION, where that was read and is set."""
+    """One process at the moment of reading. ``session`` is its PYCLOUD_SESSION, where that was read and is set."""
 
     pid: int
     state: str
@@ -38,18 +39,18 @@ class Process:
 
     @property
     def dead(self) -> bool:
-        """A zombie runs nothing and holds nothing: it counts as dead."""
+        """Whether it counts as dead: a zombie runs nothing and holds nothing."""
         return self.state in "ZXx"
 
 
 @cache
 def boot_id() -> str:
-    """Names this boot of the host: pids and start times mean nothing in another."""
+    """Return the id of this boot of the host: pids and start times are meaningless in another."""
     return Path(_PROC, "sys/kernel/random/boot_id").read_text().strip()
 
 
 def ticks_now() -> int:
-    """This moment on the clock of start times, cut to a tick as the kernel does it (nsec_to_clock_t)."""
+    """Return the current time on the clock of start times, truncated to a tick as the kernel does (nsec_to_clock_t)."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) * _ticks_per_second() // 1_000_000_000
 
 
@@ -60,7 +61,7 @@ def _ticks_per_second() -> int:
 
 @cache
 def clock_is_real() -> bool:
-    """Whether ``ticks_now`` is the clock that the kernel gives start times by: ours may be a fake one."""
+    """Return whether ``ticks_now`` is the clock of the kernel's start times: this process's clock may be faked."""
     before = ticks_now()
     seconds, _, hundredths = Path(_PROC, "uptime").read_text().split()[0].partition(".")
     uptime = (int(seconds) * 100 + int(hundredths)) * _ticks_per_second() // 100
@@ -68,13 +69,13 @@ def clock_is_real() -> bool:
 
 
 def get_process(pid: int) -> Process | None:
-    """The process with this pid, None when there is none."""
+    """Return the process with this pid, None when there is none."""
     data = _read(f"{_PROC}/{pid}/stat")
     return parse_stat(data) if data else None
 
 
 def parse_stat(data: bytes) -> Process:
-    """One line of ``stat``. The command's name, in parentheses, may itself hold spaces and parentheses."""
+    """Parse one line of ``stat``. The command's name, in parentheses, may itself contain spaces and parentheses."""
     head, _, tail = data.rpartition(b")")
     fields = tail.split()
     return Process(
@@ -88,18 +89,18 @@ def parse_stat(data: bytes) -> Process:
 
 
 def is_alive(pid: int, start_time: int) -> bool:
-    """Whether exactly this process lives."""
+    """Return whether exactly this process is alive."""
     process = get_process(pid)
     return process is not None and process.start_time == start_time and not process.dead
 
 
 def environ_of(pid: int) -> bytes | None:
-    """The environment that the process was started with; empty while it is between two programs, None if hidden."""
+    """Return the environment that the process was started with; empty during an exec, None if gone or hidden."""
     return _read(f"{_PROC}/{pid}/environ")
 
 
 def session_in(environ: bytes | None) -> str | None:
-    """The value of PYCLOUD_SESSION in an environment as /proc shows it."""
+    """Return the value of PYCLOUD_SESSION in an environment as /proc shows it."""
     if not environ or SESSION_VARIABLE not in environ:
         return None
     for item in environ.split(b"\0"):
@@ -109,9 +110,9 @@ def session_in(environ: bytes | None) -> str | None:
 
 
 def scan(known_sids: Collection[int] = (), known_pids: Container[int] = ()) -> list[Process]:
-    """Every living process but this one and those with ``known`` pids.
+    """Return every living process except this one, kernel threads and those with a pid in ``known_pids``.
 
-    The environment is not read where ``known_sids`` holds the process' sid.
+    The environment is not read where ``known_sids`` contains the process's sid.
     """
     return list(_scan(known_sids, known_pids))
 
@@ -143,10 +144,10 @@ def _pids() -> Iterator[int]:
 
 
 def orphans() -> list[int]:
-    """Pids of the processes that were given to this one because their parents died, zombies included.
+    """Return the pids of the processes that were reparented to this one because their parents died, zombies included.
 
-    They become children of the main thread, and that starts none itself (see ``__main__``), so its list is theirs
-    alone. On a kernel that was built without such lists: all our children.
+    They become children of the main thread, which starts no process itself (see ``__main__``), so its list contains
+    only them. On a kernel built without these lists: all children of this process.
     """
     me = os.getpid()
     data = _read(f"{_PROC}/{me}/task/{me}/children")
@@ -156,7 +157,7 @@ def orphans() -> list[int]:
 
 
 def children_of(pid: int) -> list[int]:
-    """Pids of another process' children, zombies included: each of its threads has its own."""
+    """Return the pids of another process's children, zombies included: each of its threads has a list of its own."""
     try:
         with os.scandir(f"{_PROC}/{pid}/task") as entries:
             threads = [entry.name for entry in entries]
@@ -169,17 +170,17 @@ def children_of(pid: int) -> list[int]:
 
 
 def read(name: str, pid: int) -> bytes | None:
-    """The file ``name`` of a process; None when that is gone or hidden from us."""
+    """Return the contents of the file ``name`` of a process; None when the process is gone or the file is hidden."""
     return _read(f"{_PROC}/{pid}/{name}")
 
 
 def _with_parent(pid: int) -> list[int]:
-    """The same on a kernel that was built without lists of children: a look at all processes."""
+    """Return all children of a process, on a kernel built without lists of children: by a scan of all processes."""
     return [child for child in _pids() if (process := get_process(child)) is not None and process.parent == pid]
 
 
 def signal_process(process: Process, *signals: signal.Signals) -> None:
-    """Signal this process and no other that may have its pid by now."""
+    """Signal this process, and no other process that may have got its pid by now."""
     try:
         fd = os.pidfd_open(process.pid)
     except ProcessLookupError:
@@ -198,7 +199,7 @@ def signal_process(process: Process, *signals: signal.Signals) -> None:
 
 
 def signal_group(leader: int, *signals: signal.Signals) -> None:
-    """Signal a group whose leader is our own child and not yet reaped: nobody else can have its number."""
+    """Signal a group whose leader is a child that is not yet reaped: no other process can have its pid."""
     for number in signals:
         try:
             os.killpg(leader, number)
@@ -209,7 +210,7 @@ def signal_group(leader: int, *signals: signal.Signals) -> None:
 
 
 def group_is_empty(leader: int) -> bool:
-    """Whether no process, zombies included, is in the group."""
+    """Return whether no process, zombies included, is in the group."""
     try:
         os.killpg(leader, 0)
     except ProcessLookupError:
@@ -220,7 +221,7 @@ def group_is_empty(leader: int) -> bool:
 
 
 def _read(path: str) -> bytes | None:
-    """A file below /proc; None when the process is gone or hidden from us."""
+    """Return the contents of a file in /proc; None when the process is gone or the file is hidden."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError, PermissionError):

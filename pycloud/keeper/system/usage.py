@@ -1,4 +1,4 @@
-"""What the processes of one session use, counted from those at the top of its tree downwards: no look at all others.
+"""The resource usage of one session, summed over its process tree, without a scan of all processes.
 
 May touch: /proc (reading).
 """
@@ -16,16 +16,16 @@ from pycloud.keeper.system import procfs
 from pycloud.keeper.system.procfs import Process
 
 _TICK, _PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
-#: Bytes of a command line that are told: it is for people.
+#: Bytes of a command line that are returned: it is for people.
 MAX_COMMAND_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessUsage:
-    """At one moment, ``at`` on the monotonic clock.
+    """The usage at one moment, ``at`` (monotonic seconds).
 
-    ``cpu``: seconds, of these processes and of those that they have waited for. ``memory``: bytes that are resident,
-    summed: what several processes share counts for each.
+    ``cpu``: seconds, of these processes and of the children that they have waited for. ``memory``: resident bytes,
+    summed: memory shared by several processes counts for each.
     """
 
     at: float
@@ -35,26 +35,26 @@ class ProcessUsage:
 
 
 def measure(roots: Iterable[int]) -> ProcessUsage:
-    """What the processes ``tops`` and all that descend from them use now; those that are gone use nothing."""
+    """Return the usage of the processes ``roots`` and all their descendants; processes that are gone do not count."""
     at, found = time.monotonic(), list(_descendants(roots))
     cpu = sum(ticks for ticks, _pages in found) / _TICK
     return ProcessUsage(at, len(found), round(cpu, 3), sum(pages for _ticks, pages in found) * _PAGE)
 
 
 def parse(data: bytes) -> tuple[int, int]:
-    """CPU time in ticks, that of children waited for included, and resident pages, from one line of ``stat``."""
+    """Parse one line of ``stat``: CPU time in ticks (with that of children waited for), and resident pages."""
     fields = data.rpartition(b")")[2].split()
     return sum(map(int, fields[11:15])), int(fields[21])
 
 
 def command_of(pid: int) -> list[str]:
-    """What a process was started as, or has made of itself; as much of it as is told."""
+    """Return the command line that a process was started with or has set itself, at most MAX_COMMAND_BYTES bytes."""
     data = (procfs.read("cmdline", pid) or b"")[:MAX_COMMAND_BYTES].rstrip(b"\0")
     return [word.decode(errors="replace") for word in data.split(b"\0")] if data else []
 
 
 def user_of(pid: int) -> str | None:
-    """Whom a process runs as, by name where it has one; None where it is gone."""
+    """Return the user that a process runs as, by name or else by number; None where it is gone."""
     try:
         uid = Path("/proc", str(pid)).stat().st_uid
         return pwd.getpwuid(uid).pw_name
@@ -65,7 +65,7 @@ def user_of(pid: int) -> str | None:
 
 
 def _descendants(roots: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """The figures of each, as ``parse`` gives them. Zombies use nothing, but their parents are asked for more."""
+    """Yield ``parse`` for each process. Zombies are skipped."""
     waiting, seen = list(roots), set[int]()
     while waiting:
         pid = waiting.pop()

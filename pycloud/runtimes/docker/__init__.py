@@ -1,4 +1,7 @@
-"""Sessions that are containers of a container engine."""
+"""Sessions that are containers of a container engine.
+
+May use the engine, its client libraries, and the records in the data directory. Start with ``runtime.py``.
+"""
 
 from pycloud.runtimes.docker.runtime import DockerRuntime
 

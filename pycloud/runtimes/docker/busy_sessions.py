@@ -1,4 +1,4 @@
-"""The sessions that somebody is at just now: others wait until it shows what comes of that, or leave them alone."""
+"""The sessions on which operations are in progress: other tasks wait for these to finish, or skip the sessions."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 import gevent
 
-#: Seconds between two looks whether somebody is done.
+#: Seconds between two checks whether the operations on a session have finished.
 POLL_INTERVAL = 0.05
 
 
 class BusySessions(Collection[str]):
-    """The sessions that are started, stopped or looked at."""
+    """The sessions that are being started, stopped or inspected."""
 
     def __init__(self) -> None:
         self._counts = Counter[str]()
@@ -29,7 +29,7 @@ class BusySessions(Collection[str]):
 
     @contextmanager
     def hold(self, session: str) -> Iterator[None]:
-        """Be at a session, as others may be, too."""
+        """Mark a session as busy; several tasks may do so at the same time."""
         self._counts[session] += 1
         try:
             yield
@@ -39,6 +39,6 @@ class BusySessions(Collection[str]):
                 del self._counts[session]
 
     def wait_until_idle(self, session: str) -> None:
-        """Wait until nobody is at a session."""
+        """Wait until no operation on the session is in progress."""
         while session in self:
             gevent.sleep(POLL_INTERVAL)

@@ -1,6 +1,6 @@
-"""Sessions that are to leave nothing: their containers are removed, also those that the engine makes only later.
+"""Sessions that must leave nothing behind: removes their containers, including those that the engine creates later.
 
-An engine that was frozen, or took too long, still does what it was asked when nobody waits for it any more.
+An engine that was frozen or slow still carries out a call after the caller has given up waiting for it.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from pycloud.runtimes.docker.records import ContainerRecord, ContainerRecords, S
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks while there is something to be done.
+#: Seconds between two attempts while there are records to remove.
 POLL_INTERVAL = 30.0
-#: Seconds before one that could not be removed is tried again: at first, and at most.
+#: Seconds before a failed removal is retried: at first, and at most.
 RETRY_DELAY, MAX_RETRY_DELAY = 5.0, 600.0
-#: Seconds for which an engine that answers may yet make a container that it was asked for.
+#: Seconds for which a responding engine may still create a container that was requested before.
 LATE_CREATE_TIMEOUT = 600.0
-#: Containers that are removed side by side: some take forever.
+#: Containers that are removed in parallel: some removals never finish.
 MAX_PARALLEL = 8
 
 
 class CleanupQueue:
-    """Removes what there is of the records in stage UNDONE, and then forgets them."""
+    """Removes the containers of records in the stage CLEANUP, and then the records. ``now`` returns Unix seconds."""
 
     def __init__(
         self, engine: EngineClient, containers: Containers, records: ContainerRecords, now: Callable[[], float] = time
@@ -45,22 +45,22 @@ class CleanupQueue:
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
-        """From now on do so in the background."""
+        """Start removing in the background."""
         self._greenlet = gevent.spawn(self._sweep_for_ever)
 
     def stop(self) -> None:
-        """Leave what is left to the next daemon."""
+        """Stop; the next daemon removes the rest."""
         if self._greenlet is not None:
             self._greenlet.kill()
         self._removals.kill()
 
     def add(self, record: ContainerRecord) -> None:
-        """This session has to go."""
+        """Mark the record of a session for removal, which is then done in the background."""
         self._records.write_best_effort(record.with_stage(Stage.CLEANUP, self._now()))
         self.schedule(record.session)
 
     def schedule(self, session: str | None = None) -> None:
-        """There may be something to remove now: of one session, or (None) of all."""
+        """Try again now: for one session, or (None) for all, since there may be something to remove."""
         for each in [session] if session else list(self._retries):
             if retry := self._retries.get(each):
                 retry.not_before = 0.0
@@ -80,16 +80,16 @@ class CleanupQueue:
                     self._removals.spawn(self._attempt, record, retry)
 
     def _seconds_until_due(self) -> float | None:
-        """Seconds until something may be due; None: nothing is left."""
+        """Return the seconds until the next removal may be due; None where there is nothing to remove."""
         retries = [self._retries.get(record.session, NEW_RETRY) for record in self._pending()]
-        due_times = [wait.not_before for wait in retries if not wait.running]  # of the others we hear
+        due_times = [wait.not_before for wait in retries if not wait.running]  # the others wake the loop at their end
         return max(0.0, min(POLL_INTERVAL, min(due_times) - monotonic())) if due_times else None
 
     def _pending(self) -> list[ContainerRecord]:
         return [record for record in self._records if record.stage is Stage.CLEANUP]
 
     def _attempt(self, record: ContainerRecord, retry: _Retry) -> None:
-        """Remove it, and say when to look again, unless somebody has called for that meanwhile."""
+        """Try to remove a session and schedule the next attempt, unless one was requested meanwhile."""
         failed = True
         try:
             self._remove(record)
@@ -116,7 +116,10 @@ class CleanupQueue:
 
 
 class _Retry:
-    """Not to be looked at before ``until`` (monotonic seconds). ``pause``: the next; ``busy``: somebody is at it."""
+    """The retry of one session, not before ``not_before`` (monotonic seconds).
+
+    ``delay``: seconds until the retry after the next failure. ``running``: an attempt is in progress.
+    """
 
     def __init__(self) -> None:
         self.not_before, self.delay, self.running = 0.0, RETRY_DELAY, False

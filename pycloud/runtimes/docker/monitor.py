@@ -1,4 +1,4 @@
-"""How sessions are, looked up at the engine and written into their records; and those who wait for their ends."""
+"""The states of sessions, queried from the engine and stored in their records; and the exits that callers wait for."""
 
 from __future__ import annotations
 
@@ -23,41 +23,41 @@ log = logging.getLogger(__name__)
 
 REMOVED_BY_OTHERS, REMOVED_BY_US = "its container was removed by somebody else", "it was removed"
 RESTARTED_BY_OTHERS = "its container was started again by somebody else"
-#: The engine's word for a container that is being removed.
+#: The engine's status of a container that is being removed.
 STATUS_REMOVING = "removing"
 OUT_OF_MEMORY, SIGKILL_EXIT_CODE = "out of memory", 137
-#: Seconds that a session gets to end which somebody has started again.
+#: Seconds of grace for an ended session whose container was restarted by another client of the engine.
 RESTARTED_GRACE = 10.0
-#: Containers that are looked at side by side.
+#: Containers that are inspected in parallel.
 MAX_PARALLEL = 8
 
 
 class SessionExits:
-    """How sessions ended, for those who wait for it."""
+    """The exits of sessions, for the callers that wait for them."""
 
     def __init__(self) -> None:
         self._futures: dict[str, AsyncResult] = {}
 
     def wait(self, session: str) -> Exit:
-        """How it ended, once it has."""
+        """Wait until the session has ended; return its exit."""
         exit_: Exit = self._futures.setdefault(session, AsyncResult()).get()
         return exit_
 
     def set_exit(self, session: str, exit_: Exit) -> None:
-        """It has ended. The first to say so is believed."""
+        """Set the exit of a session. Only the first call counts."""
         future = self._futures.setdefault(session, AsyncResult())
         if not future.ready():
             future.set(exit_)
 
     def forget(self, session: str) -> None:
-        """Nobody waits any more."""
+        """Drop the exit of a session: no caller will wait for it any more."""
         self._futures.pop(session, None)
 
 
 class ContainerMonitor:
-    """``busy``: the sessions that somebody is at, of which nothing is judged.
+    """Updates the records of sessions. ``busy``: sessions with operations in progress, which are skipped.
 
-    ``alone``: no other daemon may be at work on the same sessions. Until that is known, nothing is ended or removed.
+    ``exclusive``: no other daemon can be working on the same sessions. Until then, no container is stopped or removed.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class ContainerMonitor:
         self.exits = SessionExits()
 
     def resync(self, on_recovered: Callable[[list[RecoveredSession]], None]) -> None:
-        """List all containers, and do what the list calls for. ``report`` is told of sessions that nobody knew of.
+        """List all containers, reconcile the records with them, and call ``on_recovered`` with newly found sessions.
 
-        Raises Refusal, EngineUnavailable; what was done until then is done.
+        Raises EngineError, EngineUnavailable; actions completed until then remain in effect.
         """
         before = list(self._records)
         containers = self._containers.list(self._node)
@@ -92,7 +92,7 @@ class ContainerMonitor:
         Pool(MAX_PARALLEL).map(self.stop_restarted, actions.restarted)
 
     def refresh(self, session: str, exit_code: int | None = None) -> None:
-        """See whether a session has ended; ``exit_code`` is what the engine has said of it. Raises as above."""
+        """Check whether a session has ended; ``exit_code`` is from the engine's event, if any. Raises as ``resync``."""
         record = self._records.get(session)
         if record is None or record.exit is not None or record.stage not in (Stage.RUNNING, Stage.REMOVING):
             return
@@ -108,7 +108,10 @@ class ContainerMonitor:
             self.stop_restarted(session)
 
     def stop_restarted(self, session: str) -> None:
-        """Stop a session that has ended if somebody has started its container again: it ends once. Raises as above."""
+        """Stop an ended session if its container was restarted by another client. Raises as ``resync``.
+
+        A session ends only once.
+        """
         record = self._records.get(session)
         if not self.exclusive or record is None or record.stage is not Stage.ENDED:
             return
@@ -120,12 +123,12 @@ class ContainerMonitor:
             self._containers.stop(record.container_ref, RESTARTED_GRACE)
 
     def forget(self, session: str) -> None:
-        """Nobody wants to know any more."""
+        """Drop the state of a session that is held in memory: the session is of no interest any more."""
         self.exits.forget(session)
         self._oom_sessions.discard(session)
 
     def mark_oom(self, session: str) -> None:
-        """The kernel has killed a process of a session."""
+        """Record that the kernel has killed a process of a session for lack of memory."""
         self._oom_sessions.add(session)
 
     def _adopt_all(
@@ -137,11 +140,11 @@ class ContainerMonitor:
                 if adopted := self._adopt(container):
                     found.append(adopted)
         finally:
-            if found:  # they are on record now: nobody would find them another time
+            if found:  # they have records now, so a later resync would not find them
                 on_recovered(found)
 
     def _adopt(self, container: ListedContainer) -> RecoveredSession | None:
-        """Take charge of a container that runs, or ran, though its start was never recorded; None: it is not to be."""
+        """Adopt a container that runs, or ran, without a completed start on record; None if it cannot be."""
         record = self._records.get(container.session)
         if record is None:
             content = record_of(container.labels)
@@ -163,13 +166,13 @@ class ContainerMonitor:
         return record.recovered
 
     def _missing_exit(self, session: str, exit_code: int | None = None) -> Exit:
-        """The end of a session that has no container any more."""
+        """Return the exit of a session whose container no longer exists."""
         record = self._records.get(session)
         removing = record is not None and record.stage is Stage.REMOVING
         return Exit(exit_code, REMOVED_BY_US if removing else REMOVED_BY_OTHERS, self._now())
 
     def _with_reason(self, record: ContainerRecord, exit_: Exit, inspected: Inspected) -> Exit:
-        """With the reason that the engine knows, but does not say there."""
+        """Add a reason that the exit lacks: a removal by another client, or an OOM kill known from an event."""
         if record.stage is Stage.RUNNING and inspected["State"].get("Status") == STATUS_REMOVING:
             return replace(exit_, reason=REMOVED_BY_OTHERS)
         if exit_.reason is None and exit_.exit_code == SIGKILL_EXIT_CODE and record.session in self._oom_sessions:
@@ -188,12 +191,12 @@ class ContainerMonitor:
 
 
 def _was_restarted(record: ContainerRecord, inspected: Inspected) -> bool:
-    """Whether a session's container has ended unseen, and runs again, or is about to."""
+    """Return whether a session's container has ended unobserved, and runs again or is about to."""
     now = started_of(inspected)
     later = now is not None and record.started is not None and now.started > record.started.started
     return later or _is_restarting(inspected)
 
 
 def _is_restarting(inspected: Inspected) -> bool:
-    """Whether it has ended, and the engine is to start it again: somebody has given it a policy that says so."""
+    """Return whether the engine is about to restart the container: another client has given it a restart policy."""
     return bool(inspected["State"].get("Restarting"))

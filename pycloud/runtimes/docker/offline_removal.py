@@ -1,6 +1,6 @@
-"""Ends the container sessions of a data directory where there is no daemon (``--stop`` with ``--on-stop remove``).
+"""Ends the container sessions of a data directory without a daemon (``--stop`` with ``--on-stop remove``).
 
-May touch: the engine's socket, and the records in the data directory. Needs no patched process.
+May touch: the engine's socket, and the records in the data directory. Works without gevent's monkey patching.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from pycloud.runtimes.docker.engine.listing import containers_by_session, owned_
 from pycloud.runtimes.docker.records import decode
 from pycloud.runtimes.docker.spec.container import NODE_LABEL
 
-#: Seconds beyond its grace that each may take, and how many are ended side by side.
+#: Seconds beyond its grace that each may take, and how many are ended in parallel.
 TIMEOUT, MAX_PARALLEL = 60.0, 16
 
 
 def remove_all(engine: str, node: str, records: Path, grace: float) -> int:
-    """End and remove the containers of ``cloud``, each with ``grace`` seconds, and delete its records; how many.
+    """End and remove the containers of ``node``, each with ``grace`` seconds, and its records; return their number.
 
-    Raises PyCloudError where the engine does not answer, or refuses.
+    Raises PyCloudError where the engine does not respond, or rejects the calls.
     """
     try:
         client = docker.APIClient(base_url=engine, version="auto", timeout=math.ceil(grace + TIMEOUT))
@@ -46,7 +46,7 @@ def remove_all(engine: str, node: str, records: Path, grace: float) -> int:
 
 
 def _recorded_ids(records: Path) -> set[str | None]:
-    """The ids of containers on record."""
+    """Return the ids of the containers in the records."""
     found: set[str | None] = set()
     for path in records.glob("*.json"):
         with suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What is to be done where the records say one thing and the engine another. Pure: decides, touches nothing."""
+"""Compares the records with the engine's containers and plans the actions that reconcile them. Pure."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from pycloud.runtimes.docker.engine.listing import ListedContainer
 from pycloud.runtimes.docker.records import ContainerRecord, Stage
 from pycloud.runtimes.docker.spec.container import RECORD_LABEL
 
-#: States in which a container has not begun to run.
+#: States in which a container has never run.
 NOT_STARTED_STATES = ("created",)
-#: States in which its first process may live, and those in which that one or another does, or will.
+#: States in which the container's first process may be running, and those in which a process is or will be running.
 ALIVE_STATES = ("running", "paused")
 UP_STATES = (*ALIVE_STATES, "restarting")
 
 #: Stages in which a session may end.
 LIVE_STAGES = (Stage.RUNNING, Stage.REMOVING)
 
-#: What is read of every record.
+#: Fields that every record must have, in order to be read.
 TEXT_FIELDS, TIME_FIELD = ("request", "digest", "token", "host"), "created"
 
 
 @dataclass
 class ReconcilePlan:
-    """Sessions, with what there is of them, by what is to be done."""
+    """Sessions, with their records or containers where needed, by the action to take."""
 
-    missing: list[str] = field(default_factory=list)  # said to run, but there is no container
-    ended: list[str] = field(default_factory=list)  # said to run, but their container does not
-    restarted: list[str] = field(default_factory=list)  # they have ended, but somebody has started them again
+    missing: list[str] = field(default_factory=list)  # on record as running, but without a container
+    ended: list[str] = field(default_factory=list)  # on record as running, but their container does not run
+    restarted: list[str] = field(default_factory=list)  # on record as ended, but another client restarted them
     unfinished_starts: list[ListedContainer] = field(
         default_factory=list
-    )  # their start was never finished, but they run
-    to_adopt: list[ListedContainer] = field(default_factory=list)  # nobody knows them
-    to_remove: list[ContainerRecord] = field(default_factory=list)  # whatever there is of them, or comes yet, has to go
+    )  # their start is not complete on record, but their container runs or ran
+    to_adopt: list[ListedContainer] = field(default_factory=list)  # without a record
+    to_remove: list[ContainerRecord] = field(default_factory=list)  # their container, even a future one, must go
 
 
 def make_plan(
@@ -45,9 +45,9 @@ def make_plan(
     containers: Mapping[str, ListedContainer],
     busy: Collection[str],
 ) -> ReconcilePlan:
-    """What is to be done. ``before`` and ``after``: the records as they were when the engine was asked and answered.
+    """Return the plan. ``before`` and ``after``: the records before and after the engine listed its containers.
 
-    What changed meanwhile is not judged. ``busy``: sessions that somebody is at just now.
+    Records that changed between these are skipped. ``busy``: sessions with operations in progress, which are skipped.
     """
     result = ReconcilePlan()
     stages = {record.session: record.stage for record in before}
@@ -89,7 +89,7 @@ def _classify(record: ContainerRecord, container: ListedContainer | None, result
 
 
 def record_of(labels: Mapping[str, str]) -> dict[str, Any] | None:
-    """The record in a container's label, as that of a session that was answered for; None: it makes no sense."""
+    """Return the record in a container's label, as that of a session whose create was answered; None: it is invalid."""
     try:
         record = json.loads(labels[RECORD_LABEL])
     except (KeyError, ValueError, RecursionError):

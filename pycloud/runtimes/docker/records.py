@@ -1,6 +1,6 @@
-"""What is remembered of each container session: one small JSON file each, and what a record means. Decides nothing.
+"""The records of container sessions: one small JSON file each, and the meaning of a record. Decides nothing.
 
-Written before anything exists, so that a daemon that dies leaves nothing that the next one does not know.
+A record is written before anything is created, so that a daemon that dies leaves nothing unknown to the next one.
 
 May touch: the directory that it is given.
 """
@@ -27,14 +27,14 @@ SUFFIX, TEMP_SUFFIX = ".json", ".new"
 
 
 class Stage(StrEnum):
-    """How far a session has come."""
+    """The stage of a session in its life cycle."""
 
-    STARTING = "starting"  # there may be a container, or one may come yet
+    STARTING = "starting"  # a container may exist, or may still be created
     RUNNING = "running"
     ENDED = "ended"
     REMOVING = "removing"
     REMOVED = "removed"
-    CLEANUP = "undone"  # of no interest to anybody; a container that is there, or comes yet, has to go
+    CLEANUP = "undone"  # the session is of no interest; its container, present or created later, must be removed
 
 
 PHASES = {
@@ -47,10 +47,11 @@ PHASES = {
 
 @dataclass(frozen=True)
 class ContainerRecord:
-    """One session. ``since``: when it came to ``stage``, Unix seconds. ``record`` is the order's.
+    """The record of one session.
 
-    ``container`` is the engine's id, None until there is one; ``grace`` the session's own (seconds) for its end;
-    ``removal`` the note handed to the first ``stop``.
+    ``since``: when it reached ``stage``, Unix seconds; ``record`` is that of the SessionSpec; ``container`` is the
+    engine's id, None until there is one; ``grace`` the session's own grace (seconds); ``removal`` the note passed to
+    the first ``stop``.
     """
 
     session: str
@@ -65,29 +66,29 @@ class ContainerRecord:
 
     @property
     def container_ref(self) -> str:
-        """What the engine knows its container by."""
+        """The name or id by which the engine knows the container."""
         return self.container or CONTAINER_NAME_PREFIX + self.session
 
     @property
     def recovered(self) -> RecoveredSession | None:
-        """What it looks like to those who ask a runtime; None: they do not get to see it."""
+        """The session as a runtime returns it from ``recover``; None: it is not visible to callers."""
         phase = PHASES.get(self.stage)
         if phase is None:
             return None
         return RecoveredSession(self.session, phase, self.record, self.started, self.exit, self.removal)
 
     def with_stage(self, stage: Stage, now: float, **changes: Any) -> ContainerRecord:
-        """The same session, come to ``stage``."""
+        """Return the record with another stage, reached at ``now`` (Unix seconds), and other ``changes``."""
         return replace(self, stage=stage, since=now, **changes)
 
 
 def encode(record: ContainerRecord) -> bytes:
-    """The content of a file."""
+    """Return the contents of the record's file."""
     return json.dumps(asdict(record)).encode()
 
 
 def decode(data: bytes) -> ContainerRecord:
-    """The record in a file. Raises ValueError."""
+    """Return the record in a file's contents. Raises ValueError."""
     try:
         fields = json.loads(data)
         fields["stage"] = Stage(fields["stage"])
@@ -99,18 +100,18 @@ def decode(data: bytes) -> ContainerRecord:
 
 
 class ContainerRecords:
-    """All records of ``cloud`` by session, in memory and in ``directory``."""
+    """All records of ``node`` by session, in memory and in ``directory``."""
 
     def __init__(self, directory: Path, node: str) -> None:
         self._directory, self._node = directory, node
         self._by_session: dict[str, ContainerRecord] = {}
 
     def __iter__(self) -> Iterator[ContainerRecord]:
-        """All of them, as they are now."""
+        """Iterate over a copy of all records."""
         return iter(list(self._by_session.values()))
 
     def load(self) -> None:
-        """Read what is there. Raises PyCloudError where the directory cannot be used."""
+        """Read all records. Raises PyCloudError where the directory cannot be used."""
         try:
             self._directory.mkdir(mode=0o700, exist_ok=True)
             for path in self._directory.iterdir():
@@ -119,11 +120,11 @@ class ContainerRecords:
             raise PyCloudError(f"cannot use the directory {self._directory}: {error.strerror}") from error
 
     def get(self, session: str) -> ContainerRecord | None:
-        """A session's record."""
+        """Return a session's record."""
         return self._by_session.get(session)
 
     def write(self, record: ContainerRecord) -> ContainerRecord:
-        """Keep a record in place of the one that there was. Raises OSError, and then nothing has changed."""
+        """Write a record, replacing an earlier one, and return it. Raises OSError, and then nothing has changed."""
         path = self._path(record.session)
         temp_path = path.with_suffix(TEMP_SUFFIX)
         try:
@@ -137,7 +138,7 @@ class ContainerRecords:
         return record
 
     def write_best_effort(self, record: ContainerRecord) -> ContainerRecord:
-        """The same for what the engine would tell the next daemon anyway: kept in memory only, where it must be."""
+        """Write a record that the next daemon could also restore from the engine: if that fails, in memory only."""
         try:
             return self.write(record)
         except OSError as error:
@@ -146,7 +147,7 @@ class ContainerRecords:
             return record
 
     def delete(self, session: str) -> None:
-        """Forget a session."""
+        """Delete a session's record."""
         self._by_session.pop(session, None)
         try:
             self._path(session).unlink(missing_ok=True)
@@ -158,16 +159,17 @@ class ContainerRecords:
 
     def _load_file(self, path: Path) -> None:
         if path.suffix == TEMP_SUFFIX:
-            path.unlink()  # its writer died
+            path.unlink()  # its writer died before it could rename it
         if path.suffix != SUFFIX:
             return
         try:
             record = decode(path.read_bytes())
             if owner_of(record.session) != self._node:
-                # Of a directory that was copied, or lost its id. Its container is that one's to watch, and to remove.
+                # The directory was copied, or lost its id. The container belongs to the other node, which watches and
+                # removes it.
                 raise ValueError("it is another cloud's")
         except ValueError as error:
-            # Its container, where there is one, carries what is needed.
+            # The labels of its container, if there is one, suffice to adopt it.
             log.error("the record %s is not used: %s", path, error)
             path.rename(path.with_suffix(".bad"))
             return

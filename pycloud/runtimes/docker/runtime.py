@@ -1,4 +1,4 @@
-"""Container sessions: containers of an engine, which this runtime only talks to."""
+"""Container sessions: containers of an engine, which this runtime only sends requests to."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 
 
 class DockerRuntime:
-    """Runs containers for cloud ``cloud``; ``config`` is settled (surroundings.py).
+    """Runs containers for the node ``node``; ``config`` has no values ``auto`` left (``config/detection.py``).
 
-    Raises ConfigError where the settings that concern them make no sense.
+    Raises ConfigError where the settings for containers are invalid.
     """
 
     kind = "docker"
@@ -60,15 +60,15 @@ class DockerRuntime:
         self._background = Group()
 
     def host_name(self) -> str | None:
-        """What the engine calls the host that it runs on; None while it has not been reached."""
+        """Return the host name that the engine reports; None while it has not been reached."""
         return self._engine.host_name
 
     def unavailable_reason(self) -> str | None:
-        """Why the engine can start nothing at present; None: it can."""
+        """Return why the engine can start no session at present; None where it can."""
         return self._engine.unavailable_reason()
 
     def connect(self) -> None:
-        """Read the records, and reach for the engine; one that is away is waited for in the background.
+        """Read the records and connect to the engine; one that is offline is awaited in the background.
 
         Raises PyCloudError where the records cannot be read.
         """
@@ -76,7 +76,7 @@ class DockerRuntime:
         self._engine.connect()
 
     def disconnect(self) -> None:
-        """Let go of the engine; containers go on."""
+        """Disconnect from the engine; containers continue to run."""
         self._event_stream.stop()
         self._cleanup.stop()
         self._images.close()
@@ -84,9 +84,9 @@ class DockerRuntime:
         self._engine.disconnect()
 
     def recover(self) -> list[RecoveredSession]:
-        """Every session that is there or remembered; while the engine is away, what the records say."""
+        """Return every session that exists or has a record; while the engine is offline, only the records count."""
         try:
-            self._monitor.resync(lambda _found: None)  # they are on record then
+            self._monitor.resync(lambda _found: None)  # they have records afterwards
         except (EngineUnavailable, EngineError) as error:
             log.warning("what became of the container sessions will be known later: %s", error)
         found = [record.recovered for record in self._records if record.recovered]
@@ -96,7 +96,7 @@ class DockerRuntime:
         return found
 
     def start_watching(self) -> None:
-        """Follow what happens to the containers, and remove those that have to go."""
+        """Follow the events of the containers, and remove those that must be removed."""
         self._monitor.exclusive = True
         self._event_stream.start()
         self._cleanup.start()
@@ -117,18 +117,18 @@ class DockerRuntime:
         return record.started
 
     def annotate(self, session: str, annotations: Mapping[str, Any]) -> None:
-        """Merge ``note`` into the session's record; one that is gone has none."""
+        """Merge ``annotations`` into the session's record; does nothing where the session is gone."""
         if record := self._records.get(session):
             self._records.write_best_effort(replace(record, record={**record.record, **annotations}))
 
     def wait(self, session: str) -> Exit:
-        """How the session ended, once it has."""
+        """Wait until the session has ended; return its exit."""
         return self._monitor.exits.wait(session)
 
     def stop(self, session: str, grace: float, removal: Mapping[str, Any], max_grace: float = inf) -> bool:
-        """End the session and remove its container; True when it was there.
+        """End the session and remove its container; return True if it existed.
 
-        Raises RemoveFailed, and EngineUnavailable; then the session is what it was, and may be stopped again.
+        Raises RemoveFailed and EngineUnavailable; the session is then unchanged, and may be stopped again.
         """
         record = self._records.get(session)
         if record is None or record.stage in (Stage.STARTING, Stage.CLEANUP):
@@ -144,7 +144,7 @@ class DockerRuntime:
         return True
 
     def forget(self, session: str) -> None:
-        """Delete all that is left of it, now or as soon as the engine can be asked."""
+        """Delete everything that is left of the session, now or as soon as the engine is available."""
         self._monitor.forget(session)
         record = self._records.get(session)
         if record is None:
@@ -159,14 +159,14 @@ class DockerRuntime:
         self._records.delete(session)
 
     def tail(self, session: str, count: int) -> tuple[int, bytes]:
-        """The newest output, from the engine's logs. Raises FileNotFoundError, and EngineUnavailable."""
+        """Return the offset of the newest output and the output. Raises FileNotFoundError, EngineUnavailable."""
         record = self._records.get(session)
         if record is None:
             raise FileNotFoundError(session)
         return self._containers.tail(record.container_ref, count)
 
     def follow(self, session: str, read_from: ReadFrom, once: bool, on_output: Callable[[], None]) -> OutputReader:
-        """Its output as it grows. Raises FileNotFoundError, EngineUnavailable, and BadRequest."""
+        """Return a reader of the output. Raises FileNotFoundError, EngineUnavailable, BadRequest."""
         record = self._records.get(session)
         if record is None:
             raise FileNotFoundError(session)
@@ -176,7 +176,7 @@ class DockerRuntime:
             raise FileNotFoundError(error.message) from error
 
     def usage(self, session: str) -> Usage | None:
-        """What the engine measures just now; None: it does not run. Raises EngineUnavailable."""
+        """Return the usage that the engine measures; None: it does not run. Raises EngineUnavailable."""
         record = self._records.get(session)
         if record is None or record.stage is not Stage.RUNNING:
             return None
@@ -187,7 +187,7 @@ class DockerRuntime:
         return None if stats is None else parse_stats(stats)
 
     def details(self, session: str) -> Mapping[str, Any]:
-        """What the engine knows of its container. Raises EngineUnavailable."""
+        """Return the details that the engine reports of the container. Raises EngineUnavailable."""
         record = self._records.get(session)
         if record is None:
             return {}
@@ -208,13 +208,13 @@ class DockerRuntime:
                 self._records.write_best_effort(current.with_stage(Stage.REMOVED, time()))
 
     def _revert_removal(self, session: str) -> None:
-        """A removal that somebody waited for was refused: it is not to be carried out another day."""
+        """Withdraw a removal that was answered with an error: it must not be carried out later."""
         record = self._records.get(session)
         if record is None or record.stage is not Stage.REMOVING or not record.removal:
             return
         stage = Stage.ENDED if record.exit else Stage.RUNNING
         self._records.write_best_effort(record.with_stage(stage, time(), removal=None))
-        self._background.spawn(self._refresh, session)  # the engine may have done some of it, or all
+        self._background.spawn(self._refresh, session)  # the engine may have done part of it, or all
 
     def _stop_and_remove(self, record: ContainerRecord, grace: float) -> None:
         """End a session and remove its container."""
@@ -228,7 +228,7 @@ class DockerRuntime:
         self._monitor.exits.set_exit(record.session, Exit(None, REMOVED_BY_US, time()))
 
     def _remove_container(self, record: ContainerRecord) -> None:
-        """Remove its container. Raises RemoveFailed, EngineUnavailable."""
+        """Remove the container of a session. Raises RemoveFailed, EngineUnavailable."""
         try:
             with self._removal_slots:
                 self._containers.remove(record.container_ref)
@@ -242,11 +242,11 @@ class DockerRuntime:
             raise RemoveFailed(f"its record cannot be written: {error.strerror}") from error
 
     def _on_connect(self) -> None:
-        """Events may have been missed, or the engine is there for the first time."""
+        """Resync: events may have been missed, or the engine is connected for the first time."""
         try:
             self._monitor.resync(
                 lambda found: self._background.spawn(self.on_recovered, found)
-            )  # events go on meanwhile
+            )  # in the background, so that events are not held up
             self._background.spawn(self._refresh_all)
         finally:
             self._cleanup.schedule()
@@ -256,7 +256,7 @@ class DockerRuntime:
             self._monitor.mark_oom(event.session)
             return
         if event.action != events.DIE:
-            self._cleanup.schedule(event.session)  # it has come late, or is gone at last
+            self._cleanup.schedule(event.session)  # the container was created late, or is now removed
         if event.action == events.START:
             self._background.spawn(self._stop_restarted, event.session)
         elif event.action != events.CREATE:
@@ -270,13 +270,13 @@ class DockerRuntime:
             log.info("how session %s ended will be known later: %s", session, error)
 
     def _refresh_all(self) -> None:
-        """The engine's list does not show which containers were started again meanwhile."""
+        """Refresh all running sessions: the engine's list does not show which containers were restarted meanwhile."""
         for record in self._records:
             if record.stage is Stage.RUNNING:
                 self._refresh(record.session)
 
     def _stop_restarted(self, session: str) -> None:
-        """Its container was started: by us, or after it had ended. A look at that end may still be under way."""
+        """Stop a container that was started after its session's end. Waits for operations in progress."""
         self._busy.wait_until_idle(session)
         try:
             self._monitor.stop_restarted(session)

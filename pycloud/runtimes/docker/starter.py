@@ -1,4 +1,4 @@
-"""From what is to be created to a container that runs; nothing of it stays where that fails."""
+"""Starts containers: from the configuration to a running container; where that fails, nothing of it is left."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pycloud.runtimes.docker.engine.images import ImagePuller
 from pycloud.runtimes.docker.records import ContainerRecord, ContainerRecords, Stage
 from pycloud.runtimes.docker.spec.container import ContainerConfig, exit_of, started_of
 
-#: Somebody may delete an image right after it was pulled, but hardly again and again.
+#: Pulls per start. An image may be deleted right after it was pulled, but hardly again and again.
 MAX_PULLS = 2
 
 
 class ContainerStarter:
-    """``pull``: missing, always or never; ``parallel``: how many containers are started side by side.
+    """Starts containers. ``pull``: missing, always or never; ``parallel``: how many are started in parallel.
 
-    ``busy``: the sessions that are being started; others may add to it what they are at.
+    ``busy``: the sessions that are being started; others may add sessions on which they operate. ``now``: Unix seconds.
     """
 
     def __init__(
@@ -44,7 +44,10 @@ class ContainerStarter:
         self.busy = BusySessions()
 
     def start(self, spec: SessionSpec, container_config: ContainerConfig) -> ContainerRecord:
-        """Start it; its record, with ``started``, and ``exit`` where it has ended already. Raises RequestError."""
+        """Start a container; return its record, with ``started``, and ``exit`` where it has already ended.
+
+        Raises RequestError.
+        """
         pulls = 0
         if self._pull == "always":
             pulls += 1
@@ -66,7 +69,7 @@ class ContainerStarter:
             return self._create_and_start(spec, container_config)
 
     def _create_and_start(self, spec: SessionSpec, container_config: ContainerConfig) -> ContainerRecord:
-        """Three calls to the engine. A greenlet that is killed here leaves its record, for the next daemon."""
+        """Create, start and inspect the container. A greenlet killed here leaves the record for the next daemon."""
         session, now = spec.session, self._now()
         record = ContainerRecord(session, Stage.STARTING, now, dict(spec.record), grace=container_config.stop_grace)
         try:
@@ -78,7 +81,7 @@ class ContainerStarter:
         except OSError as error:
             raise StartFailed(f"its record cannot be written: {error.strerror}", retryable=True) from error
         except Exception:
-            self._cleanup.add(record)  # the engine may do it yet
+            self._cleanup.add(record)  # the engine may still create the container
             raise
         try:
             inspected = self._start_container(container)
@@ -110,7 +113,7 @@ class ContainerStarter:
         return inspected
 
     def _roll_back(self, record: ContainerRecord) -> None:
-        """Remove what there is of it now, or as soon as the engine can be asked."""
+        """Remove the container and the record, now or as soon as the engine is available."""
         try:
             self._containers.remove(record.container_ref)
         except (RequestError, EngineError):
@@ -127,4 +130,4 @@ def _require_started(inspected: Inspected) -> Started:
 
 
 class _ImageMissing(Exception):
-    """The engine has no such image."""
+    """The engine does not have the image."""

@@ -1,4 +1,4 @@
-"""Tells when files grow, at no cost while they do not: the kernel's inotify, watched by one greenlet for all.
+"""Reports growth of files, without cost while there is none: inotify, watched by one greenlet for all files.
 
 May touch: its own descriptor.
 """
@@ -21,7 +21,7 @@ Callback = Callable[[], None]
 
 
 class FileWatcher:
-    """One for all files that somebody reads. Holds nothing until it is used."""
+    """Watches all files that are being read. Opens no descriptor until it is used."""
 
     def __init__(self) -> None:
         self._watches: InotifyWatcher | None = None
@@ -29,7 +29,7 @@ class FileWatcher:
         self._greenlet: gevent.Greenlet | None = None
 
     def notify_on_write(self, path: Path, callback: Callback) -> int | None:
-        """Have ``tell`` called at the next write; what names the wait. None where the kernel gives no watch.
+        """Have ``callback`` called at the next write; return the watch, or None where inotify cannot watch the file.
 
         Raises FileNotFoundError.
         """
@@ -48,7 +48,7 @@ class FileWatcher:
         return watch
 
     def cancel(self, watch: int | None, callback: Callback) -> None:
-        """Wait no more, where that is not over already."""
+        """Cancel a watch for ``callback``, if it has not fired yet."""
         callbacks = self._callbacks.get(watch) if watch is not None else None
         if watch is None or callbacks is None or self._watches is None:
             return
@@ -58,7 +58,7 @@ class FileWatcher:
             self._watches.remove(watch)
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching all files."""
         if self._greenlet is not None:
             self._greenlet.kill()
         if self._watches is not None:

@@ -1,7 +1,7 @@
-"""The daemon's line to its keeper: asks it, hears from it, and survives its death.
+"""The daemon's client of its keeper: sends requests, receives events, and reconnects when the keeper dies.
 
-A request that was not answered when the line broke is sent again: all of the keeper's operations may be repeated.
-Which keeper that is, is found out in ``keeper_home.py``.
+A request without response when the connection broke is sent again: all operations of the keeper may be repeated.
+``keeper_process.py`` finds or starts the keeper.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from pycloud.runtimes.script.keeper_process import KeeperConnection, KeeperLaunc
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 16
-#: Seconds between two attempts to start a keeper, and before a line is built anew that made no sense.
+#: Seconds between two attempts to start a keeper, and before reconnecting after data that could not be parsed.
 RETRY_INTERVAL = 0.5
 
 KeeperMessage = dict[str, Any]
 
 
 class KeeperClient:
-    """One line to the keeper of ``settings.data_dir``. ``on_event`` gets each event, ``on_new`` each (re)connect."""
+    """One connection to the keeper of ``settings.data_dir``.
+
+    ``on_event`` is called with each event, ``on_reconnected`` after each reconnect.
+    """
 
     def __init__(self, settings: KeeperSettings) -> None:
         self._launcher = KeeperLauncher(settings)
@@ -49,18 +52,18 @@ class KeeperClient:
         self._greenlets = [gevent.spawn(self._read_for_ever), gevent.spawn(self._write_for_ever)]
 
     def disconnect(self) -> None:
-        """Hang up; the keeper stays as long as it has sessions."""
+        """Disconnect; the keeper stays as long as it has sessions."""
         gevent.killall(self._greenlets)
         self._close_connection()
 
     def call(self, op: str, **fields: Any) -> KeeperMessage:
-        """The keeper's reply, after however long that takes. Raises Refusal."""
+        """Return the keeper's response, however long that takes. Raises OperationRejected."""
         seq, result = next(self._sequence), AsyncResult()
         line = protocol.encode({"seq": seq, "op": op, **fields})
         is_only_call = not self._pending
         self._pending[seq] = line, result
         self._send(line)
-        if is_only_call:  # who is one of many waits for the others: together they wake the keeper once
+        if is_only_call:  # further calls are left to the writer greenlet: together they wake the keeper once
             self._write()
         try:
             response: KeeperMessage = result.get()
@@ -71,7 +74,7 @@ class KeeperClient:
         return response
 
     def _send(self, line: bytes) -> None:
-        """Have a line sent."""
+        """Queue a line for sending."""
         self._outgoing.append(line)
         self._has_outgoing.set()
 
@@ -81,7 +84,7 @@ class KeeperClient:
             self._write()
 
     def _write(self) -> None:
-        """Send what has gathered. What a broken line swallows is sent again by the reader, once there is a keeper."""
+        """Send all queued lines. Lines lost with a broken connection are sent again by the reader after a reconnect."""
         with self._write_lock:  # two greenlets must never write at once
             self._has_outgoing.clear()
             batch, self._outgoing = b"".join(self._outgoing), []
@@ -98,7 +101,7 @@ class KeeperClient:
                 self._read()
             except protocol.LineError as error:
                 log.error("what the keeper says makes no sense, so the line to it is built anew: %s", error)
-                gevent.sleep(RETRY_INTERVAL)  # it may say the same again
+                gevent.sleep(RETRY_INTERVAL)  # the keeper may send the same again
             else:
                 log.warning("the keeper is gone; its sessions go on, starting another one")
             self._close_connection()
@@ -109,7 +112,7 @@ class KeeperClient:
             gevent.spawn(self.on_reconnected)
 
     def _read(self) -> None:
-        """Hand out what the keeper says until it says no more. Raises LineError."""
+        """Handle messages from the keeper until the connection ends. Raises LineError."""
         while self._connection is not None:
             try:
                 chunk = self._connection.socket.recv(CHUNK)

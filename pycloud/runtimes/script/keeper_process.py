@@ -1,4 +1,4 @@
-"""Finds the keeper of a data directory or starts one, and makes sure that it is the right one.
+"""Finds the keeper of a data directory or starts one, and verifies that it is the right one.
 
 May touch: ``keeper.log`` and the socket in the data directory; processes: it starts a keeper, or sends one SIGHUP.
 """
@@ -22,13 +22,16 @@ from pycloud.keeper.ipc import protocol
 from pycloud.keeper.system import file_lock
 
 _CHUNK = 1 << 16
-#: Seconds until a keeper that was started must answer, and between two looks whether it does.
+#: Seconds until a started keeper must respond, and between two attempts to connect to it.
 TIMEOUT, POLL_INTERVAL = 10.0, 0.02
 
 
 @dataclass(frozen=True)
 class KeeperSettings:
-    """What a keeper works with. ``nofile`` is the soft limit on descriptors that sessions get."""
+    """The settings of a keeper.
+
+    ``log_bytes``: size limit of each log. ``nofile``: the soft limit on descriptors of sessions.
+    """
 
     data_dir: Path
     log_bytes: int
@@ -36,12 +39,12 @@ class KeeperSettings:
 
     @property
     def socket(self) -> Path:
-        """Where it listens."""
+        """The path of the keeper's socket."""
         return self.data_dir / protocol.SOCKET
 
     @property
     def command(self) -> list[str]:
-        """The command line; -S because a keeper needs nothing but the standard library."""
+        """The command line of the keeper; with -S, because a keeper needs nothing but the standard library."""
         options = {
             "--data-dir": self.data_dir,
             "--socket": self.socket,
@@ -53,28 +56,28 @@ class KeeperSettings:
 
     @property
     def hello(self) -> dict[str, Any]:
-        """What it is told first: it may have been started by a daemon with other settings."""
+        """The first request to a keeper, which may have been started by a daemon with other settings."""
         limits = {"log_bytes": self.log_bytes, "nofile": self.nofile}
         return {"seq": 0, "op": protocol.HELLO, "version": protocol.VERSION, **limits}
 
 
 @dataclass(frozen=True)
 class KeeperConnection:
-    """A connection to the right keeper. ``lines`` may hold the beginning of what it says next."""
+    """A connection to the right keeper. ``line_buffer`` may hold the beginning of its next message."""
 
     socket: socket.socket
     line_buffer: protocol.LineSplitter
 
 
 class KeeperLauncher:
-    """The data directory of ``settings``, as the place where a keeper is found."""
+    """Finds or starts the keeper of the data directory in ``settings``."""
 
     def __init__(self, settings: KeeperSettings) -> None:
         self._settings = settings
         self._child: subprocess.Popen[bytes] | None = None
 
     def connect(self) -> KeeperConnection:
-        """A line to the keeper that runs, or to one that was started for it. Raises KeeperError."""
+        """Return a connection to the running keeper, or to one that was started. Raises KeeperError."""
         connection = self._try_connect()
         if connection is None:
             if not self._ask_to_listen():
@@ -93,9 +96,9 @@ class KeeperLauncher:
         return connection
 
     def _try_connect(self) -> KeeperConnection | None:
-        """None where nobody listens. Raises KeeperError where somebody does who is not our keeper."""
+        """Return a connection, None where no keeper listens. Raises KeeperError where an unsuitable keeper does."""
         holder = self._lock_holder()
-        # An earlier version's keeper may listen elsewhere.
+        # The keeper of an earlier version may listen elsewhere.
         for path in dict.fromkeys((self._settings.socket, Path(holder.get("socket", self._settings.socket)))):
             try:
                 connection = protocol.connect(path, TIMEOUT)
@@ -107,14 +110,14 @@ class KeeperLauncher:
                 connection.close()
                 raise KeeperError(f"the keeper at {path} takes connections but does not answer") from None
             except (OSError, protocol.LineError):
-                connection.close()  # it ends just now, or was never a keeper
+                connection.close()  # the keeper is ending, or the peer was never a keeper
             except BaseException:
                 connection.close()
                 raise
         return None
 
     def _handshake(self, connection: socket.socket, lock_pid: int | None) -> KeeperConnection:
-        """Say hello. What the keeper tells of ends meanwhile is found again in the list that is asked for next."""
+        """Send hello and check the response. Events received here are dropped: the list requested next has them."""
         line_buffer, response = protocol.LineSplitter(max_size=None), None
         connection.sendall(protocol.encode(self._settings.hello))
         while response is None:
@@ -130,7 +133,7 @@ class KeeperLauncher:
         return KeeperConnection(connection, line_buffer)
 
     def _ask_to_listen(self) -> bool:
-        """Whether a keeper lives that only nobody can reach: it is asked to listen anew."""
+        """Return whether a keeper runs that is unreachable; send it SIGHUP, so that it listens anew."""
         try:
             held = file_lock.is_held(self._settings.data_dir)
         except OSError as error:
@@ -147,7 +150,7 @@ class KeeperLauncher:
         try:
             return file_lock.holder(self._settings.data_dir) or {}
         except OSError:
-            return {}  # another user's: then neither can its socket be reached
+            return {}  # another user's keeper, whose socket is not accessible either
 
     def _start(self) -> None:
         package = Path(pycloud.__file__).parent.parent
@@ -176,9 +179,9 @@ class KeeperLauncher:
 def failure_reason(
     response: dict[str, Any], data_dir: Path, own_dir_id: list[int] | None, lock_pid: int | None
 ) -> str | None:
-    """Why the keeper that answered hello like this is not to be used for ``data_dir``; None where it is. Pure.
+    """Return why the keeper with this response to hello must not be used for ``data_dir``; None if it may. Pure.
 
-    ``own``: device and inode of the data directory. ``announced``: the pid that its locked keeper.lock names.
+    ``own_dir_id``: device and inode of the data directory. ``lock_pid``: the pid in its locked keeper.lock.
     """
     if "error" in response:
         return f"the keeper of {data_dir} refuses to talk: {response['error'].get('message')}"
@@ -187,7 +190,7 @@ def failure_reason(
             f"the keeper of {data_dir} speaks version {response.get('version')} of its protocol, this daemon only "
             f"{protocol.VERSION}: use the version of PyCloud that started it until its sessions have ended"
         )
-    # An early keeper does not say where it works: then the lock that it holds there tells.
+    # An early keeper does not send its data directory: then the lock that it holds there identifies it.
     is_ours = response["data"] == own_dir_id if "data" in response else response.get("pid") == lock_pid
     if is_ours:
         return None
@@ -198,7 +201,7 @@ def failure_reason(
 
 
 def open_log(path: Path) -> int:
-    """The keeper's log for appending, a descriptor; nobody else's to read. Raises OSError."""
+    """Open the keeper's log for appending, readable by the owner only; return the descriptor. Raises OSError."""
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     os.fchmod(fd, 0o600)
     return fd

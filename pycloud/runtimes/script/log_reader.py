@@ -1,7 +1,7 @@
-"""Output of a script session, read from its log as that grows.
+"""Reads the output of a script session from its log as that grows.
 
-The log is what lies between the session and its viewers: who reads too slowly finds old output freed, and goes on
-close to its end. May touch: the log.
+The log is the buffer between the session and its viewers: a viewer that reads too slowly finds that old output was
+freed, and continues close to the end. May touch: the log.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from pycloud.protocol.log_stream import trim_partial_character
 from pycloud.runtimes.base import OutputChunk, ReadFrom
 from pycloud.runtimes.script.file_watcher import FileWatcher
 
-#: Seconds between two looks at a log for which the kernel gave no watch, while somebody follows it.
+#: Seconds between two reads of a log that inotify cannot watch, while it is followed.
 UNWATCHED_POLL_INTERVAL = 0.25
-#: Bytes before the end of the log with which a reader goes on that was overtaken: further back it would be again.
+#: Bytes before the end of the log where an overtaken reader continues; further back, it would be overtaken again.
 RESUME_BEFORE_END = 256 * 1024
 
 
 def resume_offset(wanted: int, oldest: int, size: int, has_read: bool) -> int:
-    """Where to go on reading whose turn is the byte at ``wanted``, in a log that keeps what is from ``kept`` on.
+    """Return the offset to continue at, where ``wanted`` is next and ``oldest`` is the first offset still retained.
 
-    Where nothing is missing there; with the oldest that is kept for who only begins; else close to the end.
+    This is ``wanted`` if nothing is missing there; ``oldest`` for a reader that has read nothing yet; otherwise an
+    offset close to the end.
     """
     if oldest <= wanted or not has_read:
         return max(wanted, oldest)
@@ -35,9 +36,9 @@ def resume_offset(wanted: int, oldest: int, size: int, has_read: bool) -> int:
 
 
 class ScriptLogReader:
-    """Reads ``path`` from ``start`` on; ``more`` is called when there is more. Raises FileNotFoundError, BadRequest.
+    """Reads ``path`` from ``read_from`` on; calls ``on_output`` when there is more.
 
-    ``once``: only as far as it has come by now.
+    ``once``: reads only the output written by now. Raises FileNotFoundError, BadRequest.
     """
 
     def __init__(
@@ -53,10 +54,10 @@ class ScriptLogReader:
         self.poll_interval = math.inf
 
     def read(self, max_bytes: int) -> OutputChunk | None:
-        """The next output, at most ``most`` bytes; None: there is none now. Raises FileNotFoundError."""
+        """Return the next output, at most ``max_bytes`` bytes; None: there is none now. Raises FileNotFoundError."""
         chunk = self._read(max_bytes)
         if chunk is None and self._offset < self._limit:
-            # What was written just before the watch was there is not missed.
+            # Read again, so that output written just before the watch began is not missed.
             self._file_watcher.cancel(self._watch, self._on_output)
             self._watch = self._file_watcher.notify_on_write(self._path, self._on_output)
             self.poll_interval = math.inf if self._watch is not None else UNWATCHED_POLL_INTERVAL
@@ -64,11 +65,11 @@ class ScriptLogReader:
         return chunk
 
     def is_complete(self, session_ended: bool) -> bool:
-        """Whether ``read`` has returned all; ``over``: the session had ended before."""
+        """Return whether ``read`` has returned all; ``session_ended``: the session had ended before."""
         return session_ended or self._offset >= self._limit
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._file_watcher.cancel(self._watch, self._on_output)
 
     def _read(self, max_bytes: int) -> OutputChunk | None:
@@ -87,7 +88,7 @@ class ScriptLogReader:
 
 
 def _start_offset(path: Path, read_from: ReadFrom, size: int) -> int:
-    """The offset at which to begin."""
+    """Return the offset at which to begin. Raises BadRequest."""
     if read_from.since is not None:
         raise BadRequest("follow: `since`: the output of a script carries no times; ask for `lines` or `tail`")
     if read_from.offset is not None:

@@ -1,4 +1,4 @@
-"""Script sessions: children of the keeper, which this runtime only talks to (see the package ``keeper``)."""
+"""Script sessions: children of the keeper, which this runtime only sends requests to (see the package ``keeper``)."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def inherited_environment(daemon_env: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    """What all sessions get of the daemon's own environment: ALWAYS, ``LC_*`` and ``names``, and a PATH in any case.
+    """Return the part of the daemon's environment that all sessions inherit.
 
-    What is not UTF-8 is left out.
+    These are ALWAYS_INHERITED, ``LC_*`` and ``names``, and always a PATH. Values that are not UTF-8 are left out.
     """
     allowed = {*ALWAYS_INHERITED, *names}
     wanted = {name: value for name, value in daemon_env.items() if name in allowed or name.startswith("LC_")}
@@ -38,22 +38,22 @@ def inherited_environment(daemon_env: Mapping[str, str], names: Iterable[str]) -
 
 
 def _is_text(value: str) -> bool:
-    """Python keeps bytes that are not UTF-8 as lone surrogates; they are no text that could be handed on."""
+    """Return whether ``value`` was UTF-8: Python decodes other bytes to lone surrogates, which cannot be encoded."""
     return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
 
 
-#: Why nobody knows the exit code of a session that the keeper has no record of.
+#: Reason for an unknown exit code where the keeper has no record of the session.
 RECORD_MISSING = "the keeper's record of it is gone"
-#: What the keeper tells of a session that is of interest to people.
+#: Fields of the keeper's response to ``inspect`` that are of interest to people.
 DETAIL_FIELDS = ("pid", "user", "command", "directory", "keeper", "kept_since", "adopted")
-#: What ``st_blocks`` counts, in bytes.
+#: Unit of ``st_blocks``, in bytes.
 BLOCK_SIZE = 512
 
 log = logging.getLogger(__name__)
 
 
 class ScriptRuntime:
-    """Runs scripts on this host. ``cloud`` is the cloud's id, ``nofile`` the soft descriptor limit of sessions."""
+    """Runs scripts on this host. ``node`` is the node's id, ``nofile`` the soft limit on descriptors of sessions."""
 
     kind = "script"
 
@@ -68,24 +68,24 @@ class ScriptRuntime:
         self._keeper.on_reconnected = self._resync
 
     def unavailable_reason(self) -> str | None:
-        """None: where the keeper is gone, a new one is started."""
+        """Return None: where the keeper is gone, a new one is started."""
         return None
 
     def host_name(self) -> str | None:
-        """None: its sessions run where the daemon does."""
+        """Return None: script sessions run on the daemon's own host."""
         return None
 
     def connect(self) -> None:
-        """Find the keeper or start one. Raises KeeperError."""
+        """Connect to the keeper, starting one if necessary. Raises KeeperError."""
         self._keeper.connect()
 
     def disconnect(self) -> None:
-        """Hang up; the keeper and its sessions go on."""
+        """Disconnect; the keeper and its sessions continue to run."""
         self._file_watcher.close()
         self._keeper.disconnect()
 
     def recover(self) -> list[RecoveredSession]:
-        """Every session that the keeper knows."""
+        """Return every session that the keeper knows."""
         found = [_recovered_session(entry) for entry in self._keeper.call(protocol.LIST)["sessions"]]
         for session in found:
             self._exit_future(session.session)
@@ -94,7 +94,7 @@ class ScriptRuntime:
         return found
 
     def start_watching(self) -> None:
-        """Nothing to do: what is in the data directory is the keeper's, and nobody else's."""
+        """Do nothing: the data directory belongs to the keeper alone, so there is nothing to remove or to watch."""
 
     def start(self, spec: SessionSpec) -> Started:
         """Start a script. Raises StartFailed with the system's reason."""
@@ -108,26 +108,26 @@ class ScriptRuntime:
         return Started(response["port"], response["started"])
 
     def annotate(self, session: str, annotations: Mapping[str, Any]) -> None:
-        """Merge ``note`` into the session's record; one that is gone has none."""
+        """Merge ``annotations`` into the session's record; does nothing where the session is gone."""
         try:
             self._keeper.call(protocol.NOTE, session=session, note=annotations)
         except protocol.OperationRejected as error:
             log.debug("no note for session %s: %s", session, error)
 
     def wait(self, session: str) -> Exit:
-        """How the session ended, once it has."""
+        """Wait until the session has ended; return its exit."""
         exit_: Exit = self._exit_future(session).get()
         return exit_
 
     def stop(self, session: str, grace: float, removal: Mapping[str, Any], max_grace: float = inf) -> bool:
-        """End the session and delete what it left; True when it was there. Raises RemoveFailed."""
+        """End and remove the session; return True if it existed. Raises RemoveFailed."""
         try:
             return bool(self._keeper.call(protocol.STOP, session=session, grace=grace, note=removal)["found"])
         except protocol.OperationRejected as error:
             raise RemoveFailed(error.message) from error
 
     def forget(self, session: str) -> None:
-        """Delete all that is left of it."""
+        """Delete everything that is left of the session."""
         self._exits.pop(session, None)
         try:
             self._keeper.call(protocol.FORGET, session=session)
@@ -135,22 +135,22 @@ class ScriptRuntime:
             log.warning("session %s cannot be forgotten: %s", session, error)
 
     def tail(self, session: str, count: int) -> tuple[int, bytes]:
-        """The newest output, read from the session's log. Raises FileNotFoundError where there is none."""
+        """Return the offset of the newest output and the output. Raises FileNotFoundError where there is no log."""
         return log_file.tail(self._log_path(session), count)
 
     def follow(self, session: str, read_from: ReadFrom, once: bool, on_output: Callable[[], None]) -> OutputReader:
-        """Its output as its log grows. Raises FileNotFoundError where there is none, BadRequest."""
+        """Return a reader of the session's log. Raises FileNotFoundError where there is none, BadRequest."""
         return ScriptLogReader(self._log_path(session), read_from, once, self._file_watcher, on_output)
 
     def usage(self, session: str) -> Usage | None:
-        """What its processes use just now; None: it does not run, or its keeper is too old to tell."""
+        """Return the current usage of its processes; None: it does not run, or its keeper is too old to report it."""
         fields = self._inspect(session)
         if "cpu" not in fields:
             return None
         return Usage(fields["at"], fields["cpu"], fields["memory"], fields["processes"])
 
     def details(self, session: str) -> Mapping[str, Any]:
-        """What the keeper knows of it, and how large its log is."""
+        """Return the details that the keeper reports, and the size of the log in bytes."""
         fields = self._inspect(session)
         found = {name: fields[name] for name in DETAIL_FIELDS if fields.get(name) is not None}
         try:
@@ -183,7 +183,7 @@ class ScriptRuntime:
         }
 
     def _environment(self, spec: SessionSpec) -> dict[str, str]:
-        """All of it but its port; the request's own comes before what is inherited, and who it is before all."""
+        """Return the environment without the port. Requested variables override inherited ones, identity all."""
         user = {}
         if self._config.run_as:
             user = {"HOME": _home_dir_of(self._config.run_as), "USER": self._config.run_as}
@@ -207,8 +207,8 @@ class ScriptRuntime:
             self._set_exit(event["session"], Exit(event["exit_code"], event["reason"], event["ended"]))
 
     def _resync(self) -> None:
-        """After a new line to the keeper: sessions may have ended unheard, or be gone altogether."""
-        # Asked for before the list is: what is started meanwhile may not be in it yet.
+        """Read all exits after a reconnect: sessions may have ended without an event, or their records may be gone."""
+        # Before the request for the list: sessions started meanwhile may be missing from it.
         awaited = list(self._exits)
         entries = {entry["session"]: entry for entry in self._keeper.call(protocol.LIST)["sessions"]}
         for session in awaited:
@@ -220,7 +220,7 @@ class ScriptRuntime:
 def _home_dir_of(user: str) -> str:
     try:
         return pwd.getpwnam(user).pw_dir
-    except KeyError:  # it was there when the daemon started
+    except KeyError:  # it existed when the daemon started
         raise StartFailed(f"cannot run as {user!r}: this host has no such user") from None
 
 

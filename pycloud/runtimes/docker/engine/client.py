@@ -1,4 +1,4 @@
-"""The line to the container engine: every call to it goes through here, and whether it answers is known here.
+"""The client of the container engine: makes all calls to it, and tracks whether it responds.
 
 May touch: the engine's socket.
 """
@@ -24,12 +24,12 @@ from pycloud.runtimes.docker.engine.errors import EngineError, message_of
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at an engine that answers and at one that does not, and that it has to show itself: one
-#: that is frozen keeps its sockets open and says nothing.
+#: Seconds between two pings of a connected engine, between two attempts to connect, and until a ping times out: a
+#: frozen engine keeps its sockets open and does not respond.
 PING_INTERVAL, RECONNECT_INTERVAL, PING_TIMEOUT = 2.0, 0.5, 5.0
-#: For calls that end when they end, or when the engine is lost.
+#: Timeout for calls that may take any time; they end when the engine is disconnected.
 NO_TIMEOUT = float("inf")
-#: Connections kept beyond those that starts use.
+#: Connections beyond those that starts use.
 SPARE_CONNECTIONS = 4
 STOPPING = "this cloud is stopping"
 
@@ -38,14 +38,14 @@ Work = Callable[[docker.APIClient], T]
 
 
 class EngineClient:
-    """``host`` as in ``DOCKER_HOST``; ``timeout``: seconds that a call may take; ``parallel``: starts side by side."""
+    """Calls an engine. ``host`` as in ``DOCKER_HOST``; ``timeout``: seconds per call; ``parallel``: parallel starts."""
 
     def __init__(self, host: str, timeout: float, parallel: int) -> None:
         self.host = host
         self.connected = Event()
-        #: What the engine calls its host.
+        #: The host name that the engine reports.
         self.host_name: str | None = None
-        #: When the newest connect was, in Unix seconds: by our clock, and by the engine's.
+        #: Time of the latest connect, in Unix seconds: by this host's clock, and by the engine's.
         self.connected_at = self.engine_connected_at = 0.0
         self._timeout, self._parallel = timeout, parallel
         self._client: docker.APIClient | None = None
@@ -55,12 +55,12 @@ class EngineClient:
         self._watcher: gevent.Greenlet | None = None
 
     def connect(self) -> None:
-        """Try to reach the engine, and from now on notice when it goes and comes."""
+        """Try to connect to the engine, and from now on detect when it goes offline and comes back."""
         self._try_connect()
         self._watcher = gevent.spawn(self._watch_for_ever)
 
     def disconnect(self) -> None:
-        """Ask nothing any more; calls under way are given up."""
+        """Disconnect; calls in progress are aborted."""
         if self._watcher is not None:
             self._watcher.kill()
         self._client, self._unavailable_reason = None, STOPPING
@@ -68,7 +68,7 @@ class EngineClient:
         gevent.killall(list(self._calls))
 
     def unavailable_reason(self) -> str | None:
-        """Why the engine can do nothing at present; None: it answers."""
+        """Return why the engine is unavailable at present; None: it responds."""
         if self._client:
             return None
         if self._unavailable_reason == STOPPING:
@@ -76,10 +76,11 @@ class EngineClient:
         return f"the container engine at {self.host} does not answer: {self._unavailable_reason}"
 
     def run(self, work: Work[T], timeout: float | None = None) -> T:
-        """What ``work`` makes of a client. Other greenlets go on meanwhile.
+        """Run ``work`` with a client; return its result. Other greenlets are not blocked.
 
-        Raises Refusal where the engine refuses; EngineUnavailable where it does not answer within ``patience`` (its
-        timeout where None) or is lost meanwhile: what was asked may be done, or be done later.
+        Raises EngineError where the engine rejects the call; EngineUnavailable where it does not respond within
+        ``timeout`` seconds (None: those of the client) or is lost meanwhile: the call may have been carried out, or may
+        be later.
         """
         client = self._client
         if client is None:
@@ -99,11 +100,11 @@ class EngineClient:
         return result
 
     def mark_suspect(self) -> None:
-        """Somebody thinks that the engine is gone: have a look now."""
+        """Check now whether the engine responds: the caller has reason to doubt it."""
         self._suspect.set()
 
     def _unwrap(self, value: Any) -> Any:
-        """What a call came to: its result, or the error that it met, in our terms."""
+        """Return the result of a call, or raise its error as one of PyCloud's."""
         if isinstance(value, gevent.GreenletExit):
             raise EngineUnavailable(self.unavailable_reason() or f"the container engine at {self.host} was lost")
         if not isinstance(value, _Failed):
@@ -116,7 +117,7 @@ class EngineClient:
             self._raise_unavailable(error)
         except (OSError, StreamParseError) as error:
             self._raise_unavailable(error)
-        except DockerException as error:  # docker-py itself refuses
+        except DockerException as error:  # docker-py itself rejects the call
             raise EngineError(0, str(error)) from error
 
     def _raise_unavailable(self, error: Exception) -> None:
@@ -142,14 +143,14 @@ class EngineClient:
         self._client, info = result
         self.host_name = info.get("Name") or None
         self.connected_at, self.engine_connected_at = time(), _seconds(info.get("SystemTime"))
-        # That it answers at the start goes without saying.
+        # At startup, a responding engine is the normal case.
         level = logging.DEBUG if self._watcher is None else logging.INFO
         log.log(level, "the container engine at %s answers: version %s", self.host, info.get("ServerVersion"))
         self._unavailable_reason = None
         self.connected.set()
 
     def _make_client(self) -> tuple[docker.APIClient, dict[str, Any]]:
-        # No timeouts of its own: they would count from each byte, and not at all while something dribbles in.
+        # Without timeouts of its own: these would count from each byte, so never expire while data trickles in.
         client = docker.APIClient(
             **{**docker.utils.kwargs_from_env(), "base_url": self.host},
             version="auto",
@@ -178,7 +179,7 @@ class EngineClient:
 
 
 class _Failed:
-    """An error as a value: one that ends a greenlet would be printed."""
+    """An error as a value: gevent would print one that ends a greenlet."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -192,7 +193,7 @@ def _run_or_failure(work: Work[T], client: docker.APIClient) -> T | _Failed:
 
 
 def _run_with_timeout(seconds: float, call: Callable[[], T]) -> T | _Failed:
-    """What ``ask`` returns; a failure where that takes too long, or goes wrong in whatever way."""
+    """Return the result of ``call``; a failure where it takes longer than ``seconds`` or raises an exception."""
     timeout = gevent.Timeout.start_new(seconds)
     try:
         return call()
@@ -205,7 +206,7 @@ def _run_with_timeout(seconds: float, call: Callable[[], T]) -> T | _Failed:
 
 
 def _seconds(written: Any) -> float:
-    """A time as engines write it, in Unix seconds; 0 where it is none."""
+    """Convert a time in the engine's format to Unix seconds; 0 where it is none."""
     try:
         return datetime.fromisoformat(written).timestamp()
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""What the engine is asked about containers, a method for each call."""
+"""The engine's calls for containers, one method each."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ from pycloud.runtimes.docker.engine.errors import CONFLICT, NOT_FOUND, EngineErr
 from pycloud.runtimes.docker.engine.listing import ListedContainer, containers_by_session
 from pycloud.runtimes.docker.spec.container import NODE_LABEL, ContainerConfig
 
-#: Bytes that a line is taken to have, for a first guess, and how much more is asked for where that was too little.
+#: Assumed bytes per line for the first attempt, and the factor for the next one where that was too little.
 BYTES_PER_LINE, GROWTH_FACTOR = 64, 8
 
 
 def _read_tail(client: docker.APIClient, container: str, count: int) -> tuple[int, bytes]:
-    """The newest ``count`` bytes at most, and the offset of the first of them in what the engine has kept.
+    """Return the offset of the newest output within what the engine retains, and the output: at most ``count`` bytes.
 
-    The offset is exact as long as all that was kept had to be read; otherwise it is the least that it can be: engines
-    count lines, not bytes (and take no line for longer than 16 KiB). Raises what docker-py raises.
+    The offset is exact where all retained output had to be read; otherwise it is a lower bound: engines count lines,
+    not bytes (and treat no line as longer than 16 KiB). Raises docker-py's errors.
     """
     lines, before = count // BYTES_PER_LINE + 1, -1
     while True:
         newest: bytes = client.logs(container, tail=lines)
-        # Where more lines hold no more bytes, these are all.
+        # If more lines have no more bytes, this is all output.
         if len(newest) >= count or len(newest) == before:
             start = max(0, len(newest) - count)
             return start, newest[start:]
         lines, before = lines * GROWTH_FACTOR, len(newest)
 
 
-#: Seconds between two looks whether a removal that somebody else began is over.
+#: Seconds between two checks whether a removal begun by another client has finished.
 POLL_INTERVAL = 0.1
-#: The first API version in which an engine tells what a container uses without looking twice.
+#: The first API version in which an engine returns statistics after a single measurement.
 ONE_SHOT_API_VERSION = "1.41"
 
 Inspected = dict[str, Any]
 
 
 class Containers:
-    """Containers are named by id or name. ``timeout``: seconds that others get to finish a removal.
+    """Calls for containers, given by id or name. ``timeout``: seconds that another client's removal may take.
 
-    All raise Refusal and EngineUnavailable.
+    All methods raise EngineError and EngineUnavailable.
     """
 
     def __init__(self, engine: EngineClient, timeout: float) -> None:
         self._engine, self._timeout = engine, timeout
 
     def create(self, container_config: ContainerConfig) -> str:
-        """Create one; its id."""
+        """Create a container; return its id."""
 
         def create(client: docker.APIClient) -> str:
             host_config = client.create_host_config(**container_config.kwargs["host_config"])
@@ -63,11 +63,11 @@ class Containers:
         return self._engine.run(create)
 
     def start(self, container: str) -> None:
-        """Start it."""
+        """Start a container."""
         self._engine.run(lambda client: client.start(container))
 
     def inspect(self, container: str) -> Inspected | None:
-        """All that the engine knows of it; None: it is not there."""
+        """Return all that the engine knows of a container; None: it does not exist."""
         try:
             found: Inspected = self._engine.run(lambda client: client.inspect_container(container))
         except EngineError as error:
@@ -77,14 +77,14 @@ class Containers:
         return found
 
     def list(self, node: str) -> dict[str, ListedContainer]:
-        """Those of a cloud, in whatever state, by session."""
+        """Return the containers of a node, in any state, by session."""
         filters = {"label": f"{NODE_LABEL}={node}"}
         return containers_by_session(
             self._engine.run(lambda client: client.containers(all=True, filters=filters)), node
         )
 
     def stop(self, container: str, grace: float) -> None:
-        """End it, giving it ``grace`` seconds (whole ones, for the engine). One that is not there has ended."""
+        """Stop a container, with ``grace`` seconds (rounded up) before it is killed. A missing one is ignored."""
         seconds = math.ceil(grace)
         try:
             self._engine.run(lambda client: client.stop(container, timeout=seconds), self._timeout + seconds)
@@ -93,14 +93,14 @@ class Containers:
                 raise
 
     def remove(self, container: str) -> bool:
-        """Remove it with its anonymous volumes, ending it where it runs; False where it was not there.
+        """Remove a container with its anonymous volumes, killing it if it runs; return False if it did not exist.
 
-        Raises RemoveFailed where the engine cannot.
+        Raises RemoveFailed where the engine cannot remove it.
         """
         try:
             self._engine.run(lambda client: client.remove_container(container, v=True, force=True))
         except EngineError as error:
-            if error.status == CONFLICT:  # somebody else is at it
+            if error.status == CONFLICT:  # another client is removing it
                 self._wait_until_removed(container)
             elif error.status == NOT_FOUND:
                 return False
@@ -109,17 +109,17 @@ class Containers:
         return True
 
     def tail(self, container: str, count: int) -> tuple[int, bytes]:
-        """The newest ``count`` bytes of its output at most, and the offset of the first. Raises FileNotFoundError."""
+        """Return the offset of the newest output and at most ``count`` bytes of it. Raises FileNotFoundError."""
         try:
             return self._engine.run(lambda client: _read_tail(client, container, count))
         except EngineError as error:
             raise FileNotFoundError(error.message) from error
 
     def stats(self, container: str) -> dict[str, Any] | None:
-        """What it uses just now, in the engine's words; None: it is not there."""
+        """Return the engine's statistics of a container; None: it does not exist."""
 
         def read(client: docker.APIClient) -> dict[str, Any]:
-            # Engines before 20.10 cannot look once: they look twice, a second apart.
+            # Engines before 20.10 cannot measure once: they measure twice, one second apart.
             once = {"one_shot": True} if docker.utils.version_gte(client.api_version, ONE_SHOT_API_VERSION) else {}
             stats: dict[str, Any] = client.stats(container, stream=False, **once)
             return stats

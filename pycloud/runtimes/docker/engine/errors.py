@@ -1,4 +1,4 @@
-"""What goes wrong with an engine or a registry, in words and as our errors. Pure."""
+"""Errors of engines and registries, classified by their text and converted to PyCloud's errors. Pure."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from pycloud.errors import ImageDenied, ImageNotFound, RequestError, StartFailed
 
 NOT_FOUND = 404
 CONFLICT = 409
-#: Words of engines for a reason that may be gone soon.
+#: Texts of engines for failures that may be temporary.
 RETRYABLE_MESSAGES = (
     "no space left",
     "resource temporarily unavailable",
     "too many open files",
     "port is already allocated",
 )
-#: Words of registries, as engines hand them on. Where somebody has no login, several registries do not say whether
-#: there is no such image or only no access to it: engines then say the last of these.
+#: Texts of registries, as passed on by engines. Without a login, several registries do not reveal whether an image does
+#: not exist or is not accessible: engines then report AMBIGUOUS_MESSAGE.
 DENIED_MESSAGES = ("unauthorized", "denied", "no basic auth", "authentication required", "status: 401", "status: 403")
 NOT_FOUND_MESSAGES = ("manifest unknown", "name unknown", "not found", "no such image")
-#: The engine's words for an image that is not here, or not for the platform that was asked for.
+#: Texts of engines for an image that is missing, or missing for the requested platform.
 UNKNOWN_IMAGE_MESSAGES = ("no such image", "does not match the specified platform")
 AMBIGUOUS_MESSAGE = "repository does not exist or may require"
 
 
 class EngineError(Exception):
-    """The engine's own words why it did not do what it was asked. ``status`` is HTTP's; 0: it said so later on."""
+    """The engine rejected a call; the message is the engine's. ``status``: of HTTP; 0: an error after that."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class EngineError(Exception):
 
 
 def innermost(error: BaseException) -> BaseException:
-    """The error that all the others around it come from."""
+    """Return the error that caused all others around it."""
     seen: set[int] = set()
     while id(error) not in seen:
         seen.add(id(error))
@@ -44,7 +44,7 @@ def innermost(error: BaseException) -> BaseException:
 
 
 def message_of(error: BaseException) -> str:
-    """What went wrong on the way to the engine, as short as can be."""
+    """Return a short text of an error in the communication with the engine."""
     inner = innermost(error)
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror.lower()
@@ -52,13 +52,13 @@ def message_of(error: BaseException) -> str:
 
 
 def start_failure(error: EngineError) -> StartFailed:
-    """Why a container could not be started."""
+    """Return the error for a container that could not be started."""
     message = error.message.lower()
     return StartFailed(error.message, retryable=any(each in message for each in RETRYABLE_MESSAGES))
 
 
 def pull_failure(image: str, error: EngineError, logged_in: bool) -> RequestError:
-    """Why an image could not be pulled. ``logged_in``: credentials for the registry were at hand."""
+    """Return the error for an image that could not be pulled. ``logged_in``: credentials were available."""
     text, message = f"{image}: {error.message}", error.message.lower()
     if AMBIGUOUS_MESSAGE in message and not logged_in:
         return ImageNotFound(text)

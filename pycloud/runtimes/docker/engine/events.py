@@ -1,4 +1,4 @@
-"""What happens to this cloud's containers: one stream of events for all of them, followed for ever."""
+"""The events of this node's containers: one stream for all of them, followed until the daemon stops."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pycloud.runtimes.docker.spec.container import NODE_LABEL, SESSION_ID_LABEL
 log = logging.getLogger(__name__)
 
 CREATE, START, OOM, DIE, DESTROY = ACTIONS = ("create", "start", "oom", "die", "destroy")
-#: Seconds before the stream is opened again after it ended, and after the engine refused it.
+#: Seconds before the stream is reopened after its end, and after an error.
 REOPEN_DELAY, ERROR_DELAY = 0.1, 5.0
 
 
 @dataclass(frozen=True)
 class ContainerEvent:
-    """Something happened to a session's container. ``at``: Unix seconds; ``exit_code`` where it died."""
+    """An event of a session's container. ``at``: Unix seconds; ``exit_code`` is set where it died."""
 
     session: str
     action: str
@@ -33,7 +33,7 @@ class ContainerEvent:
 
 
 class EventStream:
-    """``on_event`` gets each event; ``on_connect`` is called where some may have been missed, before those to come."""
+    """Follows events. ``on_event`` is called with each; ``on_connect`` first, where some may have been missed."""
 
     def __init__(
         self,
@@ -44,15 +44,15 @@ class EventStream:
     ) -> None:
         self._engine, self._node = engine, node
         self._on_connect, self._on_event = on_connect, on_event
-        self._since = 0  # nanoseconds, of the engine's clock
+        self._since = 0  # nanoseconds, by the engine's clock
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
-        """Follow the stream from now on."""
+        """Start following the stream."""
         self._greenlet = gevent.spawn(self._follow_for_ever)
 
     def stop(self) -> None:
-        """Follow it no longer."""
+        """Stop following the stream."""
         if self._greenlet is not None:
             self._greenlet.kill()
 
@@ -69,7 +69,7 @@ class EventStream:
             except Exception:
                 log.exception("events of the container engine could not be followed; trying again")
                 gevent.sleep(ERROR_DELAY)
-            # An engine that stops or starts anew ends the stream as if there were nothing more to say.
+            # An engine that stops or restarts ends the stream like a complete one.
             self._engine.mark_suspect()
             gevent.sleep(REOPEN_DELAY)
 
@@ -86,7 +86,7 @@ class EventStream:
 
 
 def parse_event(raw: Mapping[str, Any]) -> ContainerEvent | None:
-    """An event as the engine writes it; None where it makes no sense to us."""
+    """Parse an event in the engine's format; None where it is irrelevant or invalid."""
     attributes = raw.get("Actor", {}).get("Attributes") or {}
     if SESSION_ID_LABEL not in attributes or raw.get("Action") not in ACTIONS:
         return None

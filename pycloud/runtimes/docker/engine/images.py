@@ -1,6 +1,6 @@
-"""Pulls images: each once, however many sessions wait for it, and reports its progress to all of them.
+"""Pulls images: each once, however many sessions wait for it, and reports the progress to all of them.
 
-May touch: the engine's socket, the files that hold its users' credentials, and the programs that those name.
+May touch: the engine's socket, the files with its users' credentials, and the programs named in them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pycloud.runtimes.base import PullProgress
 from pycloud.runtimes.docker.engine.client import NO_TIMEOUT, EngineClient
 from pycloud.runtimes.docker.engine.errors import EngineError, pull_failure
 
-#: Words of the engine for a layer that is here already, and for one whose bytes are here.
+#: The engine's status of a layer that was already present, and those of a layer that is fully downloaded.
 ALREADY_EXISTS = "Already exists"
 LOADED_STATUSES = ("Verifying Checksum", "Download complete", "Extracting", "Pull complete")
 MEGABYTE = 1e6
@@ -34,7 +34,7 @@ MEGABYTE = 1e6
 
 @dataclass
 class Layer:
-    """``total`` is None until the engine says how large it is; then ``loaded`` of it are here. Bytes."""
+    """One layer of an image. ``total``: bytes, None until the engine reports it; ``loaded``: bytes downloaded."""
 
     loaded: int = 0
     total: int | None = None
@@ -44,13 +44,13 @@ class Layer:
 
 @dataclass
 class PullTracker:
-    """All layers that the engine has mentioned, by its short ids."""
+    """The progress of a pull: all layers that the engine has mentioned, by their short ids."""
 
     image: str
     _layers: dict[str, Layer] = field(default_factory=dict)
 
     def update(self, message: Mapping[str, Any]) -> None:
-        """One line of the engine's stream; what is not about a layer changes nothing."""
+        """Process one line of the engine's stream; lines that do not concern a layer change nothing."""
         status, name = message.get("status"), message.get("id")
         if not isinstance(status, str) or not isinstance(name, str) or status.startswith("Pulling from"):
             return
@@ -65,14 +65,14 @@ class PullTracker:
 
     @property
     def done(self) -> float | None:
-        """The share of the bytes that are here, of the layers whose size is known; None: no size is known."""
+        """The downloaded share of the bytes of all layers with a known size; None: no size is known."""
         known = [layer for layer in self._layers.values() if layer.total]
         if not known:
             return 1.0 if self._layers and all(layer.complete for layer in self._layers.values()) else None
         return min(1.0, sum(layer.loaded for layer in known) / sum(layer.total or 0 for layer in known))
 
     def progress(self) -> PullProgress:
-        """All of it, for people too."""
+        """Return the progress, with a text for people."""
         if not self._layers:
             return PullProgress(self.image, "asking the registry", None)
         unpacked = sum(layer.unpacked for layer in self._layers.values())
@@ -84,29 +84,29 @@ class PullTracker:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two reports to somebody who waits.
+#: Seconds between two reports to a waiting session.
 REPORT_INTERVAL = 1.0
-#: Seconds without a word about it, after which a pull is given up.
+#: Seconds without a message after which a pull is aborted.
 STALL_TIMEOUT = 300.0
-#: Seconds that a program which is asked for credentials may take.
+#: Seconds that a credential helper may take.
 CREDENTIALS_TIMEOUT = 30.0
-#: What such programs are called, what they say where they have none, and as whom a token's owner logs in.
+#: Name prefix of credential helpers, their message where they have no credentials, and the user name for a token.
 HELPER_PREFIX, NO_CREDENTIALS, TOKEN_USER = "docker-credential-", b"credentials not found", "<token>"
 
 ProgressCallback = Callable[[PullProgress], None]
 
 
 class ImagePuller:
-    """``platform`` below is as in ``linux/arm64``; None: the engine's own."""
+    """Pulls images. ``platform`` is as in ``linux/arm64``; None: the engine's own."""
 
     def __init__(self, engine: EngineClient) -> None:
         self._engine = engine
         self._pulls: dict[tuple[str, str | None], _Pull] = {}
 
     def pull(self, image: str, platform: str | None, on_progress: ProgressCallback) -> None:
-        """Have the image pulled, or wait for the pull that is under way. ``report`` is called once a second at most.
+        """Pull the image, or join the pull in progress. ``on_progress`` is called at most once a second.
 
-        Raises ImageNotFound, ImageDenied, EngineUnavailable, or StartFailed for everything else.
+        Raises ImageNotFound, ImageDenied, EngineUnavailable, or StartFailed for all other failures.
         """
         key = image, platform
         pull = self._pulls.get(key)
@@ -115,12 +115,12 @@ class ImagePuller:
         pull.wait(on_progress)
 
     def close(self) -> None:
-        """Wait for no pull any more; the engine may go on with it."""
+        """Stop waiting for pulls; the engine may continue them."""
         gevent.killall([pull.greenlet for pull in self._pulls.values()])
 
 
 class _Pull:
-    """One pull under way; ``on_over`` is called when it is no longer."""
+    """One pull in progress; ``on_finished`` is called when it has finished."""
 
     def __init__(
         self, engine: EngineClient, image: str, platform: str | None, on_finished: Callable[[], object]
@@ -135,7 +135,7 @@ class _Pull:
         self.greenlet = gevent.spawn(self._run)
 
     def wait(self, on_progress: ProgressCallback) -> None:
-        """Wait until it is over, and report. Raises what it came to."""
+        """Wait until the pull has finished, and report its progress. Raises its error."""
         on_progress(self._tracker.progress())
         while not self._finished.wait(REPORT_INTERVAL):
             on_progress(self._tracker.progress())
@@ -164,7 +164,7 @@ class _Pull:
             self._finished.set()
 
     def _follow(self, client: docker.APIClient, credentials: dict[str, Any]) -> None:
-        """Read what the engine says of its pull. Raises Refusal, also for what it says in the middle."""
+        """Read the engine's stream of the pull. Raises EngineError, also for an error within the stream."""
         for line in client.pull(
             self._image, platform=self._platform, auth_config=credentials, stream=True, decode=True
         ):
@@ -175,20 +175,21 @@ class _Pull:
 
 
 def credentials_of(image: str) -> dict[str, Any]:
-    """What the engine's usual files say for the image's registry; empty: nothing. Starts programs, so it may take long.
+    """Return the credentials for the image's registry in the engine's usual files; empty: there are none.
 
-    Read each time: a login counts from the next pull on. Raises DockerException, OSError.
+    Starts programs, so it may take long. Reads the files at each call: a login applies from the next pull on. Raises
+    DockerException, OSError.
     """
     registry, _name = auth.resolve_repository_name(image)
     config = auth.load_config()
     program = config.get_credential_store(registry)
-    # docker-py would ask the program too, but wait for it for ever, and keep one of few threads as long.
+    # docker-py would run the program too, but without a timeout, and occupy one of few threads meanwhile.
     found = _ask_credential_helper(HELPER_PREFIX + program, registry) if program else None
     return found or auth.AuthConfig({"auths": config.auths}).resolve_authconfig(registry) or {}
 
 
 def _ask_credential_helper(program: str, registry: str) -> dict[str, Any] | None:
-    """What it has for ``registry``; None: nothing. Raises DockerException, OSError."""
+    """Return a helper's credentials for ``registry``; None: it has none. Raises DockerException, OSError."""
     server = auth.INDEX_URL if registry == auth.INDEX_NAME else registry
     code, output = _run_program([program, "get"], server.encode())
     if code:
@@ -207,14 +208,17 @@ def _ask_credential_helper(program: str, registry: str) -> dict[str, Any] | None
 
 
 def _run_program(command: list[str], stdin: bytes) -> tuple[int, bytes]:
-    """Its exit code and output. Raises DockerException where it takes too long; it is ended then, with its children."""
+    """Run a program; return its exit code and output. Raises DockerException on a timeout.
+
+    The program is then killed, with its children.
+    """
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     try:
         output, _ = process.communicate(stdin, CREDENTIALS_TIMEOUT)
     except subprocess.TimeoutExpired as error:
         raise DockerException(f"{command[0]} took longer than {CREDENTIALS_TIMEOUT:g} s") from error
     finally:
-        if process.returncode is None:  # nobody has waited for it, so that the number is still its own
+        if process.returncode is None:  # not waited for yet, so its pid cannot have been reused
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         for pipe in (process.stdin, process.stdout):

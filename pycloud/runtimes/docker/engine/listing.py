@@ -1,4 +1,4 @@
-"""Containers as the engine lists them, and which of them are this node's. Pure."""
+"""Containers as the engine lists them, and which of them belong to this node. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from pycloud.runtimes.docker.spec.container import CONTAINER_NAME_PREFIX, NODE_L
 
 @dataclass(frozen=True)
 class ListedContainer:
-    """A container as the engine lists it; ``state`` in the engine's words.
+    """A container as the engine lists it; ``state`` as the engine names it.
 
-    ``named``: after its session, as we name them. Labels alone may be inherited: they stand on an image that somebody
-    made of a session's container (``docker commit``), too, and so on whatever runs of that.
+    ``named``: its name is the one that PyCloud gives to its session's container. Labels alone are no proof, because
+    they are inherited: by an image made of a session's container (``docker commit``), and by all containers of that
+    image.
     """
 
     id: str
@@ -26,7 +27,7 @@ class ListedContainer:
 
 
 def containers_by_session(containers: Iterable[Mapping[str, Any]], node: str) -> dict[str, ListedContainer]:
-    """From the engine's list to containers by session; what is not this cloud's is left out."""
+    """Return the containers of ``node`` in the engine's list, by session."""
     found: dict[str, ListedContainer] = {}
     for each in containers:
         labels = each.get("Labels") or {}
@@ -39,5 +40,5 @@ def containers_by_session(containers: Iterable[Mapping[str, Any]], node: str) ->
 
 
 def owned_containers(containers: Iterable[ListedContainer], recorded: Collection[str | None]) -> list[ListedContainer]:
-    """Those that are surely this cloud's. ``recorded``: ids of containers that are on record."""
+    """Return those that certainly belong to this node. ``recorded``: ids of containers that have a record."""
     return [each for each in containers if each.named or each.id in recorded]

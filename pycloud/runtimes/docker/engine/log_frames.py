@@ -1,7 +1,8 @@
-"""What an engine's stream of logs is made of, and how a place in it is found again. Pure.
+"""The frames of an engine's stream of logs, and how a position in it is found again. Pure.
 
-Engines know no bytes, only messages: each up to 16 KiB of one line, with the time at which it was written. Times may
-come twice, and slightly out of order: a place is how many messages there were from the first one with the highest time.
+Engines count no bytes, only messages: each is up to 16 KiB of one line, with the time at which it was written. Times
+may be repeated, and slightly out of order: a position is the number of messages since the first one with the highest
+time.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from datetime import UTC, datetime
 
 from pycloud.errors import BadRequest
 
-#: The time before a message, always as long, and a space.
+#: Length of the time before a message, which is constant, and a space.
 STAMP_LENGTH = len("2026-11-25T15:10:01.123456789Z ")
-#: A terminal's output comes without frames: a message is over with its line, or with so many bytes.
+#: Bytes of one message. A terminal's output has no frames: a message ends with its line, or after so many bytes.
 MAX_MESSAGE_BYTES = 16 * 1024
-#: Nanoseconds before a place that are read again to find it: messages are out of order by far less.
+#: Nanoseconds before a position that are read again to find it: messages are out of order by far less.
 SEARCH_MARGIN = 250_000_000
-#: More messages than there can be: everything with that time was passed.
+#: More messages than are possible: all messages with that time are behind the reader.
 ALL_MESSAGES = 10**9
 
 _HEADER = struct.Struct(">BxxxL")
@@ -29,7 +30,7 @@ _POSITION = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{9})Z/(\d{1,10})",
 
 @dataclass(frozen=True)
 class LogMessage:
-    """One message: its time as the engine writes it, which can be compared as it stands, and what was written."""
+    """One message: its time as text in the engine's format, which can be compared, and its data."""
 
     stamp: str
     data: bytes
@@ -37,7 +38,7 @@ class LogMessage:
 
 @dataclass(frozen=True)
 class LogPosition:
-    """Behind ``count`` messages, the first of them the first one with the time ``stamp``."""
+    """A position after ``count`` messages, beginning with the first message with the time ``stamp``."""
 
     stamp: str
     count: int
@@ -46,22 +47,22 @@ class LogPosition:
         return f"{self.stamp}/{self.count}"
 
     def after(self, message: LogMessage) -> LogPosition:
-        """The place after one more message."""
+        """Return the position after one more message."""
         return LogPosition(message.stamp, 1) if message.stamp > self.stamp else LogPosition(self.stamp, self.count + 1)
 
     def since(self) -> str:
-        """From when on an engine is to be asked, in its words, so that this place is within."""
+        """Return the time, in the engine's format, from which to read logs so that this position is included."""
         seconds = int(datetime.fromisoformat(self.stamp[:19] + "+00:00").timestamp())
         at = max(0, seconds * 10**9 + int(self.stamp[20:29]) - (SEARCH_MARGIN if self.count else 0))
         return f"{at // 10**9}.{at % 10**9:09}"
 
 
-#: Before everything.
+#: The position before all messages.
 BEGINNING = LogPosition("0001-01-01T00:00:00.000000000Z", 0)
 
 
 def parse_position(text: str) -> LogPosition:
-    """A place as it was told to a viewer. Raises BadRequest."""
+    """Parse a position in the form that viewers get. Raises BadRequest."""
     found = _POSITION.fullmatch(text)
     try:
         if found is None or datetime.fromisoformat(found[1]).year < 1:
@@ -72,7 +73,7 @@ def parse_position(text: str) -> LogPosition:
 
 
 def position_at(since: float) -> LogPosition:
-    """The place before all that was written at ``since`` (Unix seconds) or later. Raises BadRequest."""
+    """Return the position before all messages written at ``since`` (Unix seconds) or later. Raises BadRequest."""
     try:
         whole = datetime.fromtimestamp(int(since), UTC).strftime("%Y-%m-%dT%H:%M:%S")
     except (ValueError, OverflowError, OSError):
@@ -81,7 +82,7 @@ def position_at(since: float) -> LogPosition:
 
 
 class PositionSearch:
-    """Passes over what comes before a place. ``place`` goes on with every message that is passed over or taken."""
+    """Skips the messages before a position. ``position`` advances with every message skipped or accepted."""
 
     def __init__(self, position: LogPosition) -> None:
         self.position = position
@@ -89,7 +90,7 @@ class PositionSearch:
         self._skipped = 0
 
     def accept(self, message: LogMessage) -> tuple[bool, bool]:
-        """Whether a message is to be taken, and whether something is missing before it: the place was not found."""
+        """Return whether to accept a message, and whether output before it is lost: the position was not found."""
         target, lost = self._target, False
         if target is not None:
             if self._skipped or message.stamp == target.stamp:
@@ -108,13 +109,13 @@ class PositionSearch:
 
 
 class Demultiplexer:
-    """Takes a stream apart that comes in any pieces. ``terminal``: the container has one, so there are no frames."""
+    """Splits a stream into messages. ``terminal``: the container has a terminal, so there are no frames."""
 
     def __init__(self, terminal: bool) -> None:
         self._terminal, self._buffer = terminal, b""
 
     def feed(self, data: bytes) -> Iterator[LogMessage]:
-        """The messages that are whole by now."""
+        """Return the messages that are complete with ``data``, which may be any part of the stream."""
         self._buffer += data
         at = 0
         while (cut := self._next(at)) is not None:
@@ -124,13 +125,13 @@ class Demultiplexer:
         self._buffer = self._buffer[at:]
 
     def flush(self) -> Iterator[LogMessage]:
-        """What is left at the end."""
+        """Return the rest at the end of the stream: a terminal's last line may lack its line feed."""
         if self._terminal and len(self._buffer) > STAMP_LENGTH:
             yield _message(self._buffer)
         self._buffer = b""
 
     def _next(self, at: int) -> tuple[int, int] | None:
-        """Where the message begins and ends that comes at ``at``; None where it is not all there."""
+        """Return the bounds of the message that begins at ``at``; None where it is incomplete."""
         if not self._terminal:
             if len(self._buffer) < at + _HEADER.size:
                 return None

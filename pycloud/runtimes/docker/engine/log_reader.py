@@ -1,7 +1,7 @@
-"""Output of a container, from the engine's logs as they grow.
+"""Reads the output of a container from the engine's logs as they grow.
 
-The engine is read no faster than the viewer reads. A stream of it that stood still for long may have passed over what
-was thrown away meanwhile, without a word: so it is opened anew, at its place. May touch: the engine, through its line.
+The engine is read no faster than the viewer reads. A stream that stalled for long may have skipped output deleted
+meanwhile, without notice: so it is reopened at its position. May touch: the engine, through its client.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ from pycloud.runtimes.docker.engine.log_frames import (
 
 log = logging.getLogger(__name__)
 
-#: Bytes that are held for the viewer, at most; more is left with the engine.
+#: Bytes that are buffered for the viewer, at most; the rest stays with the engine.
 MAX_BUFFERED = 256 * 1024
-#: Seconds that a stream may stand still.
+#: Seconds that a stream may stall without being reopened.
 MAX_STALL = 0.25
-#: Seconds until a stream is opened again that has ended (its container may be started again) or was refused.
+#: Seconds until a stream is reopened that has ended (its container may be restarted) or was rejected.
 REOPEN_DELAY = 1.0
-#: Bytes that a line is taken to have where so many bytes are asked for: engines count lines.
+#: Assumed bytes per line where a number of bytes is requested: engines count lines.
 BYTES_PER_LINE = 64
 CHUNK = 64 * 1024
-#: Seconds for which it is read without a pause.
+#: Seconds of reading before the reader yields to other greenlets.
 YIELD_AFTER = 0.005
 
 
 class ContainerLogReader:
-    """Reads the output of ``container``; ``more`` is called when there is more. Raises what the engine raises.
+    """Reads the output of ``container``; calls ``on_output`` when there is more. Raises as ``EngineClient.run``.
 
-    Offsets count from where the reading begins, or go on from ``start.offset``. ``once``: only what there is by now.
+    Offsets count from where reading begins, or from ``read_from.offset``. ``once``: only the output written by now.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class ContainerLogReader:
         self._buffered_bytes = 0
         self._space_available = Event()
         self._not_found = self._finished = False
-        #: The session is over: the next look is the last one. An engine may end the stream of a container that ends
-        #: before it has said all of it.
+        #: The session has ended, so the next pass is the last. An engine may end the stream of an ending container
+        #: before it has sent all of its output.
         self._last_pass = once
         self._wake = Event()
         self._greenlet = gevent.spawn(self._fill_for_ever)
 
     def read(self, max_bytes: int) -> OutputChunk | None:
-        """The next output, at most ``most`` bytes; None: there is none now. Raises FileNotFoundError."""
+        """Return the next output, at most ``max_bytes`` bytes; None: there is none now. Raises FileNotFoundError."""
         if not self._buffer:
             if self._not_found:
                 raise FileNotFoundError(self._container)
@@ -96,7 +96,7 @@ class ContainerLogReader:
             parts.append(data)
             size, position = size + len(data), position_after
             self._buffer.popleft()
-        if not parts:  # one message that is larger than what is wanted: the place is behind it only once it is all read
+        if not parts:  # a message above the limit: the position moves behind it only after all of it was read
             data, rest_position, _ = self._buffer.popleft()
             part = trim_partial_character(data[:max_bytes])
             self._buffer.appendleft((data[len(part) :], rest_position, False))
@@ -108,14 +108,14 @@ class ContainerLogReader:
         return OutputChunk(offset, b"".join(parts), None if position is None else str(position), lost)
 
     def is_complete(self, session_ended: bool) -> bool:
-        """Whether that was all: the engine has said the last of it when the session was over already."""
+        """Return whether that was all: the engine has sent all its output in a pass begun after the session's end."""
         if session_ended and not self._last_pass:
             self._last_pass = True
             self._wake.set()
         return self._finished and not self._buffer
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._greenlet.kill()
 
     def _fill_for_ever(self) -> None:
@@ -143,7 +143,7 @@ class ContainerLogReader:
                 self._wake.wait(REOPEN_DELAY)
 
     def _fill(self, client: docker.APIClient, follow: bool) -> bool:
-        """Read what the engine has to say, to its end; True where the stream stood still for too long before that."""
+        """Read the engine's logs to their end; return True where the stream stalled for too long before that."""
         demultiplexer = Demultiplexer(client._check_is_tty(self._container))
         search = PositionSearch(self._position)
         response = _logs(client, self._container, self._position, self._tail, follow=follow)
@@ -153,7 +153,7 @@ class ContainerLogReader:
                 for message in demultiplexer.feed(chunk):
                     self._buffer_message(message, search)
                 self._on_output()
-                # Many small messages take long, and a busy engine is never waited for: others get as much time.
+                # Many small messages take long, and reading from a busy engine never blocks: others get as much time.
                 if (busy := monotonic() - began) > YIELD_AFTER:
                     gevent.sleep(min(busy, 2 * YIELD_AFTER))
                     began = monotonic()
@@ -181,7 +181,7 @@ class ContainerLogReader:
         return monotonic() - started <= MAX_STALL
 
     def _end_position(self) -> LogPosition:
-        """The place behind all that was written so far."""
+        """Return the position after all output written so far."""
 
         def newest(client: docker.APIClient) -> str | None:
             demultiplexer = Demultiplexer(client._check_is_tty(self._container))
@@ -194,8 +194,10 @@ class ContainerLogReader:
 
 
 def _logs(client: docker.APIClient, container: str, position: LogPosition, tail: int | None, *, follow: bool) -> Any:
-    """The engine's answer, still to be read. docker-py's own ``logs`` reads terminals byte by byte, and knows no
-    fractions of a second below the microsecond."""
+    """Return the engine's response, still to be read.
+
+    docker-py's own ``logs`` reads terminals byte by byte, and has no fractions of a second below the microsecond.
+    """
     params = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
     since = {} if position == BEGINNING else {"since": position.since()}
     url = client._url("/containers/{0}/logs", container)

@@ -1,4 +1,4 @@
-"""What an engine tells of a container, in our terms. Pure."""
+"""Converts the engine's statistics and details of a container. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from pycloud.runtimes.base import Usage
 
 NANO = 1e9
-#: Memory that holds what was read from files and can be dropped at once: cgroup v2's name for it, and v1's.
+#: Memory with contents of files that can be reclaimed at once: its name in cgroup v2, and in v1.
 RECLAIMABLE_FIELDS = ("inactive_file", "total_inactive_file")
 
 
 def parse_stats(stats: Mapping[str, Any]) -> Usage | None:
-    """One reading of ``stats``; None where the container does not run. Counted is what the engine counts: threads."""
+    """Convert one reading of ``stats``; None where the container does not run. Threads count as processes."""
     try:
         count = int(stats["pids_stats"].get("current") or 0)
         cpu = stats["cpu_stats"]["cpu_usage"]["total_usage"] / NANO
@@ -29,7 +29,7 @@ def parse_stats(stats: Mapping[str, Any]) -> Usage | None:
 
 
 def parse_details(inspected: Mapping[str, Any]) -> dict[str, Any]:
-    """What is of interest to people; what the engine leaves empty is left out."""
+    """Return the details of interest to people; empty values are left out."""
     config, state = inspected.get("Config") or {}, inspected.get("State") or {}
     command = [inspected.get("Path") or "", *(inspected.get("Args") or [])]
     found = {

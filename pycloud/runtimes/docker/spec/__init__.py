@@ -1,4 +1,4 @@
-"""Container options: which exist, what their values look like, and what an operator allows.
+"""Container options: their names and types, the operator's policy, and the configuration of containers.
 
-Pure, except for the host paths that ``mounts`` resolves. Start with ``options.py``.
+Pure, except for the host paths that ``policy`` resolves. Start with ``options.py``.
 """

@@ -1,4 +1,4 @@
-"""From a request to what the engine is told to create, and from what it says of a container to how it is. Pure."""
+"""Converts requests into configurations of containers, and the engine's view of these into started and exit. Pure."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ CONTAINER_NAME_PREFIX = "pycloud_"
 NODE_LABEL, SESSION_ID_LABEL, REQUEST_LABEL, PORT_LABEL, RECORD_LABEL = (
     LABEL_PREFIX + name for name in ("cloud", "session", "request", "port", "record")
 )
-#: For people, and for what filters containers; and the session's labels below a prefix. Nothing is read from these.
+#: Labels for people and for filters: the session's name, and its labels below a prefix. These are never read.
 SESSION_NAME_LABEL, SESSION_LABEL_PREFIX = LABEL_PREFIX + "name", LABEL_PREFIX + "label."
 
-#: Options that go into the call itself as they are; what is neither here nor in MADE goes into its host config.
+#: Options that are passed to the create call as they are; all others except DERIVED_OPTIONS go into its host config.
 CREATE_OPTIONS = frozenset(
     (
         *("command", "entrypoint", "hostname", "domainname", "user", "working_dir", "healthcheck", "stop_signal"),
         *("tty", "stdin_open", "network_disabled", "mac_address", "platform", "use_config_proxy"),
     )
 )
-#: Options that are made into something else, below.
+#: Options that are converted, below.
 DERIVED_OPTIONS = frozenset(
     (
         *("port", "ports", "volumes", "mounts", "environment", "labels", "stop_grace"),
         *("network", "network_mode", "networking_config"),
     )
 )
-#: Where a request's entries come beside those of the defaults; elsewhere its value replaces theirs.
+#: Options whose entries are merged with those of the defaults; the values of others replace the defaults.
 MERGED_BY_KEY = frozenset(("environment", "labels", "tmpfs", "extra_hosts", "sysctls", "storage_opt", "ports"))
 MERGED_BY_TARGET = frozenset(("volumes", "mounts"))
 NETWORK_OPTIONS = ("network", "network_mode", "networking_config")
@@ -53,11 +53,11 @@ _NUMBER = re.compile(r"[0-9]{1,5}")
 
 @dataclass(frozen=True)
 class ContainerConfig:
-    """What to create. ``ports``: those of the container that are to be reached, in order, as "80/tcp".
+    """The configuration of a container. ``ports``: its ports that must be reachable, in order, as "80/tcp".
 
-    ``kwargs``: those of docker-py's ``APIClient.create_container`` but for image and name; its ``host_config`` holds
-    the keyword arguments of ``create_host_config`` (which wants to know the engine's version). ``stop_grace``: seconds,
-    None: the cloud's setting.
+    ``kwargs``: of docker-py's ``APIClient.create_container`` without image and name; its ``host_config`` holds the
+    keyword arguments of ``create_host_config`` (which requires the engine's version). ``stop_grace``: seconds, None:
+    the node's setting.
     """
 
     image: str
@@ -70,7 +70,7 @@ class ContainerConfig:
 def build_container_config(
     image_script: ContainerSpec, spec: SessionSpec, policy: Policy, node: str, hostname: str, log_bytes: int
 ) -> ContainerConfig:
-    """What to create for ``order``. Raises BadRequest, and NotAllowed where the policy is against it."""
+    """Return the configuration for ``spec``. Raises BadRequest, and NotAllowed where the policy forbids an option."""
     requested = validate_options(image_script.options)
     policy.check_image(image_script.image, image_script.as_written)
     options = merge_options(policy.defaults, policy.permitted(requested))
@@ -85,7 +85,7 @@ def build_container_config(
     host_config |= {"network_mode": network} if network else {}
     host_config.setdefault("log_config", _log_config(log_bytes))
     kwargs = {
-        # The proxies of the daemon's own user are nothing that sessions need to know.
+        # Sessions need not know the proxies of the daemon's own user.
         "use_config_proxy": False,
         **{name: value for name, value in options.items() if name in CREATE_OPTIONS},
         "detach": True,
@@ -104,7 +104,7 @@ def build_container_config(
 
 
 def merge_options(defaults: Mapping[str, Any], requested: Mapping[str, Any]) -> dict[str, Any]:
-    """``asked`` over ``defaults``, both in the one form of options."""
+    """Merge ``requested`` over ``defaults``, both in canonical form."""
     result = dict(defaults)
     if any(name in requested for name in NETWORK_OPTIONS):
         result = {name: value for name, value in result.items() if name not in NETWORK_OPTIONS}
@@ -133,14 +133,14 @@ def _storage(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _log_config(log_bytes: int) -> dict[str, Any]:
-    """Two files of which the older one is thrown away: at least ``log_bytes`` are there once so many were written."""
+    """Return a log config of two files, the older of which is deleted: retains at least ``log_bytes`` bytes."""
     return {"type": "json-file", "config": {"max-size": str(log_bytes), "max-file": "2"}}
 
 
 def _environment(
     options: Mapping[str, Any], spec: SessionSpec, node: str, hostname: str, first_port: str
 ) -> dict[str, str | None]:
-    """A value of None takes a variable of the image away. ``PYCLOUD_PORT`` is where the application is to listen."""
+    """Return the environment. None removes a variable of the image; ``PYCLOUD_PORT`` is the port to listen on."""
     identity = {"PYCLOUD_SESSION": spec.session, "PYCLOUD_CLOUD": node, "PYCLOUD_HOSTNAME": hostname}
     port = {"PYCLOUD_PORT": first_port.partition("/")[0]} if first_port else {}
     environment = {**options.get("environment", {}), **spec.env, **identity, **port}
@@ -166,16 +166,16 @@ def _labels(options: Mapping[str, Any], spec: SessionSpec, node: str, first_port
 
 
 def declared_ports(inspected: Mapping[str, Any]) -> tuple[str, ...]:
-    """The ports of a container that are to be reached, as Creation had them: the first one first, the rest sorted."""
+    """Return the container's reachable ports: the first as in ContainerConfig, then the rest, sorted."""
     bound = sorted(_section(inspected, "HostConfig", "PortBindings"))
     first = _section(inspected, "Config", "Labels").get(PORT_LABEL)
     return tuple(sorted(bound, key=lambda port: port != first))
 
 
 def ports_of(inspected: Mapping[str, Any], declared: Iterable[str]) -> tuple[int | None, dict[str, int]]:
-    """The first port on the host, and all of ``declared`` by the container's; those that are not mapped are missing.
+    """Return the first port on the host, and the host's ports by those of ``declared`` that are mapped.
 
-    A container that has ended has none. Where IPv4 and IPv6 have different ones, IPv4's counts.
+    A container that has ended has none. Where the ports for IPv4 and IPv6 differ, the one for IPv4 is used.
     """
     bound = _section(inspected, "NetworkSettings", "Ports")
     found = {port: number for port in declared if (number := _host_port(bound.get(port)))}
@@ -183,7 +183,7 @@ def ports_of(inspected: Mapping[str, Any], declared: Iterable[str]) -> tuple[int
 
 
 def started_of(inspected: Mapping[str, Any]) -> Started | None:
-    """Since when it runs, or ran, and where; None where it never did."""
+    """Return when the container was started, and its ports; None where it never was."""
     started = _seconds(_section(inspected, "State").get("StartedAt"))
     if started is None:
         return None
@@ -192,7 +192,7 @@ def started_of(inspected: Mapping[str, Any]) -> Started | None:
 
 
 def exit_of(inspected: Mapping[str, Any]) -> Exit | None:
-    """How it ended; None while it runs (paused ones do), and where it never did."""
+    """Return the exit; None while it runs (or is paused), and where it was never started."""
     state = _section(inspected, "State")
     started = _seconds(state.get("StartedAt"))
     if started is None or state.get("Running") or state.get("Restarting") or state.get("Paused"):
@@ -204,14 +204,14 @@ def exit_of(inspected: Mapping[str, Any]) -> Exit | None:
 def _reason(state: Mapping[str, Any]) -> str | None:
     reasons = [str(state["Error"])] if state.get("Error") else []
     if state.get("OOMKilled"):
-        # Its first process may have outlived the one that was killed, and ended for a reason of its own.
+        # The first process may have outlived the killed one, and ended for a reason of its own.
         killed = state.get("ExitCode") == 137
         reasons.insert(0, "out of memory" if killed else "a process in it was killed: out of memory")
     return "; ".join(reasons) or None
 
 
 def _section(inspected: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
-    """An object within; what the engine leaves out or null is empty."""
+    """Return a nested object; empty where the engine omits it or sends null."""
     found: Any = inspected
     for name in path:
         found = found.get(name) if isinstance(found, Mapping) else None
@@ -227,7 +227,7 @@ def _host_port(bindings: object) -> int | None:
 
 
 def _seconds(time: object) -> float | None:
-    """RFC 3339 with up to nine digits of a second, as Unix seconds; None for the year 1, by which Go says never."""
+    """Convert RFC 3339 with up to nine digits of a second to Unix seconds; None for year 1, which is Go's zero time."""
     found = _TIME.fullmatch(time) if isinstance(time, str) else None
     if found is None or found[1].startswith("0001-"):
         return None

@@ -1,6 +1,6 @@
-"""What is mounted into a container, from docker-py's many ways to say it to one of each kind. Pure.
+"""The mounts of a container: converts docker-py's many notations into one form per kind. Pure.
 
-Whether it is allowed is not decided here. Paths are the engine's: absolute, with slashes.
+The policy decides whether a mount is allowed. Paths are the engine's: absolute, with slashes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TYPES = ("bind", "volume", "tmpfs", "npipe")
 
 @dataclass(frozen=True)
 class Volume:
-    """One of the option ``volumes``. ``source``: a host path, a volume's name, or None for an anonymous volume."""
+    """An entry of the option ``volumes``. ``source``: a host path, a volume's name, or None for an anonymous volume."""
 
     source: str | None
     target: str
@@ -43,13 +43,13 @@ class Volume:
         return "ro" in self.modes
 
     def bind(self) -> str:
-        """What the engine calls a bind; not for anonymous ones. Neither part has a colon, so it reads one way."""
+        """Return the engine's notation of a bind; not for anonymous volumes. Unambiguous: no part has a colon."""
         return ":".join((str(self.source), self.target, ",".join(self.modes) or "rw"))
 
 
 @dataclass(frozen=True)
 class Mount:
-    """One of the option ``mounts``; ``more``: its further fields, by docker-py's names."""
+    """An entry of the option ``mounts``; ``options``: its further fields, by docker-py's names."""
 
     type: str
     source: str | None
@@ -58,7 +58,7 @@ class Mount:
     options: Mapping[str, Any]
 
     def to_engine(self) -> dict[str, Any]:
-        """The engine's form of it."""
+        """Return the mount in the engine's format."""
         found: dict[str, Any] = {"Target": self.target, "Type": self.type, "ReadOnly": self.read_only}
         if self.source is not None:
             found["Source"] = self.source
@@ -70,7 +70,7 @@ class Mount:
         return found
 
 
-#: Group and field in the engine's form, docker-py's name.
+#: Group and field in the engine's format, docker-py's name.
 ENGINE_FIELDS = (
     ("", "Consistency", "consistency"),
     ("BindOptions", "Propagation", "propagation"),
@@ -81,12 +81,12 @@ ENGINE_FIELDS = (
     ("TmpfsOptions", "SizeBytes", "tmpfs_size"),
     ("TmpfsOptions", "Mode", "tmpfs_mode"),
 )
-#: Which type of mount a field belongs to.
+#: The type of mount that a group of fields belongs to.
 GROUP_TYPES = {"BindOptions": "bind", "VolumeOptions": "volume", "TmpfsOptions": "tmpfs"}
 
 
 def read_target(value: object) -> str:
-    """A place in the container, but not its root. Raises ValueError."""
+    """Read a path in the container, other than its root. Raises ValueError."""
     path = read_bounded_text(value)
     if not path.startswith("/") or posixpath.normpath(path).strip("/") == "":
         raise ValueError(f"{path!r} is no absolute path in the container")
@@ -96,7 +96,7 @@ def read_target(value: object) -> str:
 
 
 def read_source(value: object) -> str:
-    """A host path or the name of a volume. Raises ValueError."""
+    """Read a host path or the name of a volume. Raises ValueError."""
     source = read_bounded_text(value)
     if ":" in source or not (source.startswith("/") or is_volume_name(source)):
         raise ValueError(f"{source!r} is neither an absolute path of the host, without ':', nor the name of a volume")
@@ -146,7 +146,7 @@ def _read_volumes(value: object) -> tuple[Volume, ...]:
 
 
 def volumes() -> FieldType:
-    """The option ``volumes``."""
+    """Return the type of the option ``volumes``."""
     return FieldType(
         'an object as in {"/srv/maps": {"bind": "/maps", "mode": "ro"}}, or a list as in ["/srv/maps:/maps", "/data"]',
         _read_volumes,
@@ -198,7 +198,7 @@ def _read_mounts(value: object) -> tuple[Mount, ...]:
 
 
 def mounts() -> FieldType:
-    """The option ``mounts``."""
+    """Return the type of the option ``mounts``."""
     return FieldType('a list of objects, as in [{"type": "tmpfs", "target": "/tmp"}]', _read_mounts)
 
 
@@ -211,5 +211,5 @@ def _read_tmpfs(value: object) -> dict[str, str]:
 
 
 def tmpfs() -> FieldType:
-    """The option ``tmpfs``: mount options by path."""
+    """Return the type of the option ``tmpfs``: mount options by path."""
     return FieldType('an object as in {"/run": "size=64m"}, or a list of paths', _read_tmpfs)

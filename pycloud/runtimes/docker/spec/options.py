@@ -1,7 +1,7 @@
-"""The options of an image script: docker-py's for ``containers.run``, by its names, and two of our own. Pure.
+"""The options of an image script: docker-py's for ``containers.run``, by its names, and two of PyCloud's own. Pure.
 
-Here stands what each looks like, and which belong to PyCloud. Which of the others may be used is the policy's; one
-that is not listed here does not exist.
+Defines the type of each option, and which are reserved for PyCloud. The policy decides which others may be used; an
+option not listed here does not exist.
 """
 
 from __future__ import annotations
@@ -41,18 +41,19 @@ from pycloud.runtimes.docker.spec.schema import (
 
 LABEL_PREFIX = "pycloud."
 MAX_GRACE = 3600
-#: Each takes one of the host's ports, and a process of the engine to serve it.
+#: Ports of one container. Each takes one of the host's ports, and a process of the engine to serve it.
 MAX_PORTS = 64
-#: Bytes of a program's name; errors repeat it. It may be a shell's script too, where the image's entrypoint is a shell.
+#: Bytes of a program's name, which errors repeat. It may also be a shell's script, where the image's entrypoint is a
+#: shell.
 MAX_PROGRAM_BYTES = 8 * 1024
-#: Mounts and other entries that the engine and the kernel keep something for, one by one.
+#: Mounts and other entries, each of which takes resources of the engine and the kernel.
 MAX_ENTRIES = 64
-#: Bytes in all: every list of containers has the labels, and every process in one the environment.
+#: Bytes in total: every list of containers includes the labels, and every process in a container has the environment.
 MAX_LABELS_BYTES, MAX_ENVIRONMENT_BYTES = 16 * 1024, 128 * 1024
-#: A nanosecond count below it is refused by the engine.
+#: Nanoseconds; the engine rejects durations below it.
 MILLISECOND = 1_000_000
 
-#: docker-py's options that a request cannot have, and why.
+#: docker-py's options that a request must not set, and the reasons.
 RESERVED_OPTIONS = {
     "auto_remove": "a session's container is removed with the session",
     "detach": "sessions always run in the background",
@@ -66,7 +67,7 @@ RESERVED_OPTIONS = {
     "stream": "output is asked for with logs",
     "version": "the engine's version is not a session's choice",
 }
-#: What people write who have another tool in mind.
+#: Option names of other tools, and the corresponding options here.
 ALIASES = {
     "binds": "volumes",
     "cmd": "command",
@@ -87,7 +88,10 @@ def _read_ports(value: object) -> tuple[str, ...]:
 
 
 def _read_binding(value: object) -> Any:
-    """Where on the host: docker-py's tuples are lists in JSON, told from a list of ports by the address in front."""
+    """Read a binding on the host.
+
+    docker-py's tuples are lists in JSON; a leading address distinguishes them from lists of ports.
+    """
     match value:
         case None:
             return None
@@ -127,7 +131,7 @@ def _read_grace(value: object) -> float:
 
 
 def _read_signal(value: object) -> str:
-    """Any spelling that the engine knows, in the one that all engines know: a number. Raises ValueError."""
+    """Convert any notation of a signal that an engine knows to the one that all know: a number. Raises ValueError."""
     word = str(value).upper() if isinstance(value, int | str) and not isinstance(value, bool) else ""
     if re.fullmatch(r"[0-9]{1,3}", word, re.ASCII):
         number = int(word)
@@ -158,18 +162,18 @@ def _read_environment(value: object) -> dict[str, str | None]:
 
 
 def validate_environment(environment: Mapping[str, str | None]) -> None:
-    """Raises ValueError where it is too large for one container."""
+    """Check that the environment is not too large for one container. Raises ValueError."""
     if _bytes_in(environment) > MAX_ENVIRONMENT_BYTES:
         raise ValueError(f"more than {MAX_ENVIRONMENT_BYTES} bytes in all")
 
 
 def _bytes_in(words: Mapping[str, str | None]) -> int:
-    """Of ``NAME=VALUE`` for each, with what ends it."""
+    """Return the bytes of ``NAME=VALUE`` for all entries, each with its terminator."""
     return sum(utf8_length(name) + utf8_length(word or "") + 2 for name, word in words.items())
 
 
 def _read_healthcheck(value: object) -> dict[str, Any]:
-    """An engine that is told of less than a millisecond refuses the container in words about something else."""
+    """Read a health check. Durations below 1 ms are rejected here: engines do so with a misleading message."""
     healthcheck: dict[str, Any] = _HEALTHCHECK.read(value)
     if short := [
         name for name in ("interval", "timeout", "start_period") if 0 < healthcheck.get(name, 0) < MILLISECOND
@@ -268,11 +272,11 @@ OPTIONS: dict[str, FieldType] = {
 
 
 def validate_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """``options`` with each value in its one form (shapes); nulls are left out. Raises BadRequest.
+    """Return ``options`` with each value in canonical form (see ``schema.py``); nulls are left out. Raises BadRequest.
 
-    The forms: ``port``: ("80/tcp", ...); ``ports``: where on the host by such a port; ``command`` and ``entrypoint``
+    The forms: ``port``: ("80/tcp", ...); ``ports``: bindings on the host by such a port; ``command`` and ``entrypoint``
     lists; ``environment``, ``labels``, ``tmpfs``, ``extra_hosts`` dicts of text; sizes in bytes; ``stop_signal`` a
-    number as text; ``volumes`` and ``mounts`` tuples of Volume and Mount; ``stop_grace`` a float.
+    number as text; ``volumes`` and ``mounts`` tuples of Volume and Mount; ``stop_grace`` a float, in seconds.
     """
     found: dict[str, Any] = {}
     for name, value in options.items():
@@ -297,7 +301,7 @@ def validate_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe_unknown(name: object) -> str:
-    """A name that is no option's, and the closest that is one: ``"prot"; did you mean "port"?``"""
+    """Return an unknown option's name with the closest known one: ``"prot"; did you mean "port"?``"""
     word = str(name)[:64]
     known = [*OPTIONS, *RESERVED_OPTIONS, *ALIASES]
     close = get_close_matches(word.lower(), known, 1, 0.6) or get_close_matches(word.lower(), known, 1, 0.4)

@@ -1,7 +1,7 @@
-"""What an operator allows containers to be, so that whoever may publish does not own the host.
+"""The policy of an operator for container options, so that permission to publish does not grant control of the host.
 
-Pure, but for one look at where a path of the host leads. What is allowed is listed, so that an option that is new here
-starts refused: FREE is open to everybody, of LIMITED the harmless values are, the rest is opened by the operator.
+Pure, except for resolving host paths. Allowed options are listed, so that an option that is new here is rejected: those
+in ALWAYS_ALLOWED are open to all requesters; VALUE_CHECKS accepts harmless values; the operator can open the rest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pycloud.runtimes.docker.spec.mounts import Mount, Volume
 from pycloud.runtimes.docker.spec.options import OPTIONS, RESERVED_OPTIONS, describe_unknown, validate_options
 from pycloud.runtimes.docker.spec.schema import is_volume_name
 
-#: What stays within the container's border, whatever its value.
+#: Options that cannot affect the host, whatever their value.
 ALWAYS_ALLOWED = frozenset(
     (
         *("port", "stop_grace", "command", "entrypoint", "environment", "user", "labels"),
@@ -30,10 +30,10 @@ ALWAYS_ALLOWED = frozenset(
         *("stop_signal", "tty", "stdin_open"),
     )
 )
-#: Networks that every engine has and that keep the container apart from the host. Where the operator has chosen one,
-#: sessions stay in that: it may be one that leads nowhere.
+#: Networks that every engine has and that isolate the container from the host. Where the operator has configured a
+#: network, sessions must use it: it may be one without outside connections.
 ISOLATED_NETWORKS = frozenset({"none", "bridge", "default"})
-#: Nanoseconds between two health checks. For each the engine starts a process from outside the container's limits.
+#: Nanoseconds between two health checks. For each, the engine starts a process from outside the container's limits.
 MIN_HEALTHCHECK_INTERVAL = 1_000_000_000
 #: Modes of volumes that change nothing on the host.
 PLAIN_MODES = frozenset({"ro", "rw", "nocopy", "rprivate", "cached", "delegated", "consistent", "default"})
@@ -44,7 +44,7 @@ TMPFS_FLAGS = frozenset({"", "rw", "ro", "exec", "noexec", "nosuid", "nodev", "n
 
 
 def resolved(path: str) -> str | None:
-    """The path without symbolic links and ``..``; None where there is nothing, or nothing that has a name in UTF-8."""
+    """Return the path without symbolic links and ``..``; None where it does not exist or is not valid UTF-8."""
     try:
         found = os.path.realpath(path, strict=True)
         found.encode()
@@ -55,7 +55,7 @@ def resolved(path: str) -> str | None:
 
 @dataclass(frozen=True)
 class AllowedSource:
-    """A host path below which sessions may mount, or a volume that they may."""
+    """A host path below which sessions may mount, or a volume that they may mount."""
 
     source: str
     read_only: bool
@@ -63,9 +63,10 @@ class AllowedSource:
 
 @dataclass(frozen=True)
 class Policy:
-    """``defaults``: options in their one form, under every request's. ``images`` empty: any.
+    """The policy. ``defaults``: options in canonical form, beneath those of every request. ``images`` empty: any image.
 
-    ``resolve`` tells where a path of the host leads, None: nowhere.
+    ``allow``: options opened by the operator. ``volumes``: host paths and volumes that may be mounted. ``network``: the
+    network of sessions. ``resolve`` returns the real path of a host path, or None where it does not exist.
     """
 
     allow: frozenset[str] = frozenset()
@@ -77,7 +78,7 @@ class Policy:
 
     @classmethod
     def from_config(cls, config: Config) -> Policy:
-        """The policy in the settings. Raises ConfigError, which names the setting."""
+        """Return the policy in the configuration. Raises ConfigError, which names the setting."""
         try:
             defaults = validate_options(config.docker_defaults)
         except BadRequest as error:
@@ -91,15 +92,15 @@ class Policy:
         )
 
     def check_image(self, image: str, shown: str) -> None:
-        """Raises NotAllowed where sessions may not be of ``image``, a full reference."""
+        """Check that sessions may use ``image``, a full reference; ``shown`` is for the message. Raises NotAllowed."""
         reference = parse_reference(image)
         if self.images and not any(pattern.matches(reference) for pattern in self.images):
             raise NotAllowed(f"the image {shown} is none of those that this cloud's operator allows (docker.images)")
 
     def permitted(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What of a request's options, each in its one form, goes to the engine. Raises NotAllowed.
+        """Return the allowed options of a request, in canonical form. Raises NotAllowed for others.
 
-        Paths of the host come back without symbolic links. What asks for nothing is left out: ``privileged: false``.
+        Host paths are returned without symbolic links. Options without effect are left out: ``privileged: false``.
         """
         found = {}
         for name, value in options.items():
@@ -112,7 +113,7 @@ class Policy:
         return found
 
     def host_source(self, name: str, source: str, read_only: bool) -> str:
-        """What to mount for ``source``, a path of the host or a volume's name. Raises NotAllowed."""
+        """Return the source to mount for ``source``, a host path or a volume's name. Raises NotAllowed."""
         path = self.resolve(source) if source.startswith("/") else source
         if path is not None and ":" not in path:
             for allowed in self.volumes:
@@ -120,7 +121,7 @@ class Policy:
                     return path
             if any(self._covers(opened, path) for opened in self.volumes):
                 raise NotAllowed(f"`{name}`: {source[:200]} may only be read here: mount it read-only, as with :ro")
-        # The same for what is not there and for what is: nobody is to look around on the host by asking.
+        # The same error whether the path exists or not: requests must not reveal which files the host has.
         what = "existing path below those" if source.startswith("/") else "volume"
         raise NotAllowed(f"`{name}`: {source[:200]} is no {what} that this cloud's operator opened (docker.volumes)")
 
@@ -132,7 +133,7 @@ class Policy:
 
 
 def not_allowed(name: str, reason: str = "") -> NotAllowed:
-    """The error for an option that is not open here."""
+    """Return the error for an option that is not allowed here."""
     explanation = f": {reason}" if reason else " is not allowed on this cloud"
     return NotAllowed(f'`{name}`{explanation}; its operator can open the option with docker.allow = ["{name}"]')
 
@@ -170,8 +171,10 @@ def _working_dir(_policy: Policy, name: str, value: str) -> str:
 
 
 def _check_target(name: str, target: str) -> None:
-    """What starts containers has its own files open below /proc, those of the host among them, until it has made way
-    for the session's program: older ones could be led there, or be shown a /proc that is none.
+    """Reject a target below /proc.
+
+    The program that starts containers has files open there, including the host's, until it executes the session's
+    program: older versions could be redirected there, or be given a false /proc.
     """
     path = posixpath.normpath("/" + target.lstrip("/"))
     if path == "/proc" or path.startswith("/proc/"):
@@ -217,7 +220,7 @@ def _tmpfs(_policy: Policy, name: str, value: Mapping[str, str]) -> Mapping[str,
     return value
 
 
-#: Options of which some values are open to everybody: what each value comes to, or NotAllowed.
+#: Checks of options with some values open to all requesters: each returns the value to use, or raises NotAllowed.
 VALUE_CHECKS: dict[str, Callable[[Policy, str, Any], Any]] = {
     "network": _network,
     "network_mode": _network,

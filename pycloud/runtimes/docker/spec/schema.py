@@ -1,4 +1,4 @@
-"""What the values of container options may look like, and the one form of each in which the rest sees it. Pure."""
+"""The types of container options: the values that each accepts, and the canonical form used elsewhere. Pure."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 from pycloud.errors import BadRequest
 
 MAX_SHOWN = 80
-#: The engine counts in 64 bits.
+#: The engine uses 64-bit integers.
 INT64_MAX, INT64_MIN = 2**63 - 1, -(2**63)
-#: Above it, a number with a fraction no longer says which whole number was meant.
+#: Above it, a float does not identify an integer exactly.
 MAX_EXACT_FLOAT = 2**53
-#: Bytes. What starts a container repeats texts in its errors, escaped; an error that outgrows a pipe (64 KiB) is never
-#: read, and the container can be neither started nor removed any more. The kernel takes no path that is longer.
+#: Bytes. The program that starts a container repeats texts in its errors, escaped; an error larger than a pipe (64 KiB)
+#: is never read, and the container can be neither started nor removed any more. The kernel accepts no longer path.
 MAX_TEXT_BYTES = 4095
-#: The kernel's limit for one argument of a program, without the NUL behind it.
+#: The kernel's limit for one argument of a program, in bytes without the terminating NUL.
 MAX_ARGUMENT_BYTES = 128 * 1024 - 1
-#: Splitting a line takes the square of its longest word, and everybody else waits meanwhile.
+#: Bytes. Splitting a line takes time quadratic in its longest word, and blocks all other greenlets.
 MAX_COMMAND_LINE_BYTES = 16 * 1024
 UNITS = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 
@@ -32,16 +32,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,254}")
 
 @dataclass(frozen=True)
 class FieldType:
-    """One shape. ``what`` completes "it must be ..."; ``read`` returns the one form, or raises ValueError.
+    """The type of a value. ``description`` completes "it must be ..."; ``read`` returns the canonical form.
 
-    The error's text, where there is one, is said beside ``what``.
+    ``read`` raises ValueError, whose text, if any, is added to the error message.
     """
 
     description: str
     read: Callable[[Any], Any]
 
     def parse(self, name: str, value: object) -> Any:
-        """``value`` in its one form. Raises BadRequest, which names the option, what it is and what it must be."""
+        """Return ``value`` in canonical form. Raises BadRequest with the option, its value and its description."""
         try:
             return self.read(value)
         except ValueError as error:
@@ -50,7 +50,7 @@ class FieldType:
 
 
 def shown(value: object) -> str:
-    """``value`` as JSON, cut to a length that fits into a message."""
+    """Return ``value`` as JSON, truncated for a message."""
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
@@ -59,14 +59,14 @@ def shown(value: object) -> str:
 
 
 def read_text(value: object) -> str:
-    """A string."""
+    """Read a string. Raises ValueError."""
     if not isinstance(value, str):
         raise ValueError
     return value
 
 
 def read_integer(value: object) -> int:
-    """A whole number of 64 bits; ``1e9`` is one."""
+    """Read a 64-bit integer; a float without a fraction, as in 1e9, is accepted. Raises ValueError."""
     if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT_FLOAT:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not INT64_MIN <= value <= INT64_MAX:
@@ -75,7 +75,7 @@ def read_integer(value: object) -> int:
 
 
 def read_port(value: object) -> str:
-    """``80``, ``"80"``, ``"80/udp"`` -> ``"80/tcp"``, ``"80/udp"``."""
+    """Read a port: ``80``, ``"80"``, ``"80/udp"`` -> ``"80/tcp"``, ``"80/tcp"``, ``"80/udp"``. Raises ValueError."""
     found = _PORT.fullmatch(str(value)) if isinstance(value, int | str) and not isinstance(value, bool) else None
     if found is None or not 1 <= int(found[1]) <= 65535:
         raise ValueError("a port is a number from 1 to 65535")
@@ -83,29 +83,29 @@ def read_port(value: object) -> str:
 
 
 def utf8_length(text: str) -> int:
-    """How long it is in UTF-8."""
+    """Return the length of the text in UTF-8, in bytes."""
     return len(text.encode(errors="surrogatepass"))
 
 
 def read_bounded_text(value: object, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """A string of at most so many bytes."""
+    """Read a string of at most ``max_bytes`` bytes. Raises ValueError."""
     if utf8_length(read_text(value)) > max_bytes:
         raise ValueError(f"{shown(value)[:20]}... has more than {max_bytes} bytes")
     return read_text(value)
 
 
 def is_volume_name(value: str) -> bool:
-    """Whether the engine takes it for the name of a volume: no path, and never mistaken for one."""
+    """Return whether the engine accepts this as the name of a volume, which is never mistaken for a path."""
     return _NAME.fullmatch(value) is not None
 
 
 def text(description: str = "a string") -> FieldType:
-    """Any string."""
+    """A string of at most MAX_TEXT_BYTES bytes."""
     return FieldType(description, read_bounded_text)
 
 
 def matching(description: str, pattern: str) -> FieldType:
-    """A string, all of which ``pattern`` matches."""
+    """A string that ``pattern`` matches completely."""
 
     def read(value: object) -> str:
         if not re.fullmatch(pattern, read_bounded_text(value), re.ASCII):
@@ -127,7 +127,7 @@ def boolean() -> FieldType:
 
 
 def integer(description: str = "a whole number", low: int = INT64_MIN, high: int = INT64_MAX) -> FieldType:
-    """A whole number from ``low`` to ``high``."""
+    """An integer from ``low`` to ``high``."""
 
     def read(value: object) -> int:
         number = read_integer(value)
@@ -139,7 +139,7 @@ def integer(description: str = "a whole number", low: int = INT64_MIN, high: int
 
 
 def size(*, unlimited: bool = False) -> FieldType:
-    """Bytes, as a number or with a unit; ``unlimited``: -1 too. The one form: the number of bytes."""
+    """A number of bytes, as a number or with a unit; ``unlimited``: or -1. Canonical form: the number of bytes."""
 
     def read(value: object) -> int:
         if isinstance(value, str):
@@ -157,7 +157,7 @@ def size(*, unlimited: bool = False) -> FieldType:
 
 
 def text_list(description: str = "a list of strings", max_bytes: int = MAX_TEXT_BYTES) -> FieldType:
-    """A list of strings of at most ``most`` bytes each."""
+    """A list of strings of at most ``max_bytes`` bytes each."""
 
     def read(value: object) -> list[str]:
         if not isinstance(value, list):
@@ -168,7 +168,7 @@ def text_list(description: str = "a list of strings", max_bytes: int = MAX_TEXT_
 
 
 def command() -> FieldType:
-    """A list of words, or a line that is split as a shell would."""
+    """A list of words, or a line that is split like in a shell."""
 
     def read(value: object) -> list[str]:
         if not isinstance(value, str):
@@ -181,7 +181,7 @@ def command() -> FieldType:
 
 
 def user() -> FieldType:
-    """A name or a number."""
+    """The name or number of a user."""
 
     def read(value: object) -> str:
         return read_bounded_text(value) if isinstance(value, str) else str(read_integer(value))
@@ -190,9 +190,9 @@ def user() -> FieldType:
 
 
 def text_by_name(description: str, *, absent: str | None = "", split: str = "=", allow_bare: bool = True) -> FieldType:
-    """Text by name: an object, or a list of ``NAME=VALUE`` (``split``) or, where ``bare``, of bare names.
+    """Strings by name: an object, or a list of ``NAME=VALUE`` (``split``) or, where ``allow_bare``, of bare names.
 
-    Numbers become text; null, and what a bare name has, becomes ``absent``.
+    Numbers become strings; null, and the value of a bare name, become ``absent``.
     """
 
     def word(value: object) -> str | None:
@@ -219,7 +219,7 @@ def text_by_name(description: str, *, absent: str | None = "", split: str = "=",
 
 
 def object_of(description: str, fields: Mapping[str, FieldType], *, required: tuple[str, ...] = ()) -> FieldType:
-    """An object with these fields at most, ``StartPeriod`` being ``start_period``. Nulls are left out."""
+    """An object with these fields only; ``StartPeriod`` is the same as ``start_period``. Nulls are left out."""
 
     def folded(name: str) -> str:
         return name.lower().replace("_", "")
@@ -247,7 +247,7 @@ def object_of(description: str, fields: Mapping[str, FieldType], *, required: tu
 
 
 def list_of(description: str, item: FieldType) -> FieldType:
-    """A list of things of one shape."""
+    """A list of items of one type."""
 
     def read(value: object) -> list[Any]:
         if not isinstance(value, list):
@@ -258,7 +258,7 @@ def list_of(description: str, item: FieldType) -> FieldType:
 
 
 def max_length(count: int, field_type: FieldType) -> FieldType:
-    """``shape``, but no list or object of more than ``count`` entries."""
+    """``field_type``, but no list or object of more than ``count`` entries."""
 
     def read(value: object) -> Any:
         if isinstance(value, list | dict) and len(value) > count:
@@ -269,7 +269,7 @@ def max_length(count: int, field_type: FieldType) -> FieldType:
 
 
 def one_of(description: str, *types: FieldType) -> FieldType:
-    """The first of ``shapes`` that fits."""
+    """The first of ``types`` that accepts the value."""
 
     def read(value: object) -> Any:
         for shape in types:
@@ -283,7 +283,7 @@ def one_of(description: str, *types: FieldType) -> FieldType:
 
 
 def any_object(description: str = "an object") -> FieldType:
-    """An object that is handed on as it is."""
+    """An object that is passed on as it is."""
 
     def read(value: object) -> dict[str, Any]:
         if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
