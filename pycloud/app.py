@@ -1,8 +1,8 @@
 """The daemon's command line: ``pycloud``, ``bin/pycloud`` and ``python3 -m pycloud.app``.
 
-Reads the settings, detaches if told to, takes the locks, patches, and only then loads what the daemon is made of. So
-nothing here may import gevent, redis or anything that opens sockets at the top of the file: a module that was loaded
-before patching keeps the functions that block.
+Reads the settings, detaches if requested, takes the locks, patches for gevent, and only then loads the daemon's
+modules. So nothing here may import gevent, redis or anything that opens sockets at the top of the file: a module that
+was loaded before patching keeps the blocking functions.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from pycloud.config.loader import Host, add_flags, load, suggestion
 from pycloud.errors import ConfigError, PyCloudError
 from pycloud.transport.url import hide_password
 
-#: What a daemon holds lives for long, and little of it is garbage that only the collector finds: so that looks rarely,
-#: and first of all at what is new. With its own thresholds it takes a sixth of the time of a cloud under load.
+#: Thresholds of the garbage collector (``gc.set_threshold``). A daemon's objects are long-lived, and few of them are
+#: cyclic garbage, so collections are rare and mostly of the youngest generation. With Python's default thresholds the
+#: collector takes a sixth of the CPU time of a node under load.
 GC_THRESHOLDS = (20_000, 20, 50)
 
 NO_REDIS = "no Redis is set: start this container with -e PYCLOUD_REDIS_URL=redis://HOST:6379/0"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code.
+    """Run the command line; returns the exit code.
 
-    0 done, 1 failed, 2 wrong usage or settings; of --status also 3 not running, 4 cannot be told.
+    0: done, 1: failed, 2: wrong usage or settings, 130: interrupted; with --status also 3: not running, 4: unknown.
     """
     complete_stdio()
     try:
@@ -49,21 +50,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def raise_descriptor_limit() -> int:
-    """Raise this process' soft limit on open files to the hard one. Returns the soft one as it was, for sessions."""
+    """Raise this process' soft limit on open files to the hard limit. Returns the former soft limit, for sessions."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return soft
 
 
 def tune_gc() -> None:
-    """What has been loaded by now is never looked at again, the rest is once in a while."""
+    """Exclude all objects loaded so far from garbage collection, and collect the rest at GC_THRESHOLDS."""
     gc.freeze()
     gc.enable()
     gc.set_threshold(*GC_THRESHOLDS)
 
 
 def serve(config: Config, ready: Callable[[], None], *, foreground: bool) -> int:
-    """Be the daemon, in this process. Returns its exit code; raises PyCloudError."""
+    """Run the daemon in this process. Returns its exit code; raises PyCloudError."""
     with (
         PidFile(config.lock_file, f"uses the data directory {config.data_dir} already"),
         PidFile(config.pid_file, f"holds the pid file {config.pid_file} already"),
@@ -132,7 +133,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _check_policy(config: Config) -> None:
-    """What requests may ask of containers, where there are any. Loads what a daemon must not before it has patched."""
+    """Raise ConfigError where the container policy is invalid; does nothing without the docker runtime.
+
+    Loads modules that a daemon must not load before patching.
+    """
     if "docker" not in config.runtime:
         return
     from pycloud.runtimes.docker.spec.policy import Policy
@@ -145,17 +149,17 @@ def _check_policy(config: Config) -> None:
 
 
 def _require_redis(config: Config) -> None:
-    """On the loopback of a container nobody would ever reach a private Redis."""
+    """Raise ConfigError in a container without a configured Redis: a private one on its loopback is unreachable."""
     if detection.drives_engine(config) and not config.was_set("redis") and not config.embedded_redis:
         raise ConfigError(NO_REDIS)
 
 
 def _on_ready_noop() -> None:
-    """In the foreground the log tells when the cloud is ready."""
+    """Does nothing: in the foreground the log reports that the node is ready."""
 
 
 def _start_daemon(config: Config) -> int:
-    assert config.log_file is not None  # load() gave one to every daemon
+    assert config.log_file is not None  # load() sets it for every daemon
     result = daemonize(lambda readiness: _serve_detached(config, readiness), config.log_file, config.start_timeout)
     if not result.ready:
         raise PyCloudError(_startup_failure_reason(result, config))
@@ -169,7 +173,7 @@ def _startup_failure_reason(result: StartResult, config: Config) -> str:
     if not result.timed_out:
         return f"the daemon ended before it was ready; its log may say why: {config.log_file}"
     from pycloud.transport.probe import (
-        unreachable_reason,  # loads redis: the daemon has its own process, ours is about to end
+        unreachable_reason,  # loads redis: the daemon has its own process, this one is about to end
     )
 
     probe_error = unreachable_reason(config.redis)
@@ -183,20 +187,20 @@ def _serve_detached(config: Config, readiness: ReadinessPipe) -> int:
     try:
         return serve(config, readiness, foreground=False)
     except PyCloudError as error:
-        print(f"pycloud: {error.message}", file=sys.stderr, flush=True)  # that is the log file now
+        print(f"pycloud: {error.message}", file=sys.stderr, flush=True)  # standard error is the log file now
         readiness.failed(error.message)
         return 2 if isinstance(error, ConfigError) else 1
 
 
 def _serve_patched(config: Config, ready: Callable[[], None], foreground: bool) -> int:
-    gc.disable()  # what is being loaded is no garbage
+    gc.disable()  # objects created while loading are long-lived
     import gevent
     from gevent import monkey
 
-    # The real subprocess, os and signal: gevent's Popen is five times slower, and with only some of the three
-    # patched the real one hangs.
+    # The real subprocess, os and signal: gevent's Popen is five times slower, and with only some of the three patched
+    # the real one hangs.
     monkey.patch_all(subprocess=False, os=False, signal=False)
-    gevent.config.track_greenlet_tree = False  # nobody reads where each was made, which takes time and memory
+    gevent.config.track_greenlet_tree = False  # the place of each spawn is never read, and costs time and memory
 
     import logging
 

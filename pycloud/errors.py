@@ -1,7 +1,7 @@
-"""Every error that PyCloud raises on purpose, each with the stable code under which it goes over the wire.
+"""Every error that PyCloud raises on purpose, each with its stable code on the wire.
 
 The codes are part of the protocol (docs/protocol.md, "Error codes"): add one there when you add one here, and never
-rename one. An error's text is for people: it says what is wrong and, where that is possible, what to do.
+rename one. An error's text is for people: it states the problem and, where possible, the remedy.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import ClassVar
 
 
 class PyCloudError(Exception):
-    """Root of all errors raised on purpose. ``message`` is one line for people, without a trailing full stop."""
+    """Base class of all errors raised on purpose. ``message`` is one line for people, without a trailing full stop."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -26,24 +26,24 @@ class AlreadyRunning(PyCloudError):
 
 
 class EmbeddedRedisError(PyCloudError):
-    """A private Redis was wanted and could not be started; the message says what to install or to change."""
+    """A private Redis was requested and could not be started; the message names what to install or to change."""
 
 
 class KeeperError(PyCloudError):
-    """The keeper could not be reached, started or understood."""
+    """The keeper could not be reached or started, or its response could not be decoded."""
 
 
 class RedisUnavailable(PyCloudError):
-    """Redis did not answer: not reachable, not ready, or it refused the credentials."""
+    """Redis did not answer: it is not reachable, not ready, or it rejected the credentials."""
 
 
 class RequestError(PyCloudError):
-    """A request that is refused or failed, and is answered with ``{"error": {"code", "message"}}``."""
+    """A request is rejected or failed, and is answered with ``{"error": {"code", "message"}}``."""
 
     code: ClassVar[str]
-    #: True where asking again later may succeed: such an answer is replayed for seconds only, not for minutes.
+    #: True where a later attempt may succeed: such a response is replayed for seconds only, not for minutes.
     retryable: bool = False
-    #: The session that is in the way, where one is.
+    #: Id of the session that conflicts with the request, if there is one.
     session: str | None = None
 
 
@@ -54,7 +54,7 @@ class BadRequest(RequestError):
 
 
 class ScriptTooLarge(RequestError):
-    """The script is larger than the cloud's setting ``max_script_bytes``."""
+    """The script is larger than the node's setting ``max_script_bytes``."""
 
     code = "script_too_large"
 
@@ -62,7 +62,7 @@ class ScriptTooLarge(RequestError):
 class StartFailed(RequestError):
     """The session could not be started; the message carries the system's reason.
 
-    ``passing`` is true for a reason that may be gone soon: a full disk, no free port, too many open files.
+    ``retryable`` is true for a reason that may be temporary: a full disk, no free port, too many open files.
     """
 
     code = "start_failed"
@@ -79,68 +79,68 @@ class IdConflict(RequestError):
 
 
 class Abandoned(RequestError):
-    """Several clouds died while they carried out this request; nobody tries it again."""
+    """Several nodes died while they carried out this request; it is not tried again."""
 
     code = "abandoned"
 
 
 class NoCapacity(RequestError):
-    """Every cloud that could take it is full or takes nothing new."""
+    """Every matching node is full or takes no new sessions."""
 
     code = "no_capacity"
     retryable = True
 
 
 class NoMatch(RequestError):
-    """No living cloud is what the request asks for."""
+    """No live node matches the request."""
 
     code = "no_match"
     retryable = True
 
 
 class WrongRuntime(RequestError):
-    """No living cloud that fits runs sessions of the kind that the request needs; the message says which there are."""
+    """No live matching node has the runtime that the request needs; the message lists the runtimes that exist."""
 
     code = "wrong_runtime"
     retryable = True
 
 
 class NotAllowed(RequestError):
-    """The cloud's operator does not allow what the request asks for; the message names it and the setting."""
+    """The node's operator does not allow an option of the request; the message names it and the setting."""
 
     code = "not_allowed"
 
 
 class ImageNotFound(RequestError):
-    """There is no such image, here or where it was looked for."""
+    """The image exists neither on the node nor in the registry that was searched."""
 
     code = "image_not_found"
     retryable = True
 
 
 class ImageDenied(RequestError):
-    """The registry did not let this cloud have the image."""
+    """The registry denied this node access to the image."""
 
     code = "image_denied"
     retryable = True
 
 
 class TooManyStreams(RequestError):
-    """The cloud serves as many viewers as it can."""
+    """The node has reached its limit of concurrent log streams."""
 
     code = "too_many_streams"
     retryable = True
 
 
 class EngineUnavailable(RequestError):
-    """The container engine does not answer."""
+    """The container engine does not respond."""
 
     code = "engine_unavailable"
     retryable = True
 
 
 class NameTaken(RequestError):
-    """Another session that lives, or may come back, has the name; the message names it, and so does ``session``."""
+    """Another session that is live or may come back has the name; the message and ``session`` identify it."""
 
     code = "name_taken"
     retryable = True
@@ -151,16 +151,16 @@ class NameTaken(RequestError):
 
 
 class OwnerUnavailable(RequestError):
-    """The session's cloud is away; a remove is carried out as soon as it is back."""
+    """The session's node is offline; a remove is deferred until the node is back."""
 
     code = "owner_away"
     retryable = True
 
 
 class RemoveFailed(RequestError):
-    """The session was ended, but not all that it left can be deleted; the message carries the system's reason.
+    """The session was ended, but not all of its data can be deleted; the message carries the system's reason.
 
-    The wish is kept: asked again, the removal goes on where it stood.
+    The removal is recorded: a repeated request continues where it stopped.
     """
 
     code = "remove_failed"

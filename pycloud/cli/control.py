@@ -1,7 +1,7 @@
-"""``--stop`` and ``--status``: what one does with a daemon that runs already, through its pid file.
+"""``--stop`` and ``--status``: commands on a running daemon, through its pid file.
 
-No gevent, no Redis. Nobody is signalled but the process that holds the lock. Sessions that are to end with the daemon
-are ended through their keeper, or their container engine.
+No gevent, no Redis. Only the process that holds the lock is signalled. Sessions that are to end with the daemon are
+ended through their keeper or their container engine.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from pycloud.config import Config, detection
 from pycloud.errors import PyCloudError
 from pycloud.keeper.system import file_lock
 
-#: Exit codes of --status, as init scripts have them (Linux Standard Base): running, not running, cannot be told.
+#: Exit codes of --status, as for init scripts (Linux Standard Base): running, not running, unknown.
 RUNNING, NOT_RUNNING, UNKNOWN = 0, 3, 4
-#: Where a data directory says whose it is (pycloud/identity.py).
+#: File in a data directory that holds the node's id (pycloud/config/identity.py).
 NODE_ID_FILE = "cloud-id"
-#: After how many seconds people are told that they wait, and how often again.
+#: Seconds between two progress messages while waiting.
 _MESSAGE_INTERVAL = 2.0
-#: Seconds beyond their grace that sessions may take to end, and their directories to be deleted.
+#: Seconds beyond ``stop_grace`` that sessions may take to end and their directories to be deleted.
 _END_TIMEOUT = 60.0
 
 
 def status(config: Config) -> int:
-    """Print whether the daemon runs; the exit code says it too."""
+    """Print whether the daemon runs; returns RUNNING, NOT_RUNNING or UNKNOWN as exit code."""
     try:
         found = holder(config.pid_file)
     except PermissionDenied as error:
@@ -43,10 +43,10 @@ def status(config: Config) -> int:
 
 
 def stop(config: Config) -> int:
-    """Stop the daemon and wait for its end; with ``on_stop = "remove"`` end what sessions there are then, too.
+    """Stop the daemon and wait for its end; with ``on_stop = "remove"`` then also end the sessions that exist.
 
-    Exit code 0 when something has ended, 1 when nothing was running. Raises PyCloudError when the daemon may not be
-    signalled or goes on for too long, or when sessions cannot be ended.
+    Returns exit code 0 when something was ended, 1 when nothing was running. Raises PyCloudError where the daemon may
+    not be signalled or does not stop in time, or where sessions cannot be ended.
     """
     found = holder(config.pid_file)
     if found is not None:
@@ -62,20 +62,23 @@ def stop(config: Config) -> int:
 
 
 def stop_holder(found: Holder, pid_file: Path, timeout: float) -> None:
-    """SIGTERM to the holder of this pid file, then wait until it is gone, for ``patience`` seconds at most."""
+    """Send SIGTERM to the holder of this pid file, then wait for its end, for at most ``timeout`` seconds.
+
+    Raises PyCloudError where it is not visible from here, may not be signalled, or does not stop in time.
+    """
     if found.pid is None:
         raise PyCloudError(f"{pid_file} is locked by a process that cannot be seen from here: stop it where it runs")
     try:
         pidfd = os.pidfd_open(found.pid)
     except ProcessLookupError:
-        return  # it ended just now
+        return  # it has just ended
     try:
-        # Asked again now that the descriptor is open: from here on the pid cannot become somebody else's.
+        # Checked again now that the descriptor is open: from here on the pid cannot be reused by another process.
         if holder(pid_file) == found:
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
             _wait_with_messages(pidfd, found.pid, timeout)
     except ProcessLookupError:
-        return  # it ended before the signal came
+        return  # it ended before the signal arrived
     except PermissionError:
         raise PyCloudError(f"may not stop pid {found.pid}: it belongs to another user (try sudo)") from None
     finally:
@@ -83,17 +86,20 @@ def stop_holder(found: Holder, pid_file: Path, timeout: float) -> None:
 
 
 def _end_all(config: Config) -> int | None:
-    """End what a daemon left running that was started with another setting, or was killed; None: there was nothing."""
+    """End sessions that a daemon left running because it had another setting or was killed; None: there were none.
+
+    Returns how many sessions were ended.
+    """
     counts = [count for count in (_end_scripts(config), _end_containers(config)) if count is not None]
     return sum(counts) if counts else None
 
 
 def _end_containers(config: Config) -> int | None:
-    """None where no container session was ever started."""
+    """End all container sessions; returns how many, None where none was ever started."""
     node, records = config.data_dir / NODE_ID_FILE, config.data_dir / "docker"
     if not node.exists() or not any(records.glob("*.json")):
         return None
-    # Loads gevent, which is of no use here, and does no harm.
+    # Loads gevent, which is not needed here but does no harm.
     from pycloud.runtimes.docker.offline_removal import remove_all
 
     engine = detection.resolve_auto(config).docker_host
@@ -101,8 +107,8 @@ def _end_containers(config: Config) -> int | None:
 
 
 def _end_scripts(config: Config) -> int | None:
-    """None without a keeper."""
-    from pycloud.keeper.ipc import client, protocol  # loads sockets, which a daemon must not before it has patched
+    """End all script sessions through the keeper; returns how many, None without a keeper."""
+    from pycloud.keeper.ipc import client, protocol  # loads sockets, which a daemon must not do before patching
 
     try:
         if not file_lock.is_held(config.data_dir):

@@ -1,7 +1,7 @@
-"""``--daemon``: the process goes to the background and tells the one that started it how that went.
+"""``--daemon``: the process detaches and reports to its parent whether the start succeeded.
 
-Fork twice, a session of its own, and a pipe through which the daemon says "ready" or why it is not. To be called before
-gevent is imported: a forked event loop is a broken one. Knows nothing of what the daemon does.
+Forks twice, starts a session of its own, and sends "ready" or the reason of a failure through a pipe. Call it before
+gevent is imported: an event loop does not survive a fork. Independent of what the daemon does.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-#: What a process that missed its deadline gets between SIGTERM and SIGKILL, in seconds.
+#: Seconds between SIGTERM and SIGKILL for a daemon that missed its deadline.
 _KILL_GRACE = 5.0
 
 
 class ReadinessPipe:
-    """The daemon's end of the pipe. Call it once it is ready; later calls do nothing."""
+    """The daemon's end of the readiness pipe. Call it once the daemon is ready; later calls do nothing."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe: int | None = pipe
@@ -33,12 +33,12 @@ class ReadinessPipe:
         self._close()
 
     def failed(self, reason: str) -> None:
-        """Say why the daemon will not become ready; whoever started it then waits for its end."""
+        """Report why the daemon cannot become ready; the starting process then waits for its end."""
         self._send("failed " + " ".join(reason.split()))
 
     def _send(self, line: str) -> None:
         if self._pipe is not None:
-            # Whoever started us may have been interrupted meanwhile: the daemon lives on all the same.
+            # The starting process may have been interrupted meanwhile: the daemon runs on without it.
             with contextlib.suppress(BrokenPipeError):
                 os.write(self._pipe, line.encode() + b"\n")
 
@@ -50,10 +50,11 @@ class ReadinessPipe:
 
 @dataclass(frozen=True)
 class StartResult:
-    """How a start went, for the process that asked for it.
+    """Result of a start, for the process that requested it.
 
-    ``pid`` is None when the daemon did not live long enough to tell. ``reason`` is set when it said why it failed;
-    it is None when the daemon died without a word and when it missed the deadline (``timed_out``; it was ended then).
+    ``pid`` is None where the daemon ended before it sent its pid. ``reason`` is set where the daemon reported why it
+    failed; it is None where it died without a report, and where it missed the deadline (``timed_out``; it was ended
+    then).
     """
 
     ready: bool
@@ -63,15 +64,15 @@ class StartResult:
 
 
 def daemonize(run: Callable[[ReadinessPipe], int], log_file: Path, timeout: float) -> StartResult:
-    """Run ``run`` in a daemon, and return when it is ready, has failed, or was ended after ``timeout`` seconds.
+    """Run ``run`` in a daemon; returns when it is ready, has failed, or was ended after ``timeout`` seconds.
 
-    ``run`` gets the Readiness to call, and returns the daemon's exit code; standard output and error are ``log_file``,
-    standard input is empty, the working directory is /. Only the process that called returns from here.
+    ``run`` receives the ReadinessPipe to call, and returns the daemon's exit code; standard output and error are
+    ``log_file``, standard input is empty, the working directory is /. Only the calling process returns from here.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     reader, writer = os.pipe()
-    # Ctrl-C has to wait until we know whom to end then.
+    # SIGINT is blocked until the pid of the daemon to terminate is known.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     intermediate_pid = os.fork()
     if intermediate_pid == 0:
@@ -87,9 +88,9 @@ def daemonize(run: Callable[[ReadinessPipe], int], log_file: Path, timeout: floa
 
 
 def complete_stdio() -> None:
-    """Open /dev/null in the place of each standard stream that is closed; to be called first of all.
+    """Open /dev/null in place of each closed standard stream; call it before anything else is opened.
 
-    Otherwise the next file or pipe that is opened gets its number, and whoever prints something prints it there.
+    Otherwise the next file or pipe that is opened gets that descriptor, and standard output is written into it.
     """
     for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
@@ -102,7 +103,7 @@ def complete_stdio() -> None:
 
 
 def wait_gone(pidfd: int, timeout: float) -> bool:
-    """Wait until this process has ended, for ``timeout`` seconds at most; whether it has."""
+    """Wait for the end of this process, for at most ``timeout`` seconds; returns whether it has ended."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(timeout * 1000))
@@ -111,7 +112,7 @@ def wait_gone(pidfd: int, timeout: float) -> bool:
 def _become_daemon(run: Callable[[ReadinessPipe], int], log_file: Path, pipe: int) -> NoReturn:
     os.setsid()
     if os.fork() != 0:
-        os._exit(0)  # so that the daemon leads no session, and can never get a terminal by opening one
+        os._exit(0)  # so that the daemon is no session leader and cannot acquire a terminal by opening one
     readiness = ReadinessPipe(pipe)
     os.umask(0o022)
     os.chdir("/")
@@ -133,10 +134,10 @@ def _redirect(log_file: Path) -> None:
 
 
 def _close_inherited(keep: int) -> None:
-    """Close what the shell or a supervisor left open: a daemon that holds a pipe's end keeps its reader waiting."""
+    """Close descriptors inherited from a shell or supervisor: an open pipe end would keep its reader waiting."""
     for fd in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
         if fd > 2 and fd != keep:
-            with contextlib.suppress(OSError):  # the descriptor of this very listing is closed already
+            with contextlib.suppress(OSError):  # the descriptor of this listing is closed already
                 os.close(fd)
 
 
@@ -151,7 +152,7 @@ def _await_result(reader: int, timeout: float, allow_interrupts: Callable[[], ob
             elif word == "ready":
                 return StartResult(ready=True, pid=pid)
             else:
-                reason = rest  # and on to the end of the pipe: who tries again at once shall meet nobody
+                reason = rest  # reads on to the end of the pipe: an immediate retry then finds no daemon
     except TimeoutError:
         _terminate(pid)
         return StartResult(ready=False, pid=pid, reason=reason, timed_out=True)
@@ -164,7 +165,7 @@ def _await_result(reader: int, timeout: float, allow_interrupts: Callable[[], ob
 
 
 def _read_lines(reader: int, timeout: float) -> Iterator[str]:
-    """The lines that come through the pipe, until its other end is closed. Raises TimeoutError."""
+    """Yield the lines from the pipe until its other end is closed. Raises TimeoutError."""
     deadline = time.monotonic() + timeout
     rest = b""
     while True:
@@ -178,7 +179,7 @@ def _read_lines(reader: int, timeout: float) -> Iterator[str]:
 
 
 def _terminate(pid: int | None) -> None:
-    """End the daemon that we started. Its end of the pipe is still open, so that the pid is still its own."""
+    """End the daemon that was started. Its end of the pipe is still open, so its pid cannot have been reused."""
     if pid is None:
         return
     try:
@@ -191,6 +192,6 @@ def _terminate(pid: int | None) -> None:
             if wait_gone(pidfd, _KILL_GRACE):
                 return
     except ProcessLookupError:
-        return  # it ended by itself in between
+        return  # it ended in between
     finally:
         os.close(pidfd)

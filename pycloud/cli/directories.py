@@ -1,4 +1,4 @@
-"""The data and run directories, made with the modes that they need whatever the umask says. Called by ``app.py``."""
+"""Creates the data and run directories with the modes that they need, whatever the umask. Called by ``app.py``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from pathlib import Path
 from pycloud.config import Config
 from pycloud.errors import ConfigError, PyCloudError
 
-#: Others may pass through to reach the directory of their session, but not look around.
+#: Other users may traverse the data directory to reach the directory of their session, but not list it.
 DATA_MODE, RUN_MODE, PARENT_MODE = 0o711, 0o755, 0o755
 
 
 def prepare(config: Config) -> None:
-    """Make both where they are missing. Raises PyCloudError; ConfigError where ``run_as`` could not get through."""
+    """Create both directories where they are missing.
+
+    Raises PyCloudError where one cannot be created, ConfigError where ``run_as`` cannot traverse the data directory.
+    """
     try:
         _make(config.data_dir, DATA_MODE)
         _make(config.run_dir, RUN_MODE)
@@ -27,7 +30,7 @@ def prepare(config: Config) -> None:
 
 
 def _make(path: Path, mode: int) -> None:
-    """What exists is left as it is."""
+    """Create a directory and its parents; existing ones are left unchanged."""
     if path.is_dir():
         return
     if not path.parent.exists():
@@ -37,7 +40,7 @@ def _make(path: Path, mode: int) -> None:
 
 
 def _closed_to(user: str, path: Path) -> Path | None:
-    """The first directory on the way to ``path`` that ``user`` may not pass through; None where all are open."""
+    """The first directory on the path that ``user`` may not traverse; None where all are open."""
     entry = pwd.getpwnam(user)
     groups = {entry.pw_gid, *(group.gr_gid for group in grp.getgrall() if user in group.gr_mem)}
     for directory in [*reversed(path.parents), path]:
@@ -47,7 +50,10 @@ def _closed_to(user: str, path: Path) -> Path | None:
 
 
 def _may_pass(about: os.stat_result, uid: int, groups: set[int]) -> bool:
-    """As the kernel decides: the first class that fits counts, owner, group or others (ACLs are not looked at)."""
+    """Whether the mode allows traversal. As in the kernel, the first matching class of owner, group, others decides.
+
+    ACLs are not evaluated.
+    """
     if uid == 0:
         return True
     shift = 6 if about.st_uid == uid else 3 if about.st_gid in groups else 0

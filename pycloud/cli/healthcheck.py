@@ -1,7 +1,7 @@
-"""Whether the cloud in this container takes requests: the health check of its image, ``python3 -m pycloud.health``.
+"""Whether the node in this container takes requests: the image's health check, ``python3 -m pycloud.health``.
 
-Not what its own process says, but what the others see of it: the rank that it puts into Redis each heartbeat, and that
-goes from there when it stops doing so. Loads neither gevent nor docker.
+It reads the heartbeat that the node writes to Redis, and that expires there without renewal: the state that other nodes
+see, not the node's own view of itself. Loads neither gevent nor docker.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from pycloud.protocol.decoding import DecodeError, decode_heartbeat
 from pycloud.protocol.keys import Keys
 from pycloud.protocol.messages import Heartbeat
 
-#: The daemon, or an init with the daemon's command line behind its own.
+#: Command line of the container's first process: the daemon, or an init process with the daemon's command line
+#: appended.
 FIRST_PROCESS = Path("/proc/1/cmdline")
-#: How long Redis may take to answer, in seconds.
+#: Seconds that Redis may take to answer.
 _TIMEOUT = 3.0
 
 
 def main() -> int:
-    """Print one line; the exit code is 0 where requests are taken, 1 where not."""
+    """Print one line; returns exit code 0 where the node takes requests, otherwise 1."""
     try:
         config = _config(flags_in(FIRST_PROCESS.read_bytes()))
         problem = unhealthy_reason(_read_heartbeat(config))
@@ -40,14 +41,17 @@ def main() -> int:
 
 
 def flags_in(cmdline: bytes) -> list[str]:
-    """What stands behind the daemon's name in a command line as /proc shows it; nothing where it is not in there."""
+    """The arguments after ``pycloud`` in a command line as /proc shows it; empty where that name is missing."""
     words = [word.decode(errors="replace") for word in cmdline.split(b"\0")[:-1]]
     names = [PurePath(word).name for word in words]
     return words[names.index("pycloud") + 1 :] if "pycloud" in names else []
 
 
 def unhealthy_reason(heartbeat: Heartbeat | None) -> str | None:
-    """Why a cloud with this rank (None: it sends none) cannot serve requests; None: it can. One that drains is well."""
+    """Why a node with this heartbeat (None: it sends none) cannot serve requests; None where it can.
+
+    A node that drains counts as healthy.
+    """
     if heartbeat is None:
         return "sends no heartbeats to Redis"
     if heartbeat.deaf:

@@ -1,4 +1,4 @@
-"""Where the daemon's log goes and how its lines look. Called by entry points only; everybody else just logs."""
+"""Destination and format of the daemon's log. Called by entry points only; all other modules just log."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 
 
 def set_up(level: str, file: Path | None) -> logging.Handler:
-    """Log to this file (standard error when None), from this level up, in place of whatever was set up before.
+    """Log to ``file`` (standard error when None) from ``level`` up; replaces all handlers that were set up before.
 
-    The file is opened anew by itself when it was moved away or deleted, as logrotate does. Returns the handler.
-    Raises PyCloudError when the file cannot be written.
+    The file is reopened when it was moved or deleted, as logrotate does. Returns the handler. Raises PyCloudError where
+    the file cannot be written.
     """
     handler = _handler(file)
     handler.setFormatter(logging.Formatter(FORMAT))

@@ -1,7 +1,7 @@
-"""``--new-id``: makes a copied data directory a cloud of its own.
+"""``--new-id``: gives the node in a copied data directory an id of its own.
 
-What belonged to the old id is moved aside, because it is the original's to watch and to end: nothing is deleted, and no
-process is touched. No gevent, no Redis.
+Files of the old id are moved aside, because the original node supervises and ends those sessions: nothing is deleted,
+and no process is touched. No gevent, no Redis.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pycloud.config.identity import ID_FILE, node_id, regenerate_id
 from pycloud.errors import PyCloudError
 from pycloud.keeper.system import file_lock
 
-#: What a keeper, or who looks after containers, would take for its own.
+#: Directories that a keeper or a container runtime would take for their own sessions.
 SESSION_DIRS = ("work", "state", "logs", "docker")
-#: What the original was told, and this one was not.
+#: Files with an operator's commands to the original node, which do not apply to the copy.
 OPERATOR_FILES = ("draining",)
 
 
 def new_id(config: Config) -> int:
-    """Give the cloud in this data directory a new id; the exit code.
+    """Give the node in this data directory a new id; returns the exit code.
 
     Raises AlreadyRunning and PyCloudError where a daemon or a keeper holds the directory, or it cannot be written.
     """
@@ -47,7 +47,7 @@ def new_id(config: Config) -> int:
 
 @contextmanager
 def _holding_keeper_lock(data: Path) -> Iterator[None]:
-    """Hold a keeper's place, so that there is none meanwhile."""
+    """Hold the keeper's lock, so that no keeper can start meanwhile."""
     try:
         lock = file_lock.acquire(data, timeout=0.5)
     except file_lock.LockedError:
@@ -62,7 +62,10 @@ def _holding_keeper_lock(data: Path) -> Iterator[None]:
 
 
 def _move_aside(data: Path, old: str) -> Path:
-    """Where it lies now. Begun and interrupted, it may be done again: then the rest follows. Raises OSError."""
+    """Move the files of the old id; returns the directory that holds them now. Raises OSError.
+
+    After an interruption it may be repeated: it then moves the rest.
+    """
     names = [name for name in (*SESSION_DIRS, *OPERATOR_FILES) if (data / name).exists()]
     base = f"before-new-id-{old}"
     candidates = (data / (base if number == 1 else f"{base}-{number}") for number in count(1))

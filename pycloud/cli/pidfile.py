@@ -1,8 +1,8 @@
-"""Files that are locked for as long as a daemon lives, and hold its pid.
+"""Files that are locked during the lifetime of a daemon and hold its pid.
 
-The lock (flock) is the truth, the pid in the file only names its holder: a daemon that crashed leaves no lock, so its
-file is never an obstacle, and a pid that was given to another process is never believed. The file is never unlinked:
-whoever waits for the lock of an unlinked file would get it while another one creates the file anew.
+The lock (flock) is authoritative, the pid in the file only names its holder: a daemon that crashed leaves no lock, so
+its file never blocks a start, and a pid that was reused by another process is never trusted. The file is never
+unlinked: a process that waits for the lock of an unlinked file would get it while another one creates the file anew.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from types import TracebackType
 from pycloud.errors import AlreadyRunning, PyCloudError
 from pycloud.keeper.system import file_lock
 
-#: How long a lock may be held by a process that has not yet written its pid, or by one that is only looking.
+#: Seconds that a lock may be held by a process that has not written its pid yet, or that only inspects the file.
 _LOCK_TIMEOUT = 0.5
 _POLL_INTERVAL = 0.01
 
 
 class PermissionDenied(PyCloudError):
-    """The file belongs to another user, so nobody can tell from here whether it is locked."""
+    """The file belongs to another user, so this user cannot determine whether it is locked."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock. ``pid`` is None when it cannot be told (another container, another host)."""
+    """The process that holds a lock. ``pid`` is None where it is not visible (another container, another host)."""
 
     pid: int | None
 
 
 class PidFile:
-    """One such file. Take it in the process that is to hold it: a fork shares the lock, exec gives it up.
+    """One pid file. Lock it in the process that is to hold it: a fork shares the lock, exec releases it.
 
     Usable as a context manager. ``purpose`` completes "another pycloud (pid N) ...", as in "uses /var/lib/pycloud".
     """
@@ -49,7 +49,7 @@ class PidFile:
         Raises AlreadyRunning, naming the holder; PyCloudError where the file cannot be written.
         """
         try:
-            # For a moment: somebody who asks for the holder locks the file for an instant too.
+            # The timeout covers processes that inspect the holder: they lock the file for an instant too.
             self._fd = file_lock.open_locked(self.path, _LOCK_TIMEOUT)
             if self._fd is not None:
                 file_lock.write(self._fd, str(os.getpid()))
@@ -62,7 +62,7 @@ class PidFile:
             raise AlreadyRunning(f"another pycloud ({who}) {self._purpose}")
 
     def release(self) -> None:
-        """Empty the file and give up the lock. Does nothing when it is not held."""
+        """Empty the file and release the lock. Does nothing when it is not held."""
         if self._fd is not None:
             os.ftruncate(self._fd, 0)
             self._close()
@@ -83,9 +83,9 @@ class PidFile:
 
 
 def holder(path: Path) -> Holder | None:
-    """Who holds the lock of this file now; None when nobody does.
+    """The holder of the lock of this file; None where it is not locked.
 
-    Raises MayNotLook where only another user could tell, PyCloudError where the file cannot be read.
+    Raises PermissionDenied where only another user can determine it, PyCloudError where the file cannot be read.
     """
     deadline = time.monotonic() + _LOCK_TIMEOUT
     while _is_locked(path):
@@ -118,7 +118,7 @@ def _pid_in(path: Path) -> int | None:
 def _has_open(pid: int, path: Path) -> bool:
     """Whether this process has the file open, and so is the one that wrote its pid there.
 
-    Another user's process cannot be looked into; it cannot be signalled by us either, so that its pid is believed.
+    Another user's process cannot be inspected; it cannot be signalled from here either, so its pid is trusted.
     """
     try:
         return file_lock.has_open(pid, path)

@@ -1,7 +1,7 @@
-"""The blocking Python client: start sessions on a PyCloud, ask about them, end them.
+"""The blocking Python client: starts sessions on PyCloud nodes, queries them, ends them.
 
-A documented library (README.md, "As a library") and what ``pycloudctl`` is made of. Loads neither gevent nor docker,
-and imports nothing of the daemon: only ``protocol``, ``transport``, ``errors`` and the default URL in ``config``. Start
+A documented library (README.md, "As a library") and the basis of ``pycloudctl``. Loads neither gevent nor docker, and
+imports nothing of the daemon: only ``protocol``, ``transport``, ``errors`` and the default URL in ``config``. Start
 with ``client.py``.
 """
 

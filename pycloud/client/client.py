@@ -1,7 +1,8 @@
-"""The blocking Python client: start sessions on a PyCloud, ask about them, end them.
+"""The blocking Python client: starts sessions on PyCloud nodes, queries them, ends them.
 
-A documented library (README.md, "As a library") and what ``pycloudctl`` is made of. Loads neither gevent nor docker,
-and nothing of the daemon. What a request only sometimes needs is imported where it is used: pycloudctl starts faster.
+A documented library (README.md, "As a library") and the basis of ``pycloudctl``. Loads neither gevent nor docker, and
+nothing of the daemon. Modules that only some requests need are imported where they are used, so that pycloudctl starts
+faster.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     from pycloud.client.records import KnownNode
 
 DEFAULT_TIMEOUT = 10.0
-#: A session that does not heed SIGTERM has its cloud's ``stop_grace``, 10 seconds by default, before it is killed.
+#: Seconds: a session that ignores SIGTERM is killed after its node's ``stop_grace``, 10 seconds by default.
 REMOVE_TIMEOUT = 30.0
 REQUEST_ID_BYTES = 10
 
@@ -68,15 +69,15 @@ T = TypeVar("T")
 
 
 def ignore(_argument: object) -> None:
-    """Nobody wants to hear of it."""
+    """Does nothing: the default for callbacks."""
 
 
 class Client:
-    """Talks to the clouds of one namespace through Redis. Use it in a ``with`` block, or ``close()`` it.
+    """Sends requests to the nodes of one namespace through Redis. Use it in a ``with`` block, or ``close()`` it.
 
-    Several threads may share one. Connects when it is first used. Every method raises RedisUnavailable where Redis
-    cannot be reached; those that ask a cloud also raise NoCloud (at once), NoAnswer (after ``timeout`` seconds),
-    RequestRefused, and UnusableAnswer where somebody else than a cloud has answered.
+    Several threads may share one. Connects at the first use. Every method raises RedisUnavailable where Redis cannot be
+    reached; methods that send a request to a node also raise NoCloud (at once), NoAnswer (after ``timeout`` seconds),
+    RequestRefused where the request is rejected, and UnusableAnswer where the response is not one of a node.
     """
 
     def __init__(
@@ -84,10 +85,10 @@ class Client:
     ) -> None:
         """``timeout``: seconds that a request may take, at most a day; None: 10, and 30 for a remove.
 
-        Raises ValueError for a URL, a namespace or a timeout of no use.
+        Raises ValueError for an invalid URL, namespace or timeout.
         """
         check_database(url, namespace)
-        #: Where its Redis is, without the password.
+        #: The URL of its Redis, without the password.
         self.url = hide_password(url)
         self.timeout = None if timeout is None else validate_timeout(timeout)
         self._keys = Keys(namespace)
@@ -109,13 +110,13 @@ class Client:
     ) -> Created:
         """Start ``script`` as a session; returns when it runs: ``id``, ``cloud``, ``host``, ``port``, ``state``.
 
-        ``env`` is added to its environment. ``where`` names labels that its cloud must have, ``cloud`` the one cloud
-        (10 hex digits) that shall take it, ``runtime`` what it shall be (``script`` or ``docker``; None: what it looks
-        like). ``name`` is unique among sessions that live: RequestRefused with the code ``name_taken`` where another
-        has it. ``labels`` are for ``sessions()`` to find it by. While its image is pulled, ``on_progress`` is called
-        with an event ``session.pulling`` about once a second, and ``timeout`` counts from the last of them. ``id``
-        names the request: the same id with the same arguments again is the same request, and starts nothing new. A
-        script over 16 MiB is refused without asking anybody.
+        ``env`` is added to its environment. ``where``: labels that its node must have; ``cloud``: id (10 hex digits) of
+        the one node that is to take it; ``runtime``: ``script`` or ``docker`` (None: derived from the script). ``name``
+        is unique among live sessions: RequestRefused with the code ``name_taken`` where another one has it. ``labels``
+        are for finding it with ``sessions()``. While its image is pulled, ``on_progress`` is called with an event
+        ``session.pulling`` about once a second, and ``timeout`` counts from the last of them. ``id`` is the request's:
+        the same id with the same arguments is the same request, and starts no new session. A script over 16 MiB is
+        rejected without sending a request.
         """
         optional_fields = {
             "env": dict(env or {}) or None,
@@ -135,14 +136,14 @@ class Client:
         return decode_response(answer.raw, Created)
 
     def status(self, session: str, *, timeout: float | None = None) -> StatusResponse:
-        """What has become of ``session``: ``status`` is true while it lives, false also where nobody knows it."""
+        """The state of ``session``: ``status`` is true while it is live, false also where no node knows it."""
         answer = self.request(StatusRequest.op, {"session": session}, timeout=timeout).raise_for_error()
         return msgspec.convert(answer.response, StatusResponse)
 
     def remove(self, session: str, *, id: str | None = None, timeout: float | None = None) -> RemoveResponse:
-        """End ``session`` and delete what is left of it; returns when it is gone.
+        """End ``session`` and delete its data; returns when it is gone.
 
-        ``status`` of the answer is false where there was nothing to remove.
+        ``status`` of the response is false where there was nothing to remove.
         """
         answer = self.request(RemoveRequest.op, {"session": session}, id=id, timeout=timeout).raise_for_error()
         return msgspec.convert(answer.response, RemoveResponse)
@@ -156,11 +157,13 @@ class Client:
         since: float | None = None,
         timeout: float | None = None,
     ) -> bytes:
-        """The newest ``max_bytes`` of the output of ``session``, exactly as written; or its newest ``lines``, or what
-        it wrote ``since`` (see ``follow_logs``), as far as that is kept.
+        """The newest ``max_bytes`` of the output of ``session``, or the part selected by ``lines`` or ``since``.
 
-        Only the cloud that owns the session can tell: NoCloud where that one is away. Raises ValueError where
-        ``session`` is no session id, NotFound (a LookupError) where its cloud knows no such session.
+        Returned exactly as written. ``lines``: the newest lines; ``since``: the output from that time on (see
+        ``follow_logs``); both as far as the output is retained.
+
+        Only the node that owns the session can answer: raises NoCloud where that is offline, ValueError where
+        ``session`` is not a session id, NotFound (a LookupError) where its node has no such session.
         """
         if lines is not None or since is not None:
             from pycloud.client.logs import Output
@@ -184,16 +187,18 @@ class Client:
         timeout: float | None = None,
         on_loss: OnStreamLoss = ignore,
     ) -> LogFollower:
-        """The output of ``session`` as it grows, until the session ends: an iterator of ``Output``, ``Skipped`` and, as
-        the last, ``Ended``. Close it, or use it in a ``with`` block.
+        """An iterator over the output of ``session`` as it grows, until the session ends.
 
-        It begins at byte ``offset``, with the newest ``tail`` bytes or ``lines`` lines, or with what was written
-        ``since`` (Unix seconds; containers only); with the newest 64 KiB where nothing is said. ``follow`` False: it
-        ends where the output ends now. Who reads slowly does not slow the session down, and misses what is not kept any
-        more: ``Skipped``. Restarts of Redis and of its cloud are sat out; ``on_loss`` is called with the error when the
-        stream is lost, and with None when it goes on. Raises what ``logs`` raises, to begin with.
+        It yields ``Output``, ``Skipped`` and, as the last item, ``Ended``. Close it, or use it in a ``with`` block.
+
+        It begins at byte ``offset``, with the newest ``tail`` bytes or ``lines`` lines, or with output written
+        ``since`` (Unix seconds; containers only); without any of these, with the newest 64 KiB. ``follow`` False: it
+        ends where the output ends now. A slow reader does not slow the session down; output that is no longer retained
+        when it is read is reported as ``Skipped``. Restarts of Redis and of the session's node are bridged; ``on_loss``
+        is called with the error when the stream is lost, and with None when it continues. At the start it raises the
+        same errors as ``logs``.
         """
-        from pycloud.client.logs import LogFollower  # requests need none of it
+        from pycloud.client.logs import LogFollower  # requests do not need it
 
         start_fields: dict[str, Any] = {"offset": offset, "tail": tail, "lines": lines, "since": since}
         fields = {name: value for name, value in start_fields.items() if value is not None}
@@ -210,11 +215,11 @@ class Client:
         timeout: float | None = None,
         on_progress: OnProgress = ignore,
     ) -> Answer:
-        """Send any request and wait for its answer, which may be a refusal.
+        """Send any request and return its response, which may be an error.
 
-        ``op`` is create, status, remove or logs, ``fields`` its keys beside ``id``. For what the methods above do not
-        offer: keys of a newer cloud, the answer as it came. Raises ValueError and TypeError for a request that no cloud
-        could use.
+        ``op`` is a request in docs/protocol.md, ``fields`` its keys beside ``id``. For features that the methods above
+        do not offer: keys of a newer node, or the response as received. Raises ValueError and TypeError for a request
+        that no node could use.
         """
         ask = build_request(op, fields, secrets.token_hex(REQUEST_ID_BYTES) if id is None else id)
         timeout = self._timeout_for(op, timeout)
@@ -222,7 +227,7 @@ class Client:
         return Answer(raw, decode_response(raw, RESPONSES[op]))
 
     def _timeout_for(self, op: str, timeout: float | None) -> float:
-        """How long a request may take: as said for it, or for all, or by default."""
+        """The seconds that a request may take: its own timeout, the client's, or the default."""
         if timeout is not None:
             return validate_timeout(timeout)
         return self.timeout or (REMOVE_TIMEOUT if op == RemoveRequest.op else DEFAULT_TIMEOUT)
@@ -232,11 +237,11 @@ class Client:
         return RecordReader(self._command_pool, self._keys, self.timeout or DEFAULT_TIMEOUT)
 
     def wait(self, session: str, *, timeout: float | None = None) -> StatusResponse:
-        """Wait until ``session`` lives no more; what has become of it: ``state``, ``exit_code``, ``reason``.
+        """Wait for the end of ``session``; returns its status with ``state``, ``exit_code`` and ``reason``.
 
-        Where nobody knows it (any more), ``state`` is not set. One that is ``lost`` counts as ended, though it may come
-        back. Restarts of Redis and of its cloud are sat out. ``timeout``: seconds, at most a day; None: for ever.
-        Raises NotEnded when the time is up, and NoCloud or NoAnswer where nobody can tell to begin with.
+        Where no node knows it (any more), ``state`` is not set. A ``lost`` session counts as ended, though it may come
+        back. Restarts of Redis and of its node are bridged. ``timeout``: seconds, at most a day; None: no limit. Raises
+        NotEnded at the timeout, and NoCloud or NoAnswer where no node answers at the start.
         """
         from pycloud.client import wait
         from pycloud.client.events import EventLog
@@ -254,48 +259,56 @@ class Client:
         labels: Mapping[str, str] | None = None,
         name: str | None = None,
     ) -> Iterator[SessionRecord]:
-        """All sessions known, oldest first, read from Redis page by page while you iterate.
+        """All sessions on record, oldest first, read from Redis page by page during the iteration.
 
-        ``clouds``, ``states``: of those only, unless empty. ``labels``: of those that have them all. ``name``: of those
-        whose name matches this pattern (``web-*``). A record is ``stale`` where its cloud is away.
+        ``clouds``: only sessions of these nodes; ``states``: only in these states (empty: any). ``labels``: only
+        sessions that have all of them. ``name``: only names that match this pattern (``web-*``). A record is ``stale``
+        where its node is offline.
         """
         return self._record_reader.sessions(clouds, record_filter(states, labels, name))
 
     def session_named(self, name: str) -> str | None:
-        """The id of the session that has this name, or had it last and is remembered; None where there is none."""
+        """The id of the session that has this name, or had it last and is retained; otherwise None."""
         return self.sessions_named([name]).get(name)
 
     def sessions_named(self, names: Sequence[str]) -> dict[str, str]:
-        """The same for several, by name, in one read; those that no session has are missing."""
+        """As ``session_named`` for several names, in one read: ids by name; names without a session are missing."""
         return self._record_reader.session_ids_by_name(names)
 
     def session_ids(self, *, clouds: Collection[str] = ()) -> Iterator[str]:
-        """The ids of all sessions known, oldest first: quicker than ``sessions()``."""
+        """The ids of all sessions on record, oldest first: faster than ``sessions()``.
+
+        ``clouds``: only sessions of these nodes, unless empty.
+        """
         return self._record_reader.session_ids(clouds)
 
     def session_names(self) -> Iterator[tuple[str, str]]:
-        """The id and the name (empty: none) of each: still quicker. Several that have ended may have had one name."""
+        """The id and the name (empty: none) of each session on record: also faster than ``sessions()``.
+
+        Several ended sessions may have had the same name.
+        """
         return self._record_reader.session_names()
 
     def records(self, sessions: Sequence[str]) -> list[SessionRecord]:
-        """What is recorded of these sessions (at most some hundreds); nothing of those that nobody knows."""
+        """The records of these sessions (at most some hundreds); sessions without a record are left out."""
         return list(self._record_reader.records(sessions))
 
     def nodes(self) -> list[Heartbeat]:
-        """What each living cloud last said of itself, by id."""
+        """The last heartbeat of each live node, by id."""
         return self._record_reader.live_heartbeats()
 
     def known_nodes(self) -> list[KnownNode]:
-        """Every cloud that was heard of in the last week, by id; of one that is away, ``rank`` is None."""
+        """Every node with a heartbeat in the last week, by id; ``heartbeat`` of an offline node is None."""
         from pycloud.client.records import known_nodes
 
         return known_nodes(self._command_pool, self._keys, self._record_reader, self.timeout or DEFAULT_TIMEOUT)
 
     def drain(self, cloud: str, draining: bool = True, *, timeout: float | None = None) -> DrainResponse:
-        """Ask ``cloud`` (10 hex digits) to take nothing new, or (``draining`` False) to take sessions again.
+        """Make the node ``cloud`` (id, 10 hex digits) take no new sessions, or (``draining`` False) take them again.
 
-        Returns when it does, and the others know; ``sessions`` is how many live there. It is kept over a restart of its
-        daemon. Raises NoCloud where it is away, ValueError where ``cloud`` is no id of a cloud.
+        Returns when that is in effect and the other nodes have been informed; ``sessions`` is how many are live there.
+        The setting survives a restart of the daemon. Raises NoCloud where the node is offline, ValueError where
+        ``cloud`` is not a node id.
         """
         answer = self.request(
             DrainRequest.op, {"cloud": cloud, "draining": draining}, timeout=timeout
@@ -303,10 +316,10 @@ class Client:
         return msgspec.convert(answer.response, DrainResponse)
 
     def inspect(self, session: str, *, timeout: float | None = None) -> InspectResponse:
-        """All that its cloud knows of ``session``, and what it uses just now (``figures``).
+        """Everything that its node knows about ``session``, and its present resource usage (``figures``).
 
-        Where its cloud is away, what is on record, with ``stale`` true. Raises NotFound (a LookupError) where nobody
-        knows it, ValueError where ``session`` is no session id.
+        Where its node is offline, its record, with ``stale`` true. Raises NotFound (a LookupError) where there is no
+        such session, ValueError where ``session`` is not a session id.
         """
         try:
             answer = self.request(InspectRequest.op, {"session": session}, timeout=timeout).raise_for_error()
@@ -317,10 +330,10 @@ class Client:
     def watch(
         self, look: Callable[[], T], *, every: float = 5.0, timeout: float | None = None, on_loss: OnRedisLoss = ignore
     ) -> Iterator[T]:
-        """What ``look()`` returns: now, whenever something has happened, and at the latest after ``every`` seconds.
+        """Yield the value of ``look()``: now, after each event, and at the latest every ``every`` seconds.
 
-        Over restarts of Redis, of which ``on_loss`` is told as in ``events``. It ends after ``timeout`` seconds (None:
-        never), raising RedisUnavailable where Redis is away by then.
+        Restarts of Redis are bridged, with calls of ``on_loss`` as in ``events``. Ends after ``timeout`` seconds (None:
+        never); raises RedisUnavailable where Redis is unavailable by then.
         """
         from pycloud.client.events import EventLog, watch
 
@@ -336,33 +349,32 @@ class Client:
         last: int | None = None,
         on_loss: OnRedisLoss = ignore,
     ) -> Iterator[EventRecord]:
-        """What happened, oldest first: from ``since`` on (Unix seconds; None: all that Redis remembers), at most the
-        newest ``last``.
+        """Events, oldest first, at most the newest ``last``, from ``since`` on (Unix seconds; None: all in Redis).
 
-        ``follow``: and then what happens, without end, over restarts of Redis; with neither ``since`` nor ``last`` only
-        what happens from this call on. ``on_loss`` is called with the error when Redis is lost, and with None when it
-        is back. Each is an ``Event``, and has its JSON as it came in ``raw``.
+        ``follow``: then also new events, without end, over restarts of Redis; with neither ``since`` nor ``last`` only
+        events after this call. ``on_loss`` is called with the error when Redis is lost, and with None when it is back.
+        Each item is an ``Event`` with its JSON as received in ``raw``.
         """
-        from pycloud.client.events import EventLog  # requests need none of it
+        from pycloud.client.events import EventLog  # requests do not need it
 
         return EventLog(self._command_pool, self._keys, self.timeout or DEFAULT_TIMEOUT).read(
             since, last, follow, on_loss
         )
 
     def event_follower(self) -> EventFollower:
-        """One that hears what happens from this call on, a moment at a time: for whoever watches beside other work."""
+        """A follower of the events after this call, for polling beside other work."""
         from pycloud.client.events import EventLog
 
         return EventLog(self._command_pool, self._keys, self.timeout or DEFAULT_TIMEOUT).follower()
 
     def health(self, *, timeout: float | None = None) -> HealthSnapshot:
-        """How Redis and the clouds are just now: cheap enough to be read every second."""
+        """The present health of Redis and the nodes: cheap enough to be read every second."""
         from pycloud.client.health import read_health
 
         return read_health(self._command_pool, self._keys, timeout or self.timeout or DEFAULT_TIMEOUT)
 
     def diagnose(self) -> DiagnosticReport:
-        """What is to be known of Redis and the clouds when something is wrong; takes some seconds."""
+        """A diagnostic report of Redis and the nodes, for troubleshooting; takes some seconds."""
         from pycloud.client.health import Diagnostics
 
         return Diagnostics(self._subscribe_pool, self._command_pool, self._keys, self.timeout or DEFAULT_TIMEOUT).run()

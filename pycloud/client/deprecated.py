@@ -1,4 +1,4 @@
-"""Names of earlier versions of the library: they keep working, and warn with the name that replaced them."""
+"""Deprecated names of earlier versions of the library: they keep working, and warn with their replacement."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: By the old module and name: the new ones.
+#: New module and name by old module and name.
 RENAMED = {
     ("pycloud.client", "KnownCloud"): ("pycloud.client.records", "KnownNode"),
     ("pycloud.client", "Pulse"): ("pycloud.client.health", "HealthSnapshot"),
@@ -23,7 +23,7 @@ RENAMED = {
 
 
 def deprecated(replacement: Callable[P, T], old: str, new: str) -> Callable[P, T]:
-    """A function that warns that ``old`` is now called ``new``, and then does what ``replacement`` does."""
+    """A function that warns that ``old`` is now called ``new``, and then calls ``replacement``."""
 
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         _warn(old, new, 3)
@@ -34,7 +34,7 @@ def deprecated(replacement: Callable[P, T], old: str, new: str) -> Callable[P, T
 
 
 def deprecated_attribute(old: str, new: str) -> Any:
-    """A read-only attribute that warns that ``old`` (``Class.attribute``) is now ``new``, and has its value."""
+    """A read-only attribute that warns that ``old`` (class and attribute) is now ``new``, and has its value."""
 
     def read(self: Any) -> Any:
         _warn(old, new, 3)
@@ -44,7 +44,7 @@ def deprecated_attribute(old: str, new: str) -> Any:
 
 
 def load_renamed(module: str, name: str) -> Any:
-    """The value that ``name`` in ``module`` stood for. Raises AttributeError for a name that never was one."""
+    """The value that ``name`` in ``module`` stood for. Raises AttributeError for a name that never existed."""
     if (module, name) not in RENAMED:
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
     new_module, new_name = RENAMED[module, name]

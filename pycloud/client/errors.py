@@ -1,4 +1,4 @@
-"""What can go wrong for a requester, beside ``RedisUnavailable``. Messages say what to do next, where that is known.
+"""Errors of the client, beside ``RedisUnavailable``. Messages name the next step where it is known.
 
 Pure. Part of the library's interface (README.md, "As a library"): add freely, rename nothing.
 """
@@ -10,13 +10,13 @@ from pycloud.protocol.messages import Response
 
 
 class NoCloud(PyCloudError):
-    """No cloud lives that could answer. Nothing was published, so nothing was done."""
+    """No node that could answer is live. Nothing was published, so nothing was done."""
 
 
 class Unsettled(PyCloudError):
-    """What became of a request is not known: it was published, and no answer was heard.
+    """The outcome of a request is unknown: it was published, and no response was received.
 
-    ``request_id`` is the id to repeat it under, ``reason`` the message without its advice.
+    ``request_id`` is the id under which to repeat it, ``reason`` the message without its advice.
     """
 
     def __init__(self, reason: str, request_id: str) -> None:
@@ -25,7 +25,7 @@ class Unsettled(PyCloudError):
 
 
 class NoAnswer(Unsettled):
-    """The time was up before an answer came. The request may still be carried out; repeat it under the same id."""
+    """No response came before the deadline. The request may still be carried out; repeat it under the same id."""
 
 
 class RedisLost(Unsettled, RedisUnavailable):
@@ -33,7 +33,7 @@ class RedisLost(Unsettled, RedisUnavailable):
 
 
 class UnusableAnswer(PyCloudError):
-    """What came back, or what Redis holds, is not what a cloud would write. A request may have been carried out."""
+    """A response, or data in Redis, is not in the form that nodes write. A request may have been carried out."""
 
 
 class NotFound(PyCloudError, LookupError):
@@ -41,14 +41,14 @@ class NotFound(PyCloudError, LookupError):
 
 
 class NotEnded(PyCloudError):
-    """A session that was waited for still lived when the time was up."""
+    """A session did not end before the deadline of a wait."""
 
 
 class RequestRefused(PyCloudError):
-    """A cloud answered that it will not or cannot do it; or it is known beforehand that every cloud would.
+    """A node rejected the request or could not carry it out, or it is known in advance that every node would reject it.
 
-    ``code`` is one of the protocol's stable error codes, ``response`` the whole answer (its ``cloud`` is empty where
-    none was asked).
+    ``code`` is one of the protocol's stable error codes, ``response`` the whole response (its ``cloud`` is empty where
+    no node was involved).
     """
 
     def __init__(self, code: str, message: str, response: Response) -> None:

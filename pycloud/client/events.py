@@ -1,7 +1,7 @@
-"""Events: as they are stored, followed as they come, and as a trigger to look again (``watch``). Reads only.
+"""Events: read from the stream, followed, and used as a trigger (``watch``). Reads only.
 
-A follower continues where the connection to Redis was lost, behind the last event that it read; where the stream is
-another one by then (Redis came back empty, or with an old copy), with what is new in it.
+After a loss of Redis a follower continues behind the last event that it read; where the stream is another one by then
+(Redis came back empty, or with an old copy), it continues with the new events in that.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from pycloud.protocol.keys import Keys
 from pycloud.protocol.messages import Event
 from pycloud.transport.blocking import ConnectionLost, DeadlineConnectionPool, NotReachable
 
-#: Seconds that Redis is asked to wait for news at once: short, so that one that is gone is noticed.
+#: Seconds of one blocking read: short, so that a lost Redis is noticed.
 BLOCK_SECONDS = 1.0
-#: The most events that are read at once.
+#: Most events per read.
 PAGE_SIZE = 500
-#: The place before the first event. A place is the id of the last entry that was read: milliseconds, a count.
+#: The cursor before the first event. A cursor is the id of the last entry that was read: milliseconds and a sequence
+#: number.
 STREAM_START = "0-0"
 MAX_SEQUENCE = 2**64 - 1
 
@@ -31,9 +32,9 @@ OnRedisLoss = Callable[[RedisUnavailable | None], None]
 
 
 class EventRecord(Event, frozen=True):
-    """An event, and its JSON as it came, which may hold keys of a newer cloud."""
+    """An event, and its JSON as received, which may hold keys of a newer node."""
 
-    #: Does not travel.
+    #: Not on the wire.
     raw: bytes = msgspec.field(name="(raw)", default=b"")
 
 
@@ -44,20 +45,20 @@ def parse_entry(entry: Sequence[Any]) -> EventRecord | None:
     try:
         return msgspec.structs.replace(msgspec.json.decode(payload, type=EventRecord), raw=payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None  # written by somebody else than a cloud
+        return None  # not written by a node
 
 
 def cursor_before(since: float) -> str:
-    """The place before everything that was told at ``since`` (Unix seconds) or later."""
+    """The cursor before all events of the time ``since`` (Unix seconds) or later."""
     milliseconds = int(since * 1000)
     return f"{milliseconds - 1}-{MAX_SEQUENCE}" if milliseconds > 0 else STREAM_START
 
 
 def resume_cursor(cursor: str, newest_id: str | None) -> str:
-    """Where to go on behind ``place`` in a stream whose newest entry is ``newest`` (None: it has none).
+    """The cursor to continue from in a stream whose newest entry is ``newest_id`` (None: the stream is empty).
 
-    A stream only grows. One that ends before the place has been made anew: what stands there is older than what was
-    read, unless it is empty; what comes into it then is new.
+    A stream only grows. One that ends before ``cursor`` has been made anew: its entries are older than those that were
+    read, so reading continues behind them; in an empty stream, every later entry is new.
     """
     if newest_id is None:
         return STREAM_START
@@ -65,15 +66,15 @@ def resume_cursor(cursor: str, newest_id: str | None) -> str:
 
 
 class EventFollower:
-    """Goes on behind ``place``, which moves with what is heard."""
+    """Reads the events behind ``cursor``, which advances with each read."""
 
     def __init__(self, pool: DeadlineConnectionPool, keys: Keys, cursor: str) -> None:
         self._pool, self._key, self.cursor = pool, keys.events_key, cursor
 
     def poll(self, deadline: float) -> list[EventRecord]:
-        """What is new, as soon as there is anything; empty where nothing came until then (monotonic).
+        """New events, as soon as there are any; empty where none came before ``deadline`` (monotonic seconds).
 
-        Raises LineLost or NotReachable where Redis is lost: what comes meanwhile is heard by a later call.
+        Raises ConnectionLost or NotReachable where Redis is lost: a later call returns the events in between.
         """
         reply_deadline = max(deadline, time.monotonic()) + REDIS_TIMEOUT
         with self._pool.connection(reply_deadline) as connection:
@@ -96,11 +97,11 @@ class EventLog:
         self._pool, self._keys, self._timeout = pool, keys, timeout
 
     def follower(self) -> EventFollower:
-        """One that hears what happens from now on."""
+        """A follower of the events from now on."""
         return EventFollower(self._pool, self._keys, self._newest_id() or STREAM_START)
 
     def read(self, since: float | None, last: int | None, follow: bool, on_loss: OnRedisLoss) -> Iterator[EventRecord]:
-        """The events, oldest first; see ``Client.events``. Where to begin is settled when this returns."""
+        """The events, oldest first; see ``Client.events``. The start is determined before this returns."""
         newest_id = self._newest_id()
         start = STREAM_START if since is None else cursor_before(since)
         if newest_id is None or last == 0 or (follow and since is None and last is None):
@@ -155,12 +156,12 @@ def _follow(follower: EventFollower, on_loss: OnRedisLoss) -> Iterator[EventReco
 
 
 def newest_entry_command(key: str) -> tuple[str | int, ...]:
-    """The command that asks for the newest entry of a stream."""
+    """The command that reads the newest entry of a stream."""
     return ("XREVRANGE", key, "+", "-", "COUNT", 1)
 
 
 def newest_entry_id(reply: Sequence[Any]) -> str | None:
-    """The id in the reply to that; None where the stream is empty."""
+    """The id in the reply to ``newest_entry_command``; None where the stream is empty."""
     return reply[0][0].decode() if reply else None
 
 
@@ -169,7 +170,8 @@ def _parse_entry_id(entry_id: str) -> tuple[int, int]:
     return int(milliseconds), int(count)
 
 
-#: Seconds between two looks at least, and how many times as long as the last look took: others need Redis, too.
+#: Shortest pause between two looks, in seconds and as a multiple of the duration of the last look, to limit load on
+#: Redis.
 MIN_WATCH_INTERVAL, WATCH_INTERVAL_FACTOR = 0.2, 4.0
 
 T = TypeVar("T")
@@ -178,7 +180,7 @@ T = TypeVar("T")
 def watch(
     look: Callable[[], T], follower: EventFollower, every: float, deadline: float, on_loss: OnRedisLoss
 ) -> Iterator[T]:
-    """What ``look`` sees, again and again; see ``Client.watch``. ``until`` on the monotonic clock."""
+    """Yield the value of ``look`` repeatedly; see ``Client.watch``. ``deadline`` in monotonic seconds."""
     losses = 0
     while True:
         try:
@@ -206,8 +208,8 @@ def watch(
 
 
 def _wait_for_event(follower: EventFollower, min_wait: float, max_wait: float) -> None:
-    """Wait until something happens, but for ``least`` seconds at least and about ``most`` at most."""
-    time.sleep(min_wait)  # what happens meanwhile is heard below, all at once
+    """Wait for the next event, for at least ``min_wait`` seconds and about ``max_wait`` at most."""
+    time.sleep(min_wait)  # events of this time are read below, all at once
     deadline = time.monotonic() + max_wait - min_wait
     while (now := time.monotonic()) < deadline:
         if follower.poll(min(deadline, now + BLOCK_SECONDS)):

@@ -1,7 +1,7 @@
-"""One request, from its first publish to its answer: subscribed before, repeated while nothing is heard.
+"""Sends one request and waits for its response: subscribes first, and publishes again while no response comes.
 
-Blocking, one request per ``Exchange``. Decides when to repeat and when to give up; ``line.py`` does the I/O.
-Repeating is safe because clouds treat the same id as the same request, however often it comes.
+Blocking, one request per ``Exchange``. Decides when to repeat and when to give up; ``transport/blocking.py`` does the
+I/O. Repeating is safe because nodes treat the same id as the same request, however often it is received.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pycloud.protocol.keys import Keys
 from pycloud.protocol.messages import CreateRequest, DrainRequest, Event, RemoveRequest
 from pycloud.transport.blocking import ConnectionLost, DeadlineConnection, DeadlineConnectionPool, NotReachable
 
-#: Seconds without an answer until a request is published again: 1, 2, 4, and then always the longest.
+#: Seconds between the publishes of a request without a response: 1, 2, 4, and then always this.
 MAX_RESEND_DELAY = 8.0
-#: Seconds until a step that Redis itself answers counts as lost, and is tried over a new connection.
+#: Seconds after which a step that Redis itself answers counts as lost, and is tried over a new connection.
 REDIS_TIMEOUT = 3.0
-#: Seconds between attempts to connect again: doubling up to the longest.
+#: Seconds between attempts to reconnect: doubling from the first to the second.
 INITIAL_BACKOFF, MAX_BACKOFF = 0.1, 1.0
-#: Seconds before the end in which nothing new is begun: what Redis could not answer in them would look like its fault.
+#: Seconds before the deadline in which nothing new is begun: a timeout in them would be attributed to Redis.
 RESEND_CUTOFF = 0.05
 
 OnProgress = Callable[[Event], None]
@@ -37,22 +37,22 @@ NO_NODE_MESSAGE = (
 
 
 def resend_delay(attempt: int) -> float:
-    """How many seconds to listen after publish number ``attempt`` (from 0) before the next."""
+    """Seconds to wait for a response after publish number ``attempt`` (from 0) before the next."""
     return min(2.0**attempt, MAX_RESEND_DELAY)
 
 
 def backoff(losses: int) -> float:
-    """How many seconds to wait after loss number ``losses`` (from 0) of the connection."""
+    """Seconds to wait after loss number ``losses`` (from 0) of the connection."""
     return min(INITIAL_BACKOFF * 2.0**losses, MAX_BACKOFF)
 
 
 class Exchange:
-    """Carries one request through, for ``timeout`` seconds after it began or was last said to get on.
+    """Carries out one request, for ``timeout`` seconds after its start or its last progress message.
 
-    ``on_progress`` gets each message that says so (``session.pulling``).
+    ``on_progress`` is called with each progress message (``session.pulling``).
 
-    Subscribes on a line of ``ears`` and publishes on one of ``mouths``: a line that was subscribed once is fit for
-    nothing else, as news may still come in on it.
+    Subscribes on a connection of ``subscribe_pool`` and publishes on one of ``command_pool``: messages may still arrive
+    on a connection that was subscribed once, so that it cannot be used for commands.
     """
 
     def __init__(
@@ -72,17 +72,17 @@ class Exchange:
         )
         self._timeout, self._deadline, self._on_progress = timeout, time.monotonic() + timeout, on_progress
         self._channel = keys.response_channel(request.op, request.id)
-        # The one that answers comes last: when that is confirmed, all are.
+        # The response channel comes last: when its subscription is confirmed, all are.
         progress = [keys.progress_channel(request.id)] if request.op == CreateRequest.op else []
         self._channels = [*progress, self._channel]
         self._publish_count = 0
         self._losses = 0
 
     def run(self) -> bytes:
-        """The first answer, as it came.
+        """The first response, as received.
 
-        Raises NoCloud, NoAnswer, or RedisUnavailable: at once where Redis cannot be reached to begin with, at the end
-        of the time where it was lost on the way (RedisLost where the request had been published by then).
+        Raises NoCloud, NoAnswer, or RedisUnavailable: at once where Redis cannot be reached at the start, at the
+        deadline where it was lost later (RedisLost where the request had been published by then).
         """
         try:
             return self._run_with_reconnects()
@@ -115,7 +115,7 @@ class Exchange:
 
     def _attempt(self, subscriber: DeadlineConnection, publisher: DeadlineConnection) -> bytes:
         while True:
-            # Subscribing anew each time also proves that the subscription still stands.
+            # Subscribing again each time also proves that the subscription is still valid.
             if (response := self._subscribe(subscriber)) is not None:
                 return response
             self._publish(publisher)
@@ -132,17 +132,17 @@ class Exchange:
         try:
             publisher.execute(self._step_deadline(), ("PUBLISH", channel, self._request.payload))
         except ConnectionLost:
-            self._publish_count += 1  # it may have got through all the same
+            self._publish_count += 1  # it may have been published all the same
             raise
         self._publish_count += 1
 
     def _listen_deadline(self, now: float) -> float:
-        """Until when to listen before the next publish; the very end where there will be none."""
+        """The time until which to wait before the next publish; the deadline where there will be none."""
         resend_at = now + resend_delay(self._publish_count - 1)
         return resend_at if resend_at < self._deadline - RESEND_CUTOFF else self._deadline
 
     def _subscribe(self, subscriber: DeadlineConnection) -> bytes | None:
-        """Returns when the server has confirmed the subscription, or an answer that came before that."""
+        """Returns None when the server has confirmed the subscription, or a response that came before that."""
         deadline = self._step_deadline()
         subscriber.send(deadline, ("SUBSCRIBE", *self._channels))
         while (message := subscriber.read_message(deadline)) is not None:
@@ -153,7 +153,7 @@ class Exchange:
         raise ConnectionLost("Redis does not confirm the subscription; is it frozen or overloaded?")
 
     def _listen(self, subscriber: DeadlineConnection, deadline: float) -> bytes | None:
-        """The next answer; None when there was none until then."""
+        """The next response; None where none came before ``deadline``."""
         while (message := subscriber.read_message(deadline)) is not None:
             if self._is_response(message):
                 return bytes(message[2])
@@ -162,11 +162,11 @@ class Exchange:
         return None
 
     def _extend_deadline(self, payload: object) -> None:
-        """The request is being carried out: the time that it may take begins anew."""
+        """Restart the timeout, as a progress message shows that the request is being carried out."""
         try:
             event = msgspec.json.decode(bytes(payload), type=Event)  # type: ignore[call-overload]
         except (msgspec.DecodeError, RecursionError):
-            return  # somebody else than a cloud
+            return  # not sent by a node
         self._deadline = max(self._deadline, time.monotonic() + self._timeout)
         self._on_progress(event)
 
@@ -175,13 +175,13 @@ class Exchange:
 
     def _unsubscribe(self, subscriber: DeadlineConnection) -> None:
         try:
-            # Nobody waits for the confirmation: the next request on this line skips what is not for it.
+            # The confirmation is not read: the next request on this connection skips messages of other channels.
             subscriber.send(self._step_deadline(), ("UNSUBSCRIBE", *self._channels))
         except RedisUnavailable:
-            subscriber.close()  # the answer is here, and a closed line opens again when it is needed
+            subscriber.close()  # the response is here, and a closed connection opens again when it is needed
 
     def _target_channel(self, publisher: DeadlineConnection) -> str:
-        """The channel to publish to now."""
+        """The channel for the next publish. Raises NoCloud where no node could answer."""
         request, first = self._request, not self._publish_count
         if (
             request.owner
@@ -191,7 +191,8 @@ class Exchange:
             return self._keys.node_channel(request.owner)
         if request.owner and request.direct_only:
             return self._direct_channel(request.owner)
-        # Only before the first publish: later a cloud that restarts, or announces itself anew, is worth waiting for.
+        # Only before the first publish: after it, a node that restarts, or sends its heartbeat again, is worth waiting
+        # for.
         if first and not any_node_alive(publisher, self._keys, self._step_deadline()):
             raise NoCloud(NO_NODE_MESSAGE)
         return self._keys.request_channel(request.op)
@@ -206,7 +207,7 @@ class Exchange:
         return min(self._deadline, time.monotonic() + REDIS_TIMEOUT)
 
     def _describe_unsettled(self, reason: str) -> str:
-        """The reason, and what it means for what was asked."""
+        """The reason, and its consequence for the request."""
         if not self._request.has_side_effects:
             return reason
         more = f"{reason}; the request may still be carried out"

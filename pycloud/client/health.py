@@ -1,6 +1,6 @@
 """The health of Redis and of the nodes: a snapshot that is cheap enough for each second, and a report for ``doctor``.
 
-Changes nothing. What this user may do is found out inside a transaction that is discarded: Redis checks the
+Changes nothing. The user's permissions are determined inside a transaction that is discarded: Redis checks the
 permission for each command as it is queued.
 """
 
@@ -27,14 +27,16 @@ from pycloud.transport.blocking import (
     RedisCommand,
 )
 
-#: A rank that is so many heartbeats old is overdue. The cloud counts as gone only after HEARTBEATS_MISSED.
+#: Age in heartbeats at which a heartbeat is overdue. The node counts as offline only after HEARTBEATS_MISSED.
 OVERDUE_AFTER_HEARTBEATS = 1.4
 
 
 @dataclass(frozen=True)
 class HealthSnapshot:
-    """What was found. ``round_trip``: seconds that Redis took to answer. ``clouds``: the last rank of each that lives,
-    by id; ``silent``: those of them whose next rank is overdue. ``recorded``: sessions on record, ended ones included.
+    """Health at one moment. ``round_trip``: seconds that Redis took to answer.
+
+    ``heartbeats``: the last one of each live node, by id; ``overdue``: ids of those whose next heartbeat is overdue.
+    ``session_count``: sessions on record, ended ones included.
     """
 
     round_trip: float
@@ -48,7 +50,7 @@ class HealthSnapshot:
 
 
 def read_health(pool: DeadlineConnectionPool, keys: Keys, timeout: float) -> HealthSnapshot:
-    """The pulse, within ``timeout`` seconds. Raises RedisUnavailable."""
+    """The snapshot, within ``timeout`` seconds. Raises RedisUnavailable."""
     deadline = time.monotonic() + timeout
     index, session_count = pool.read(timeout, ("ZRANGE", keys.nodes_key, 0, -1), ("ZCARD", keys.sessions_key))
     node_keys = sorted(keys.node_key(node.decode()) for node in index)
@@ -61,14 +63,14 @@ def read_health(pool: DeadlineConnectionPool, keys: Keys, timeout: float) -> Hea
 def parse_health(
     round_trip: float, payloads: Sequence[bytes | None], ttls: Sequence[int], session_count: int
 ) -> HealthSnapshot:
-    """What the keys of the clouds say, and how many milliseconds each has left (-1: it has no end)."""
+    """The snapshot from the values of the nodes' keys and their TTLs in milliseconds (-1: no expiry)."""
     heartbeats: list[Heartbeat] = []
     overdue = set()
     for payload, ttl in zip(payloads, ttls, strict=True):
         try:
             heartbeat = decode_heartbeat(payload) if payload is not None else None
         except DecodeError:
-            continue  # written by somebody else than a cloud
+            continue  # not written by a node
         if heartbeat is not None:
             heartbeats.append(heartbeat)
             if 0 <= ttl < (HEARTBEATS_MISSED - OVERDUE_AFTER_HEARTBEATS) * heartbeat.heartbeat * 1000:
@@ -80,19 +82,20 @@ def _heartbeat_commands(keys: Sequence[str]) -> list[tuple[str, str]]:
     return [command for key in keys for command in (("GET", key), ("PTTL", key))]
 
 
-#: How often the way to Redis and back is measured.
+#: Number of round trips to Redis that are measured.
 PING_COUNT = 7
-#: Listened to are so many heartbeats of the slowest cloud, and for so many seconds at least and at most.
+#: Time to collect heartbeats: a number of heartbeats of the slowest node, within these limits in seconds.
 LISTEN_HEARTBEATS, MIN_LISTEN_SECONDS, MAX_LISTEN_SECONDS = 3.5, 3.0, 15.0
 
 
 @dataclass(frozen=True)
 class RedisReport:
-    """``info``: what INFO says, empty where it may not be asked. ``latency``: seconds, of a usual round trip.
+    """``info``: the fields of INFO, empty where that is not permitted. ``latency``: seconds of a median round trip.
 
-    ``ahead``: seconds that this machine's clock is ahead of Redis'. ``pubsub_limits``: bytes (hard), bytes and seconds
-    (soft) that a slow listener may have waiting, 0 for none; None: not to be read. ``denied`` are commands that this
-    user may not give, of those that a requester needs, ``denied_to_cloud`` those that only clouds need; None: unknown.
+    ``clock_offset``: seconds by which this machine's clock is ahead of Redis'. ``pubsub_limits``: bytes (hard), bytes
+    and seconds (soft) of pending output of a slow subscriber, 0 for none; None: not readable.
+    ``denied_client_commands``: the commands needed by requesters that this user may not execute;
+    ``denied_node_commands``: those needed only by nodes; None: unknown.
     """
 
     info: dict[str, str]
@@ -105,9 +108,10 @@ class RedisReport:
 
 @dataclass(frozen=True)
 class NodeReport:
-    """A cloud in the index. ``rank``: its last, None while it is away. ``silent``: seconds since it was heard of.
+    """A node in the index. ``heartbeat``: its last one, None while it is offline.
 
-    ``sessions``: how many are on record. ``host``: of one that is away, as far as the record of any session names it.
+    ``seconds_silent``: seconds since its last heartbeat. ``sessions``: how many are on record. ``host``: of an offline
+    node, from the record of any of its sessions.
     """
 
     id: str
@@ -119,7 +123,7 @@ class NodeReport:
 
 @dataclass(frozen=True)
 class ReceivedHeartbeat:
-    """A rank as it was published. ``ahead``: seconds that its clock seemed to be ahead of Redis' when it came."""
+    """A heartbeat as published. ``clock_offset``: seconds by which its clock was ahead of Redis' on arrival."""
 
     heartbeat: Heartbeat
     clock_offset: float
@@ -127,9 +131,10 @@ class ReceivedHeartbeat:
 
 @dataclass(frozen=True)
 class DiagnosticReport:
-    """All that was found.
+    """All findings.
 
-    ``clouds``: None where this user may not read them; ``heard`` in its order, None where this user may not listen.
+    ``nodes``: None where this user may not read them; ``received_heartbeats`` in order of arrival, None where this user
+    may not subscribe.
     """
 
     redis: RedisReport
@@ -138,7 +143,7 @@ class DiagnosticReport:
 
 
 class Diagnostics:
-    """Examines one namespace. ``timeout``: seconds for all but the listening."""
+    """Examines one namespace. ``timeout``: seconds for everything except the collection of heartbeats."""
 
     def __init__(
         self, subscribe_pool: DeadlineConnectionPool, command_pool: DeadlineConnectionPool, keys: Keys, timeout: float
@@ -151,7 +156,7 @@ class Diagnostics:
         )
 
     def run(self) -> DiagnosticReport:
-        """Look everything over; takes some seconds. Raises RedisUnavailable."""
+        """Create the report; takes some seconds. Raises RedisUnavailable."""
         deadline = time.monotonic() + self._timeout
         with self._command_pool.connection(deadline) as connection:
             latency, clock = _measure_latency_and_clock(connection, deadline)
@@ -170,7 +175,7 @@ class Diagnostics:
         return DiagnosticReport(redis_report, nodes, self._collect_heartbeats(listen_seconds(heartbeats), clock))
 
     def _read_nodes(self, connection: DeadlineConnection, deadline: float, now: float) -> tuple[NodeReport, ...] | None:
-        """``now``: Redis' clock."""
+        """The nodes in the index, None where that is not permitted. ``now``: Unix seconds by Redis' clock."""
         index = connection.execute_or_error(deadline, ("ZRANGE", self._keys.nodes_key, 0, -1, "WITHSCORES"))[0]
         if isinstance(index, RedisError):
             return None
@@ -199,14 +204,17 @@ class Diagnostics:
     def _last_known_hosts(
         self, connection: DeadlineConnection, deadline: float, nodes: Sequence[str]
     ) -> dict[str, str]:
-        """Where clouds that are away were, by any session of theirs."""
+        """The hosts of offline nodes, from the record of any of their sessions."""
         keys = self._keys
         sessions = _read_texts(connection, deadline, [("SRANDMEMBER", keys.node_sessions_key(node)) for node in nodes])
         hosts = _read_texts(connection, deadline, [("HGET", keys.session_key(session), "host") for session in sessions])
         return dict(zip(nodes, hosts, strict=True))
 
     def _collect_heartbeats(self, seconds: float, clock: float) -> tuple[ReceivedHeartbeat, ...] | None:
-        """What is said on the rank channel. ``clock``: what Redis' clock is ahead of our monotonic one."""
+        """The heartbeats published within ``seconds``, None where subscribing is not permitted.
+
+        ``clock``: offset of Redis' clock to the local monotonic clock, in seconds.
+        """
         subscribe_deadline, received = time.monotonic() + self._timeout, []
         try:
             with self._subscribe_pool.connection(subscribe_deadline) as subscriber:
@@ -227,7 +235,7 @@ class Diagnostics:
 
 
 def listen_seconds(heartbeats: Sequence[Heartbeat]) -> float:
-    """Seconds to listen, so that each of these clouds is heard several times; 0 where there are none."""
+    """Seconds of collection in which each of these nodes sends several heartbeats; 0 without nodes."""
     if not heartbeats:
         return 0.0
     return min(
@@ -237,7 +245,7 @@ def listen_seconds(heartbeats: Sequence[Heartbeat]) -> float:
 
 
 def client_commands(keys: Keys) -> list[RedisCommand]:
-    """One command of each kind that a requester gives."""
+    """One command of each kind that a requester executes."""
     session, node = keys.session_key("0"), keys.node_key("0")
     return [
         ("PUBLISH", keys.request_channel("create"), ""),
@@ -258,7 +266,7 @@ def client_commands(keys: Keys) -> list[RedisCommand]:
 
 
 def node_commands(keys: Keys) -> list[RedisCommand]:
-    """One command of each kind that only a cloud gives."""
+    """One command of each kind that only a node executes."""
     session, nodes, pending_removals = keys.session_key("0"), keys.nodes_key, keys.pending_removals_key("0")
     return [
         ("PUBLISH", keys.response_channel("create", "0"), ""),
@@ -283,7 +291,7 @@ def node_commands(keys: Keys) -> list[RedisCommand]:
 def _denied_commands(
     connection: DeadlineConnection, deadline: float, commands: Sequence[RedisCommand]
 ) -> tuple[str, ...] | None:
-    """The names of those that would be refused; nothing is carried out."""
+    """The names of the commands that this user may not execute, None where unknown; nothing is executed."""
     if connection.execute_or_error(deadline, ("MULTI",)) != [b"OK"]:
         return None
     replies = connection.execute_or_error(deadline, *commands, ("DISCARD",))[:-1]
@@ -292,7 +300,7 @@ def _denied_commands(
 
 
 def _measure_latency_and_clock(connection: DeadlineConnection, deadline: float) -> tuple[float, float]:
-    """The latency, and what Redis' clock is ahead of our monotonic one, in seconds."""
+    """The median latency, and the offset of Redis' clock to the local monotonic clock, both in seconds."""
     round_trips = []
     for _ in range(PING_COUNT):
         began = time.monotonic()
@@ -312,7 +320,7 @@ def _parse_info(reply: Any) -> dict[str, str]:
 
 
 def _parse_buffer_limits(reply: Any) -> tuple[int, int, int] | None:
-    """What ``client-output-buffer-limit`` says of listeners: ``normal 0 0 0 ... pubsub 33554432 8388608 60``."""
+    """The subscribers' limits in ``client-output-buffer-limit``: ``normal 0 0 0 ... pubsub 33554432 8388608 60``."""
     if isinstance(reply, RedisError) or len(reply) < 2:
         return None
     words = reply[1].decode().split()
@@ -321,7 +329,7 @@ def _parse_buffer_limits(reply: Any) -> tuple[int, int, int] | None:
 
 
 def _read_texts(connection: DeadlineConnection, deadline: float, commands: Sequence[RedisCommand]) -> list[str]:
-    """The replies; empty where there is none, or it is refused."""
+    """The replies; an empty text for a missing value or an error."""
     replies = connection.execute_or_error(deadline, *commands) if commands else []
     return [reply.decode(errors="replace") if isinstance(reply, bytes) else "" for reply in replies]
 

@@ -1,6 +1,6 @@
-"""Follows the output of a session: asks its node for a stream, reads it, and asks again wherever that breaks.
+"""Follows the output of a session: opens a stream at its node, reads it, and opens another one whenever that breaks.
 
-Blocking; reads only. ``StreamPosition`` decides, without I/O, what is new, what is missing and what came twice.
+Blocking; reads only. ``StreamPosition`` decides, without I/O, which output is new, missing or repeated.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from pycloud.transport.blocking import ConnectionLost, DeadlineConnection, Deadl
 
 @dataclass(frozen=True)
 class Output:
-    """What the session wrote, from byte ``offset`` on."""
+    """Output of the session from byte ``offset`` on."""
 
     offset: int
     data: bytes
@@ -51,7 +51,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Skipped:
-    """So many bytes from ``offset`` on are lost to this viewer; ``size`` None: nobody knows how many."""
+    """Bytes from ``offset`` on that are lost to this viewer; ``size`` None: their number is unknown."""
 
     offset: int
     size: int | None
@@ -59,7 +59,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Ended:
-    """No more will come. ``state`` is the session's; ``exit_code`` and ``reason`` as far as they are known."""
+    """The end of the output. ``state`` is the session's; ``exit_code`` and ``reason`` as far as they are known."""
 
     offset: int
     state: str
@@ -71,22 +71,22 @@ LogItem = Output | Skipped | Ended
 
 
 class StreamPosition:
-    """``offset``: what comes next. ``place``: what the owner wants back to find that again."""
+    """``offset``: the next byte. ``resume_token``: the owner's token for finding that position again."""
 
     def __init__(self) -> None:
         self.offset = 0
         self.resume_token: str | None = None
-        #: Where something was missing last time that the owner was asked anew.
+        #: Offset of the gap for which a new stream was requested last.
         self._gap_requested_at: int | None = None
 
     def start_at(self, offset: int, resume_token: str | None = None) -> None:
-        """Nothing was read yet; it begins here."""
+        """Set the position at the start of the first stream."""
         self.offset, self.resume_token = offset, resume_token
 
     def apply(self, message: StreamMessage) -> list[LogItem] | None:
-        """What a message comes to; None: something before it is missing, and the owner is to be asked anew.
+        """The items from a message; None: output before it is missing, and a new stream has to be requested.
 
-        Where that was asked for in vain it is lost.
+        Where a new stream was requested for this gap already, the missing output is reported as ``Skipped``.
         """
         if not isinstance(message, StreamOutput | StreamSkipped | StreamKeepalive | StreamEnd):
             return []
@@ -123,32 +123,32 @@ class StreamPosition:
         return [Output(start, data)]
 
 
-#: Seconds that a listener waits at once: after so many a ``close`` by another thread is noticed.
+#: Seconds of one read, after which a ``close`` by another thread is noticed.
 POLL_SECONDS = 0.5
-#: Seconds that a question for a stream may take once there was one: then it is asked again.
+#: Seconds that a request for another stream may take before it is repeated.
 REOPEN_TIMEOUT = 5.0
-#: A viewer says what it has dealt with when it comes to this share of the window.
+#: Acknowledgements per window: one is sent after this fraction of it.
 ACKS_PER_WINDOW = 4
-#: So many streams that are closed at once are more than the end of a lease, or of a daemon.
+#: Consecutive closed streams that count as a loss: more than the end of a lease or of a daemon would cause.
 CLOSES_COUNTED_AS_LOSS = 3
-#: Refusals after which a stream that has broken is asked for again.
+#: Error codes after which another stream is requested.
 RETRYABLE_CODES = frozenset({TooManyStreams.code, EngineUnavailable.code})
-#: What a session's cloud says that has no such session (any more).
+#: State reported for a session that its node does not know (any more).
 UNKNOWN_STATE = "unknown"
 
-#: Called with the error when the stream is lost, and with None when it goes on.
+#: Called with the error when the stream is lost, and with None when it continues.
 OnStreamLoss = Callable[[PyCloudError | None], None]
 
 
 class StreamLost(PyCloudError):
-    """The stream has broken, or is over without an end: its cloud is to be asked for another one."""
+    """The stream has broken, or was closed before the session's end: another one has to be requested from its node."""
 
 
 class LogFollower(Iterator[LogItem]):
-    """The output of ``session``, piece by piece. ``close()`` it, or use it in a ``with`` block.
+    """The output of ``session``, item by item. ``close()`` it, or use it in a ``with`` block.
 
-    ``fields`` say where it begins, as in a follow request, ``timeout`` in how many seconds the first answer has to be
-    there. Used by one thread at a time, but any may close it.
+    ``fields`` set its start, as in a follow request; ``timeout``: seconds for the first response. Used by one thread at
+    a time, but any thread may close it.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class LogFollower(Iterator[LogItem]):
         self._open_stream(timeout)
 
     def __next__(self) -> LogItem:
-        """The next piece. Raises what ends it for good: RequestRefused, say, where its cloud will not serve it."""
+        """The next item. Raises the errors that end the iteration, for example RequestRefused."""
         with self._lock:
             while not self._pending:
                 if self._finished or self._closed:
@@ -191,7 +191,7 @@ class LogFollower(Iterator[LogItem]):
             return self._pending.popleft()
 
     def close(self) -> None:
-        """End the stream; the session goes on."""
+        """End the stream; the session is not affected."""
         self._closed = True
         with self._lock:
             self._finish()
@@ -205,7 +205,7 @@ class LogFollower(Iterator[LogItem]):
         self.close()
 
     def _step(self) -> None:
-        """Hear something, or mend what broke."""
+        """Receive a message, or reopen the stream after a failure."""
         try:
             if self._connection is None:
                 self._open_stream(REOPEN_TIMEOUT)
@@ -221,10 +221,10 @@ class LogFollower(Iterator[LogItem]):
             self._handle_loss(error)
 
     def _open_stream(self, timeout: float) -> None:
-        """Ask for a stream: heard before it is asked for. Raises what a request raises, and NotFound."""
+        """Subscribe, then request a stream. Raises what a request raises, and NotFound."""
         deadline = time.monotonic() + min(timeout, REDIS_TIMEOUT)
         if self._opened:
-            self._send(CLOSE)  # the last one may still be there, and hold a place
+            self._send(CLOSE)  # the last stream may still be open, and count towards the limit
         self._stream = secrets.token_hex(10)
         try:
             self._connection = self._connection_stack.enter_context(self._subscribe_pool.connection(deadline))
@@ -269,7 +269,7 @@ class LogFollower(Iterator[LogItem]):
         raise ConnectionLost("Redis does not confirm the subscription; is it frozen or overloaded?")
 
     def _receive(self) -> None:
-        """What comes next, or nothing for a while."""
+        """Handle the next message, if one arrives soon. Raises StreamLost after a lease without a message."""
         assert self._connection is not None
         self._acknowledge_if_due()
         message = self._connection.read_message(
@@ -291,14 +291,14 @@ class LogFollower(Iterator[LogItem]):
             self._consecutive_closes += 1
             if self._consecutive_closes >= CLOSES_COUNTED_AS_LOSS:
                 raise StreamLost(f"cloud {owner_of(self._session)} has closed the stream: {message.reason}")
-            self._disconnect()  # that alone is no loss: it is asked for another one
+            self._disconnect()  # that alone is no loss: another stream is requested
             return
         try:
             items = self._position.apply(message)
         except ValueError as error:
             raise StreamLost(f"something came in the stream that no cloud would send: {error}") from error
         if items is None:
-            self._disconnect()  # not lost, merely asked for anew where something is missing
+            self._disconnect()  # not lost: another stream is requested from the gap on
             return
         self._consecutive_closes = 0
         self._report_recovery()
@@ -306,7 +306,7 @@ class LogFollower(Iterator[LogItem]):
         self._finished = any(isinstance(piece, Ended) for piece in items)
 
     def _acknowledge_if_due(self) -> None:
-        """Say what was dealt with, where that is much, and now and then in any case."""
+        """Acknowledge the output read so far, where that is much or the lease requires it."""
         due = time.monotonic() - self._last_ack_at >= self._lease / KEEPALIVES_PER_LEASE
         if due or self._position.offset - self._acknowledged_offset >= self._window // ACKS_PER_WINDOW:
             self._send(ACK)
@@ -332,7 +332,7 @@ class LogFollower(Iterator[LogItem]):
             self._on_loss(None)
 
     def _disconnect(self) -> None:
-        """A line that was subscribed is fit for nothing else: it is closed, and opens again when it is needed."""
+        """Close the connection: one that was subscribed cannot be used otherwise, and opens again when it is needed."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
@@ -350,13 +350,13 @@ class LogFollower(Iterator[LogItem]):
 
 
 def encode_stream_request(message: StreamRequest) -> bytes:
-    """What goes over the direct channel of the owner."""
+    """The payload for the owner's direct channel."""
     fields = {"id": message.id, "session": message.session, "kind": message.kind, "offset": message.offset}
     return msgspec.json.encode({"op": message.op, **fields})
 
 
 def _decode_message(payload: bytes) -> StreamMessage | None:
-    """A message of a stream; None for what only a newer cloud would say, or somebody else."""
+    """A message of a stream; None where it cannot be decoded (a newer node's, or not a node's)."""
     try:
         message: StreamMessage = msgspec.json.decode(payload, type=StreamMessage)
     except (ValueError, RecursionError):

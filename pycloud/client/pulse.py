@@ -1,4 +1,4 @@
-"""Where names of ``pycloud.client`` stood in earlier versions; importing them from here warns."""
+"""Deprecated location of names of ``pycloud.client``; importing them from here warns."""
 
 from __future__ import annotations
 

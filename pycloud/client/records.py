@@ -1,4 +1,4 @@
-"""Sessions and nodes as Redis has them on record, nodes that are offline included. Reads only."""
+"""Records of sessions and nodes in Redis, offline nodes included. Reads only."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ PAGE_SIZE = 500
 
 
 class SessionRecord(msgspec.Struct, frozen=True):
-    """One session as recorded in Redis: the keys of a status response (``stale``: its cloud is away), plus two.
+    """One session as recorded in Redis: the keys of a status response (``stale``: its node is offline), plus two.
 
-    ``request`` is the id of the create that made it, ``runtime`` what runs it (``script``, ...). Keys that are not
-    valid in its state are left out. Times are Unix seconds. ``state`` may be a word of a newer cloud.
+    ``request`` is the id of the create that made it, ``runtime`` its runtime (``script``, ...). Keys that are not valid
+    in its state are left out. Times are Unix seconds. ``state`` may be a word of a newer node.
     """
 
     cloud: str
@@ -49,9 +49,9 @@ class SessionRecord(msgspec.Struct, frozen=True):
 
 
 def parse_record(session: str, fields: Mapping[str, str], *, stale: bool = False) -> SessionRecord:
-    """The record in the fields of a session's hash; an empty field counts as absent. ``stale``: its cloud is away.
+    """The record from the fields of a session's hash; an empty field counts as absent. ``stale``: its node is offline.
 
-    Raises UnusableAnswer where a field is no such thing (a port that is no number).
+    Raises UnusableAnswer where a field has the wrong type (a port that is not a number).
     """
     present = {name: value for name, value in fields.items() if value}
     state = present.get("state", "")
@@ -71,8 +71,10 @@ def parse_record(session: str, fields: Mapping[str, str], *, stale: bool = False
 def record_filter(
     states: Collection[str] = (), labels: Mapping[str, str] | None = None, name: str | None = None
 ) -> Callable[[SessionRecord], bool]:
-    """Whether a record is in one of these states (any, where there are none), has all these labels, and a name that
-    matches the pattern ``name`` (as for files: ``*``, ``?`` and ``[abc]``).
+    """A predicate for records: in one of these states (empty: any), with these labels and a matching name.
+
+    A record matches where it has all ``labels``, and its name matches the pattern ``name`` (as for files: ``*``, ``?``
+    and ``[abc]``).
     """
     required_labels = (labels or {}).items()
 
@@ -93,9 +95,9 @@ class RecordReader:
         self._pool, self._keys, self._timeout = pool, keys, timeout
 
     def session_ids(self, nodes: Collection[str] = ()) -> Iterator[str]:
-        """The ids of all sessions known, oldest first, read page by page while you iterate.
+        """The ids of all sessions on record, oldest first, read page by page during the iteration.
 
-        ``clouds``: of those only, unless empty.
+        ``nodes``: only sessions of these, unless empty.
         """
         for page in self._pages():
             yield from (session for session in page if not nodes or owner_of(session) in nodes)
@@ -103,27 +105,27 @@ class RecordReader:
     def sessions(
         self, nodes: Collection[str] = (), matches: Callable[[SessionRecord], bool] = lambda _record: True
     ) -> Iterator[SessionRecord]:
-        """The records of all sessions known, oldest first, read page by page while you iterate.
+        """The records of all sessions, oldest first, read page by page during the iteration.
 
-        Sessions that come or go meanwhile may or may not be among them; all others are, once. ``clouds``: of those
-        only, unless empty. ``wanted``: of these only.
+        Sessions that come or go meanwhile may or may not be among them; all others are, once. ``nodes``: only sessions
+        of these, unless empty. ``matches``: only records for which it is true.
         """
         for page in batched(self.session_ids(nodes), PAGE_SIZE):
             yield from (record for record in self.records(page) if matches(record))
 
     def session_names(self) -> Iterator[tuple[str, str]]:
-        """The id and name of every session known (empty: it has none), oldest first, read page by page."""
+        """The id and name (empty: none) of every session on record, oldest first, read page by page."""
         for page in self._pages():
             replies = self._read(*(("HGET", self._keys.session_key(session), "name") for session in page))
             yield from ((session, (name or b"").decode()) for session, name in zip(page, replies, strict=True))
 
     def session_ids_by_name(self, names: Sequence[str]) -> dict[str, str]:
-        """The sessions that have these names, or had them last, by name; in one read."""
+        """The ids of the sessions that have these names, or had them last, by name; in one read."""
         replies = self._read(*(("HGET", self._keys.name_key(name), "session") for name in names))
         return {name: reply.decode() for name, reply in zip(names, replies, strict=True) if reply is not None}
 
     def records(self, sessions: Sequence[str]) -> Iterator[SessionRecord]:
-        """The records of these sessions, of those that there are."""
+        """The records of these sessions; sessions without a record are left out."""
         owner_of_each = [owner_of(session) for session in sessions]
         owners = sorted(set(filter(None, owner_of_each)))
         replies = self._read(
@@ -133,12 +135,12 @@ class RecordReader:
         )
         offline = {owner for owner, lives in zip(owners, replies, strict=False) if not lives}
         for session, owner, flat in zip(sessions, owner_of_each, replies[len(owners) :], strict=True):
-            if flat:  # an index entry whose record has expired: the clouds sweep it
+            if flat:  # empty for an index entry whose record has expired: nodes remove those
                 fields = dict(zip(flat[::2], flat[1::2], strict=True))
                 yield parse_record(session, fields, stale=owner in offline)
 
     def live_heartbeats(self) -> list[Heartbeat]:
-        """The last rank of every cloud that lives, by id."""
+        """The last heartbeat of every live node, by id. Raises UnusableAnswer where one cannot be decoded."""
         index = self._read(("ZRANGE", self._keys.nodes_key, 0, -1))[0]
         node_keys = sorted(self._keys.node_key(node.decode()) for node in index)
         payloads = self._read(("MGET", *node_keys))[0] if node_keys else []
@@ -160,30 +162,30 @@ class RecordReader:
 
 
 def any_node_alive(connection: DeadlineConnection, keys: Keys, deadline: float) -> bool:
-    """Whether a cloud listens. PUBLISH's count would not tell: it includes monitors and other listeners."""
+    """Whether a node is live. The count of PUBLISH does not show that: it includes monitors and other subscribers."""
     index = connection.execute(deadline, ("ZRANGE", keys.nodes_key, 0, -1))[0]
     node_keys = [keys.node_key(node.decode()) for node in index]
     return bool(node_keys) and bool(connection.execute(deadline, ("EXISTS", *node_keys))[0])
 
 
 def is_node_alive(connection: DeadlineConnection, keys: Keys, node: str, deadline: float) -> bool:
-    """Whether this cloud has said within its heartbeat that it lives."""
+    """Whether this node's heartbeat has not expired."""
     return bool(connection.execute(deadline, ("EXISTS", keys.node_key(node)))[0])
 
 
 def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    """The items in lists of ``size``, the last one of what is left."""
+    """The items in lists of ``size``; the last list holds the rest."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
 
 
 class KnownNode(msgspec.Struct, frozen=True):
-    """One cloud. ``rank``: what it last said of itself, None while it is away.
+    """One node. ``heartbeat``: its last one, None while it is offline.
 
-    ``seen``: its last heartbeat, Unix seconds by its own clock; ``silent``: seconds since then, by Redis' clock (of one
-    that is away, as far as the two clocks agree).
-    ``sessions``: how many are on record. ``host``: empty where nobody knows it.
+    ``seen``: the time of its last heartbeat, Unix seconds by its own clock; ``silent``: seconds since then, by Redis'
+    clock (of an offline node, as far as the two clocks agree). ``sessions``: how many are on record. ``host``: empty
+    where it is unknown.
     """
 
     id: str
@@ -199,7 +201,7 @@ class KnownNode(msgspec.Struct, frozen=True):
 def known_nodes(
     pool: DeadlineConnectionPool, keys: Keys, record_reader: RecordReader, timeout: float
 ) -> list[KnownNode]:
-    """Every cloud in the index, by id. Raises RedisUnavailable, and UnusableAnswer for what no cloud would write."""
+    """Every node in the index, by id. Raises RedisUnavailable; UnusableAnswer for an invalid heartbeat."""
     index, clock = pool.read(timeout, ("ZRANGE", keys.nodes_key, 0, -1, "WITHSCORES"), ("TIME",))
     now = int(clock[0]) + int(clock[1]) / 1e6
     last_seen = sorted((node.decode(), float(at)) for node, at in zip(index[::2], index[1::2], strict=True))
@@ -222,7 +224,7 @@ def known_nodes(
 def _last_known_hosts(
     pool: DeadlineConnectionPool, keys: Keys, record_reader: RecordReader, timeout: float, nodes: Sequence[str]
 ) -> dict[str, str]:
-    """The hosts of clouds that are away, as far as the record of any session of theirs names it."""
+    """The hosts of offline nodes, from the record of any of their sessions, as far as it has one."""
     any_of = pool.read(timeout, *(("SRANDMEMBER", keys.node_sessions_key(node)) for node in nodes))
     found = record_reader.records([session.decode() for session in any_of if session])
     return {str(owner_of(record.id)): record.host for record in found if record.host}
@@ -236,7 +238,7 @@ def _decode_heartbeat(raw: Any) -> Heartbeat | None:
 
 
 def inspection_from_record(session: str, records: Sequence[SessionRecord], reason: NoCloud) -> InspectResponse:
-    """What there is to say of a session from its record, marked as stale: for ``reason`` its cloud cannot be asked.
+    """The inspect response from a session's record, marked as stale; ``reason``: why its node cannot answer.
 
     Raises NotFound where there is no record.
     """

@@ -31,20 +31,20 @@ T = TypeVar("T")
 
 
 class Created(CreateResponse, frozen=True, kw_only=True):
-    """The answer to a create that succeeded: there is a session, and ``id`` is its id."""
+    """The response to a create that succeeded: the session exists, and ``id`` is its id."""
 
     id: str
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: ``raw`` as it came (UTF-8 JSON), and the same as ``response``. May be a refusal."""
+    """A response: ``raw`` as received (UTF-8 JSON), and the same as ``response``. May be an error."""
 
     raw: bytes
     response: Response
 
     def raise_for_error(self) -> Self:
-        """This answer; raises RequestRefused where it is a refusal."""
+        """This response; raises RequestRefused where it is an error."""
         error = self.response.error
         if error is not UNSET:
             raise RequestRefused(error.code, error.message, self.response)
@@ -54,7 +54,7 @@ class Answer:
 
 
 def output_of(response: LogsResponse) -> bytes:
-    """The output that a response carries. Raises NotFound where the cloud knows no such session."""
+    """The output that a response carries. Raises NotFound where the node has no such session."""
     if not response.status:
         raise NotFound(f"cloud {response.cloud} knows no session {response.id}")
     data = response.data or ""
@@ -62,32 +62,35 @@ def output_of(response: LogsResponse) -> bytes:
 
 
 def require_known(response: InspectResponse) -> InspectResponse:
-    """The same. Raises NotFound where its cloud knows no such session."""
+    """``response`` itself. Raises NotFound where the node has no such session."""
     if response.state is UNSET:
         raise NotFound(f"cloud {response.cloud} knows no session {response.id}")
     return response
 
 
 def decode_response(raw: bytes, response_type: type[T]) -> T:
-    """The answer in ``raw``. Raises UnusableAnswer."""
+    """The response in ``raw``. Raises UnusableAnswer."""
     try:
         return msgspec.json.decode(raw, type=response_type)
     except (ValueError, RecursionError) as error:
         raise UnusableAnswer(f"an answer came that no cloud would give: {error}") from error
 
 
-#: The highest value that a cloud's ``max_script_bytes`` can have.
+#: The highest value that a node's ``max_script_bytes`` can have.
 MAX_SCRIPT_BYTES = 16 << 20
-#: Seconds.
+#: Longest timeout of a request, in seconds.
 MAX_TIMEOUT = 86400.0
-#: JSON has no bytes: an encoder would make base64 of them, and a script of that kind would be started as it is.
+#: Fields that must be str: an encoder would convert bytes to base64, and such a script would be started as it is.
 STRING_FIELDS = ("script", "session", "cloud", "runtime", "name")
 STRING_MAPPING_FIELDS = ("env", "where", "labels")
 
 
 @dataclass(frozen=True)
 class ClientRequest:
-    """What is asked. ``owner`` is the cloud to ask first, None where any may answer; ``direct_only``: nobody else."""
+    """A request. ``owner`` is the node to which it is sent first, None where any may answer.
+
+    ``direct_only``: only ``owner`` may answer.
+    """
 
     op: str
     id: str
@@ -97,14 +100,15 @@ class ClientRequest:
 
     @property
     def has_side_effects(self) -> bool:
-        """Whether a cloud does something for it, and does not merely tell."""
+        """Whether it changes anything on a node."""
         return self.op in (CreateRequest.op, RemoveRequest.op, DrainRequest.op)
 
 
 def build_request(op: str, fields: Mapping[str, Any], request_id: str) -> ClientRequest:
     """The request ``op`` with ``fields`` beside its id.
 
-    Raises ValueError and TypeError for what no cloud could use, RequestRefused for a script that all would refuse.
+    Raises ValueError and TypeError for a request that no node could use, RequestRefused for a script that all would
+    reject.
     """
     _validate(op, fields, request_id)
     owner = _owner_of_request(op, fields)
@@ -113,7 +117,7 @@ def build_request(op: str, fields: Mapping[str, Any], request_id: str) -> Client
         raise ValueError("`drain` is for one cloud, and needs its id as `cloud`")
     if direct_only and owner is None:
         raise ValueError(f"{fields.get('session')!r} is no session id, which has 20 hex digits")
-    # The op goes along even where the channel says it, so that each repeat has the same bytes, whichever way it goes.
+    # The op is included even where the channel implies it, so that each repeat has the same bytes on either channel.
     wire_fields = {"id": request_id, "op": op, **fields} if owner else {"id": request_id, **fields}
     try:
         payload = msgspec.json.encode(wire_fields)
@@ -124,7 +128,7 @@ def build_request(op: str, fields: Mapping[str, Any], request_id: str) -> Client
 
 
 def validate_script(script: bytes) -> None:
-    """Raises RequestRefused, as a cloud's answer would, for a script that is too large for every cloud."""
+    """Raises RequestRefused, as for a node's response, where the script is too large for every node."""
     if len(script) > MAX_SCRIPT_BYTES:
         reason = (
             f"the script is larger than {MAX_SCRIPT_BYTES} bytes, the most that any cloud can take. "
@@ -135,7 +139,7 @@ def validate_script(script: bytes) -> None:
 
 
 def validate_timeout(timeout: float) -> float:
-    """The same. Raises ValueError unless it is above 0 and at most a day: no socket can wait for ever and a day."""
+    """``timeout`` itself. Raises ValueError unless it is above 0 and at most a day, as sockets have a limit."""
     if not 0 < timeout <= MAX_TIMEOUT:
         raise ValueError(f"a timeout is a number of seconds above 0 and at most {MAX_TIMEOUT:.0f}, not {timeout!r}")
     return timeout
@@ -159,7 +163,7 @@ def _validate(op: str, fields: Mapping[str, Any], request_id: str) -> None:
 
 
 def _owner_of_request(op: str, fields: Mapping[str, Any]) -> str | None:
-    """The one cloud that this is for, as far as the request says so."""
+    """The one node that this is for, as far as the request names it."""
     if op not in (CreateRequest.op, DrainRequest.op):
         return owner_of(fields.get("session", ""))
     node = fields.get("cloud")

@@ -1,7 +1,7 @@
-"""Waits for a session's end: hears of it from the events, and asks its cloud what has become of it.
+"""Waits for the end of a session: notices it from events, and queries the session's node for its status.
 
-``Vigil`` decides when to ask and when it is over; ``wait`` does the I/O. Events may be missing, and Redis may be away
-for a while: so its cloud is asked now and then without any, too.
+``ExitWaiter`` decides when to query and when the wait is over; ``wait`` does the I/O. Events may be missing, and Redis
+may be unavailable for a while, so the status is also queried at intervals without an event.
 """
 
 from __future__ import annotations
@@ -16,36 +16,37 @@ from pycloud.errors import PyCloudError, RedisUnavailable
 from pycloud.protocol.messages import Event, StatusResponse
 from pycloud.transport.blocking import ConnectionLost, NotReachable
 
-#: Seconds between two questions where no event was heard, and where one was, or an answer is in doubt.
+#: Seconds between two queries without an event, and after an event or a doubtful response.
 POLL_INTERVAL, RETRY_INTERVAL = 15.0, 1.0
-#: Seconds that one question may take.
+#: Seconds that one query may take.
 STATUS_TIMEOUT = 10.0
-#: Events that are worth a question.
+#: Events that trigger a query.
 END_EVENTS = frozenset({"session.exited", "session.failed", "session.removed", "session.lost"})
 
 StatusQuery = Callable[[float], StatusResponse]
 
 
 class ExitWaiter:
-    """What is known while a session is waited for. Pure: times (``now``) are handed in, of the monotonic clock."""
+    """The state of a wait. Pure: times (``now``) are arguments, in monotonic seconds."""
 
     def __init__(self, session: str, now: float) -> None:
         self._session, self.query_at = session, now
-        #: Whether it was heard of by a cloud: from then on nothing that is wrong for a while ends the wait.
+        #: Whether a node has confirmed the session: from then on temporary errors do not end the wait.
         self.confirmed = False
         self._event_seen = self._removal_seen = self._end_unconfirmed = False
 
     def on_event(self, event: Event, now: float) -> None:
-        """Something happened, maybe to this session."""
+        """Handle an event, which may be about this session."""
         if event.session == self._session and event.event in END_EVENTS:
             self.query_at, self._event_seen = now, True
             self._removal_seen = self._removal_seen or event.event == "session.removed"
 
     def on_response(self, response: StatusResponse, now: float) -> bool:
-        """Whether this answer is the end of it.
+        """Whether this response ends the wait.
 
-        That nobody knows it (any more) is believed at once only where nobody did before, or its removal was heard of:
-        a Redis that came back empty may not have been told of it yet.
+        A response that the session is unknown is final at once only where no node has confirmed the session before, or
+        an event reported its removal; otherwise a second one is needed: a Redis that came back empty may not have its
+        record yet.
         """
         if not response.status and (
             response.state or not self.confirmed or self._removal_seen or self._end_unconfirmed
@@ -57,19 +58,19 @@ class ExitWaiter:
         return False
 
     def on_query_failed(self, now: float) -> None:
-        """No answer could be had."""
+        """Schedule another query after one without a response."""
         self.query_at = now + RETRY_INTERVAL
 
     def on_disconnected(self, now: float) -> None:
-        """Redis was lost: events may have been missed."""
+        """Schedule a query after a loss of Redis: events may have been missed."""
         self.query_at = min(self.query_at, now + RETRY_INTERVAL)
 
 
 def wait(session: str, query_status: StatusQuery, follower: EventFollower, deadline: float) -> StatusResponse:
-    """What has become of ``session``, once it lives no more; ``until`` on the monotonic clock.
+    """The status of ``session`` once it has ended; ``deadline`` in monotonic seconds.
 
-    ``ask`` asks for its status, within so many seconds. Raises NotEnded when the time is up, or RedisUnavailable where
-    Redis is away then; before a cloud has answered once, whatever ``ask`` raises.
+    ``query_status`` queries its status within the given seconds. Raises NotEnded at the deadline, or RedisUnavailable
+    where Redis is unavailable then; before the first response of a node, whatever ``query_status`` raises.
     """
     waiter = ExitWaiter(session, time.monotonic())
     last_error: PyCloudError | None = None

@@ -1,4 +1,4 @@
-"""What this process runs in: a container or a host, with a container engine or without."""
+"""Detects the environment of this process: container or host, with a usable container engine or without."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from pycloud.errors import ConfigError
 
 DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 CONTAINER_ID = re.compile(r"[0-9a-f]{12}")
-#: Files that engines put into their containers.
+#: Files that engines create in their containers.
 CONTAINER_MARKER_FILES = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
 def resolve_auto(config: Config) -> Config:
-    """The same settings with ``runtime`` and ``docker_host`` settled: no ``auto``, and no None, is left in them."""
+    """The settings with ``runtime`` and ``docker_host`` resolved: neither is ``auto`` or None."""
     engine = config.docker_host or _engine_from_environ(os.environ) or DEFAULT_ENGINE
-    # Where there are container sessions, they are looked after, whether or not their engine is there just now.
+    # Recorded container sessions are supervised, whether or not their engine is available at present.
     runtimes = enabled_runtimes(config, in_container(), engine_usable(engine) or bool(count_container_records(config)))
     return dataclasses.replace(config, runtime=runtimes, docker_host=engine)
 
 
 def count_container_records(config: Config) -> int:
-    """How many container sessions have their records in the data directory."""
+    """How many container sessions are recorded in the data directory."""
     return sum(1 for _ in (config.data_dir / "docker").glob("*.json"))
 
 
 def startup_warnings(config: Config) -> list[str]:
-    """What is worth a warning at the start. ``config`` is settled."""
+    """Warnings to log at the start. ``config`` is resolved (``resolve_auto``)."""
     if "docker" in config.runtime or not count_container_records(config):
         return []
     return [
@@ -43,7 +43,7 @@ def startup_warnings(config: Config) -> list[str]:
 
 
 def containers_disabled_reason(config: Config) -> str:
-    """Why a cloud that was left the choice (``auto``) runs no containers; empty where it was not, or does."""
+    """Why a node with the default ``runtime`` runs no containers; empty where it runs them or the setting was set."""
     if "docker" in config.runtime or config.was_set("runtime"):
         return ""
     path = str(config.docker_host).partition("://")[2]
@@ -53,7 +53,7 @@ def containers_disabled_reason(config: Config) -> str:
 
 
 def _engine_from_environ(environ: Mapping[str, str]) -> str:
-    """The engine in DOCKER_HOST; empty where there is none. Raises ConfigError."""
+    """The engine in DOCKER_HOST; empty where that is not set. Raises ConfigError."""
     url = environ.get("DOCKER_HOST", "")
     try:
         return str(engine_url().read(url)) if url else ""
@@ -67,14 +67,14 @@ def in_container() -> bool:
 
 
 def drives_engine(config: Config) -> bool:
-    """Whether this is a container that was put there to drive the host's engine. ``config`` is settled."""
+    """Whether this process is in a container in order to drive the host's engine. ``config`` is resolved."""
     return in_container() and "docker" in config.runtime
 
 
 def socket_permission_error(config: Config) -> str | None:
-    """What is missing in a container that was given the engine's socket but may not use it; None: nothing is.
+    """An error text for a container that has the engine's socket but may not use it; None otherwise.
 
-    Without it such a container would run scripts, or nothing at all, and nobody would be told why.
+    Without this check such a container would run scripts, or nothing at all, without a message.
     """
     scheme, _, path = str(config.docker_host).partition("://")
     wanted = "docker" in config.runtime or not config.was_set("runtime")
@@ -88,16 +88,16 @@ def socket_permission_error(config: Config) -> str | None:
 
 
 def has_container_hostname(config: Config) -> bool:
-    """Whether the name of this machine tells nobody where it is: engines name containers after their ids.
+    """Whether the host name is a container id, as engines assign it, and so does not identify the host.
 
-    One that was given a name (``docker run --hostname``), or its host's, is taken at its word.
+    A container with an explicit name (``docker run --hostname``) or its host's name keeps that.
     """
     given = config.was_set("hostname") or not CONTAINER_ID.fullmatch(config.hostname)
     return drives_engine(config) and not given
 
 
 def engine_usable(engine: str) -> bool:
-    """Whether an engine's socket is there, and this user may use it; of one over a network nobody knows, so: yes."""
+    """Whether an engine's socket exists and this user may use it; True for one on the network, which is not checked."""
     scheme, _, path = engine.partition("://")
     if scheme != "unix":
         return True

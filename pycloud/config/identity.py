@@ -1,4 +1,4 @@
-"""Who this cloud is: its id, made once and kept in the data directory, and the one run of its daemon."""
+"""The node's identity: its id, created once and stored in the data directory, and the current run of its daemon."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _ID_PATTERN = re.compile(r"[0-9a-f]{10}")
 
 @dataclass(frozen=True)
 class Identity:
-    """``id`` is the cloud's; ``instance`` is new at each start.
+    """``id`` is the node's; ``instance`` is new at each start.
 
-    ``name`` is where requesters find its sessions, unless ``find_name`` knows better by the time it is asked.
+    ``default_host`` is the host of its sessions unless ``lookup_host`` returns another one.
     """
 
     id: str
@@ -32,12 +32,12 @@ class Identity:
 
     @property
     def host(self) -> str:
-        """Where requesters find its sessions."""
+        """The host at which requesters reach its sessions."""
         return self.lookup_host() or self.default_host
 
 
 def node_id(data_dir: Path) -> str:
-    """The id kept in ``data_dir``, made at the first call. Raises ConfigError where it cannot be read or made."""
+    """The id stored in ``data_dir``, created at the first call. Raises ConfigError where that fails."""
     path = data_dir / ID_FILE
     try:
         stored = path.read_text(encoding="ascii", errors="replace").strip() if path.exists() else _write_new_id(path)
@@ -49,7 +49,7 @@ def node_id(data_dir: Path) -> str:
 
 
 def previous_instance(data_dir: Path) -> str:
-    """The instance of the daemon that ran on this very data directory before, since the host was started.
+    """The instance of the last daemon that ran on this very data directory since the host was booted.
 
     Empty where there was none, or where the directory is a copy.
     """
@@ -61,7 +61,7 @@ def previous_instance(data_dir: Path) -> str:
 
 
 def save_instance(data_dir: Path, instance: str) -> None:
-    """Let the next daemon know which instance ran here. Raises ConfigError."""
+    """Store the running instance for the next daemon. Raises ConfigError."""
     temporary = data_dir / f"{INSTANCE_FILE}.new"
     try:
         temporary.write_text(
@@ -73,18 +73,18 @@ def save_instance(data_dir: Path, instance: str) -> None:
 
 
 def _directory_fingerprint(data_dir: Path) -> str:
-    """What a copy does not share with its original: the directory itself, and the host since its start."""
+    """A fingerprint that a copy does not share: the directory's device and inode, and the host's boot id."""
     found = data_dir.stat()
     return f"{found.st_dev}:{found.st_ino}:{BOOT_ID_FILE.read_text().strip()}"
 
 
 def regenerate_id(data_dir: Path) -> str:
-    """Replace the id kept in ``data_dir`` by a new one, and return that. Raises OSError."""
+    """Replace the id stored in ``data_dir`` by a new one, and return that. Raises OSError."""
     return _write_new_id(data_dir / ID_FILE)
 
 
 def _write_new_id(path: Path) -> str:
-    """Written beside and renamed: a crash leaves no half of it."""
+    """Write a new id to a temporary file and rename it: a crash leaves no partial file."""
     made, temporary = new_id(), path.with_suffix(".new")
     with temporary.open("w") as file:
         file.write(made + "\n")

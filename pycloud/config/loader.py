@@ -1,7 +1,7 @@
-"""Where settings come from: flags over environment over files over defaults.
+"""Sources of settings: flags override the environment, that overrides files, those override defaults.
 
-Everything that is wrong raises ConfigError with one line: source, key, reason. What depends on the user and the host
-comes in as ``Host``, so that a test can be anybody anywhere.
+Every invalid setting raises ConfigError with one line: source, key, reason. Facts about user and host are passed in as
+``Host``, so that a test can simulate any of them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SYSTEM_FILE = Path("/etc/pycloud/pycloud.toml")
 
 @dataclass(frozen=True)
 class Host:
-    """What defaults depend on. An empty environment variable counts as one that is not set."""
+    """The user and machine on which defaults depend. An empty environment variable counts as not set."""
 
     uid: int
     name: str
@@ -44,14 +44,14 @@ class Host:
         return cls(os.geteuid(), os.uname().nodename, dict(os.environ), home)
 
     def directory(self, variable: str, fallback: Path) -> Path:
-        """The directory that an XDG variable names; a relative one is ignored, as its specification demands."""
+        """The directory named by an XDG variable; a relative path is ignored, as the XDG specification requires."""
         named = Path(self.environ.get(variable, ""))
         return named if named.is_absolute() else fallback
 
 
 @dataclass(frozen=True)
 class RawSetting:
-    """One value as somebody gave it: ``source`` is what ``Config.sources`` will say, ``where`` what an error says."""
+    """One value from a source. ``source`` is its entry in ``Config.sources``, ``location`` the prefix of an error."""
 
     setting: Setting
     source: str
@@ -60,7 +60,7 @@ class RawSetting:
     is_text: bool
 
     def read(self) -> object:
-        """The checked value; ConfigError where it cannot be used."""
+        """The checked value. Raises ConfigError where it is invalid."""
         value_type = self.setting.value_type
         try:
             return value_type.read(value_type.from_text(self.value) if self.is_text else self.value)  # type: ignore[arg-type]
@@ -69,7 +69,7 @@ class RawSetting:
 
 
 def add_flags(parser: argparse._ActionsContainer) -> None:
-    """One flag per setting. The values stay text, which ``load`` reads like that of every other source."""
+    """Add one flag per setting. The values stay text, which ``load`` reads like that of every other source."""
     for item in settings().values():
         text = f"{item.help} (default: {item.default_text}; variable {item.variable})".replace("%", "%%")
         if item.value_type.placeholder is not None:
@@ -83,8 +83,8 @@ def add_flags(parser: argparse._ActionsContainer) -> None:
 def load(flags: Mapping[str, Any], host: Host, *, config_file: str | None = None, daemon: bool = False) -> Config:
     """The complete configuration.
 
-    ``flags`` maps names of settings to text (None: not given). ``config_file`` is what ``--config`` named.
-    ``daemon`` tells that the process will detach, and so needs a log file.
+    ``flags`` maps names of settings to text (None: not given). ``config_file`` is the argument of ``--config``.
+    ``daemon``: the process will detach, and so needs a log file. Raises ConfigError.
     """
     files = settings_files(host, config_file)
     values: dict[str, Any] = {}
@@ -101,7 +101,7 @@ def load(flags: Mapping[str, Any], host: Host, *, config_file: str | None = None
 
 
 def load_target(flags: Mapping[str, Any], host: Host, *, config_file: str | None = None) -> tuple[str, str]:
-    """Redis URL and namespace alone, for a requester: the daemon's other settings are none of its business."""
+    """Redis URL and namespace, for a requester: the daemon's other settings are not read. Raises ConfigError."""
     values = {"redis": DEFAULT_REDIS, "namespace": DEFAULT_NAMESPACE}
     files = settings_files(host, config_file, readable_only=True)
     for raw in iter_raw_settings(files, host.environ, flags):
@@ -111,15 +111,16 @@ def load_target(flags: Mapping[str, Any], host: Host, *, config_file: str | None
 
 
 def suggestion(word: str, known: list[str]) -> str:
-    """``, did you mean X?`` or nothing: to be put behind a message about the unknown ``word``."""
+    """``, did you mean X?`` or an empty text: to be appended to a message about the unknown ``word``."""
     close = difflib.get_close_matches(word, known, n=1)
     return f", did you mean {close[0]}?" if close else ""
 
 
 def settings_files(host: Host, named: str | None, *, readable_only: bool = False) -> dict[Path, dict[str, Any]]:
-    """What the files hold, the strongest last. A file that was named must exist, the usual ones need not.
+    """The contents of the settings files, the one with the highest precedence last.
 
-    ``readable_only``: of the usual ones, pass over what this user may not read (a daemon's file may hold a password).
+    A file that was named must exist, the default ones need not. ``readable_only``: skip default files that this user
+    may not read (a daemon's file may hold a password).
     """
     variable = host.environ.get("PYCLOUD_CONFIG")
     explicit = named or variable
@@ -136,7 +137,7 @@ def settings_files(host: Host, named: str | None, *, readable_only: bool = False
 
 
 def _read_toml(file: Path) -> dict[str, Any] | None:
-    """The file's keys, or None where there is no such file."""
+    """The file's keys, or None where it does not exist. Raises ConfigError."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -154,7 +155,7 @@ def _read_toml(file: Path) -> dict[str, Any] | None:
 def iter_raw_settings(
     files: Mapping[Path, Mapping[str, Any]], environ: Mapping[str, str], flags: Mapping[str, Any]
 ) -> Iterator[RawSetting]:
-    """Every value that was given, the strongest last."""
+    """Every value that was given, the one with the highest precedence last. Raises ConfigError for an unknown key."""
     known = settings()
     known_keys = {item.key: item for item in known.values()}
     for file, content in files.items():
@@ -171,7 +172,7 @@ def iter_raw_settings(
 
 
 def _flatten(file: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """A file's keys, those of its table ``docker`` with that name in front, as in ``docker.allow``."""
+    """A file's keys; those in its table ``docker`` have that name as prefix, as in ``docker.allow``."""
     inner = content.get("docker", {})
     if not isinstance(inner, dict):
         raise ConfigError(f"file {file}: docker: must be a table")
@@ -186,7 +187,7 @@ def _add_defaults(values: dict[str, Any], host: Host, daemon: bool) -> None:
     state = host.directory("XDG_STATE_HOME", host.home / ".local" / "state")
     data = values.setdefault("data_dir", Path("/var/lib/pycloud") if host.uid == 0 else state / "pycloud")
     if own_data:
-        # Two clouds on one host differ in their data directories: so their pid files do not meet either.
+        # Two nodes on one host have different data directories, so their pid files differ too.
         run = data / "run"
     elif host.uid == 0:
         run = Path("/run/pycloud")
@@ -199,7 +200,7 @@ def _add_defaults(values: dict[str, Any], host: Host, daemon: bool) -> None:
 
 
 def _validate_combinations(config: Config, host: Host) -> None:
-    """What no setting can tell by itself."""
+    """Raise ConfigError where settings contradict each other, the user or the host."""
     try:
         check_database(config.redis, config.namespace)
     except ValueError as error:

@@ -1,8 +1,8 @@
 """Every setting of the daemon, each described once.
 
-``Config`` is the one list: its fields carry type, default, kind and help; the flags, the environment variables, the
-keys of files and ``--help`` are all derived from them. Reading the sources is done in ``sources``. Add a setting
-by adding a field here; nothing else needs to know. Pure: no I/O, no gevent, no Redis.
+``Config`` is the single list: its fields carry type, default, value type and help; the flags, the environment
+variables, the keys of files and ``--help`` are all derived from them. Sources are read in ``loader``. To add a setting,
+add a field here; no other module needs a change. Pure: no I/O, no gevent, no Redis.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pycloud.protocol.container_spec import RUNTIME_NAMES
 from pycloud.protocol.keys import DEFAULT_NAMESPACE
 
 DEFAULT_REDIS = "redis://localhost:6379/0"
-#: In ``Config.sources``: nobody set this.
+#: The entry in ``Config.sources`` of a setting that was not set.
 FROM_DEFAULT = "default"
 
 
 @dataclass(frozen=True)
 class SettingInfo:
-    """What a field of Config carries. ``shown`` tells people the default where the field's own cannot."""
+    """Metadata of a field of Config. ``default_text`` describes the default where the field's own value cannot."""
 
     value_type: types.ValueType
     help: str
@@ -47,7 +47,7 @@ class Setting:
 
     @property
     def key(self) -> str:
-        """Its key in a file; those of containers stand in a table of their own."""
+        """Its key in a file; those of containers are in a table of their own."""
         return self.name.replace("docker_", "docker.", 1)
 
     @property
@@ -60,7 +60,7 @@ class Setting:
 class Config:
     """The daemon's settings, complete and checked. Sizes are bytes, times seconds, paths absolute."""
 
-    # Not in repr: it may hold a password, and a repr ends in logs.
+    # Not in repr: it may hold a password, and a repr may end up in logs.
     redis: Annotated[str, SettingInfo(types.redis_url(), "the Redis to use: redis://, rediss:// or unix://")] = field(
         default=DEFAULT_REDIS, repr=False
     )
@@ -202,23 +202,23 @@ class Config:
         float, SettingInfo(types.seconds(0.1, 3600), "how long --daemon waits until the cloud is ready")
     ] = 30.0
 
-    #: Where each setting came from: "flag --redis", "variable PYCLOUD_REDIS_URL", "file /etc/...", or FROM_DEFAULT.
+    #: The source of each setting: "flag --redis", "variable PYCLOUD_REDIS_URL", "file /etc/...", or FROM_DEFAULT.
     sources: Mapping[str, str] = field(default_factory=dict)
-    #: The files that were read, in the order in which later ones win.
+    #: The files that were read; later ones override earlier ones.
     files: tuple[Path, ...] = ()
 
     @property
     def pid_file(self) -> Path:
-        """Locked and holding the pid for as long as the daemon lives."""
+        """The pid file, locked during the lifetime of the daemon."""
         return self.run_dir / "pycloud.pid"
 
     @property
     def lock_file(self) -> Path:
-        """Locked for as long as a daemon uses the data directory."""
+        """The lock file, locked while a daemon uses the data directory."""
         return self.data_dir / "lock"
 
     def was_set(self, name: str) -> bool:
-        """Whether anybody set this setting, be it to its default."""
+        """Whether a source set this setting, even to its default."""
         return self.sources.get(name, FROM_DEFAULT) != FROM_DEFAULT
 
 
@@ -234,10 +234,10 @@ def settings() -> dict[str, Setting]:
 
 
 def enabled_runtimes(config: Config, in_container: bool, socket_usable: bool) -> tuple[str, ...]:
-    """Which of KINDS the setting ``runtime`` comes to here, the preferred one first.
+    """The runtimes of RUNTIME_NAMES that the setting ``runtime`` enables here, the preferred one first.
 
-    ``socket_usable`` tells whether the engine's socket is there and may be used. A container that was given it is
-    meant to drive the engine; a script session in there would end with the container.
+    ``socket_usable``: whether the engine's socket exists and may be used. A container that has it is meant to drive the
+    engine; a script session in the container would end with it.
     """
     if config.runtime != ("auto",):
         return config.runtime

@@ -1,8 +1,8 @@
-"""The kinds of values that settings have: how each is read from text and from TOML, and what it refuses.
+"""Value types of settings: how each is read from text and from TOML, and which values it rejects.
 
-Flags and environment variables are text, which ``from_text`` first turns into what a TOML file would hold; ``read``
-then checks that, so that every source obeys the same rules. All of them raise ValueError with a reason that completes
-the sentence "this setting ...". Pure, but for the working directory (relative paths) and home directories (``~``).
+Flags and environment variables are text, which ``from_text`` first converts to the equivalent TOML value; ``read`` then
+checks that, so that every source follows the same rules. Both raise ValueError with a reason that completes the
+sentence "this setting ...". Pure, except for the working directory (relative paths) and home directories (``~``).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import Any
 
 from pycloud.transport.url import parse_redis_url
 
-#: How container engines are reached.
+#: URL schemes of container engines.
 ENGINE_SCHEMES = ("unix", "tcp", "http", "https")
-#: What Python makes of bytes that are no UTF-8, in flags and environment variables.
+#: Python's representation of bytes that are not UTF-8, in flags and environment variables.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class ValueType:
-    """One kind of value. ``placeholder`` stands for it in ``--help``; None means a flag that takes no value."""
+    """One type of value. ``placeholder`` stands for it in ``--help``; None means a flag without a value."""
 
     placeholder: str | None
     read: Callable[[object], Any]
@@ -79,7 +79,7 @@ def number(placeholder: str, what: str, low: float, high: float) -> ValueType:
 
 
 def seconds(low: float, high: float) -> ValueType:
-    """A number of seconds."""
+    """A number of seconds from ``low`` to ``high``."""
     return number("SECONDS", "number of seconds", low, high)
 
 
@@ -96,7 +96,7 @@ def boolean() -> ValueType:
 
 
 def path(placeholder: str) -> ValueType:
-    """An absolute path; a leading ``~`` is expanded. Text may be relative: it then means the working directory."""
+    """An absolute path; a leading ``~`` is expanded. Text may be relative to the working directory."""
 
     def read(value: object) -> Path:
         try:
@@ -108,7 +108,7 @@ def path(placeholder: str) -> ValueType:
         return result
 
     def from_text(word: str) -> object:
-        # The daemon changes its directory to /, so that what the user meant must be settled now.
+        # The daemon changes its directory to /, so a relative path must be resolved now.
         return str(Path.cwd() / word) if word and not word.startswith("~") else word
 
     return ValueType(placeholder, read, from_text)
@@ -155,7 +155,7 @@ def words(placeholder: str) -> ValueType:
 
 
 def table(placeholder: str) -> ValueType:
-    """Values of any kind by name: a table in TOML, a JSON object in text."""
+    """Values of any type by name: a table in TOML, a JSON object in text."""
 
     def read(value: object) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -172,7 +172,7 @@ def table(placeholder: str) -> ValueType:
 
 
 def labels() -> ValueType:
-    """Words by name: a table in TOML, ``NAME=VALUE,NAME=VALUE`` in text."""
+    """Text by name: a table in TOML, ``NAME=VALUE,NAME=VALUE`` in text."""
 
     def read(value: object) -> tuple[tuple[str, str], ...]:
         if not isinstance(value, dict):
@@ -205,7 +205,7 @@ def port_range() -> ValueType:
 
 
 def engine_url() -> ValueType:
-    """Where a container engine listens, kept as text."""
+    """The URL of a container engine, kept as text."""
 
     def read(value: object) -> str:
         url = _string(value)

@@ -1,4 +1,4 @@
-"""What goes over the wire, and what a session is: messages, decoding, keys, validation, responses.
+"""The wire protocol and the model of a session: messages, decoding, keys, validation, responses.
 
 Pure: no I/O, no gevent, no Redis. Imports nothing of PyCloud but ``errors``. Start with ``messages.py``, beside
 docs/protocol.md.

@@ -1,6 +1,6 @@
-"""Image scripts: the first line is an image, the rest one JSON object of options, which may be left out. Pure.
+"""Image scripts: the first line is an image, the rest an optional JSON object of options. Pure.
 
-What the options mean and which of them are allowed is not decided here.
+The meaning of the options, and which of them are allowed, is not decided here.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 from pycloud.errors import BadRequest
 from pycloud.protocol.image_reference import MAX_REFERENCE_LENGTH, is_reference, parse_reference
 
-#: What a script may be run as.
+#: Names of the runtimes that can run a script.
 RUNTIME_NAMES = ("script", "docker")
-#: No option needs so many objects and lists in each other.
+#: Levels of nested objects and lists in the options; no option needs more.
 MAX_DEPTH = 32
 MAX_QUOTED_LENGTH = 80
 
@@ -25,9 +25,9 @@ _FIRST_LINE = re.compile(
     rf"[ \t\r\n]*([A-Za-z0-9\[][A-Za-z0-9_.:/@\[\]-]{{0,{MAX_REFERENCE_LENGTH}}})[ \t]*(?:\r?\n|\Z)"
 )
 _WHITESPACE = re.compile(r"[ \t\r\n]*")
-#: As it begins, or as people write it who do not know JSON well: with other quotes, or with none.
+#: The beginning of a JSON object, also with common mistakes: single quotes, or unquoted keys.
 _OBJECT_START = re.compile(r"""\{[ \t\r\n]*(?:["'}]|\w+[ \t]*:)""")
-#: All of it on one line.
+#: An image and the beginning of an object on the same line, which is a common mistake.
 _SINGLE_LINE_SPEC = re.compile(
     rf"""[ \t\r\n]*[A-Za-z0-9][\w.-]{{0,{MAX_REFERENCE_LENGTH}}}[/:]"""
     rf"""[\w.:/@-]{{0,{MAX_REFERENCE_LENGTH}}}[ \t]+\{{[ \t]*["']"""
@@ -36,7 +36,7 @@ _SINGLE_LINE_SPEC = re.compile(
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """``image`` is the full reference, ``shown`` as it was written; ``options``: what the JSON object held."""
+    """``image`` is the full reference, ``as_written`` the one in the script; ``options`` is the parsed JSON object."""
 
     image: str
     as_written: str
@@ -44,10 +44,10 @@ class ContainerSpec:
 
 
 def possible_runtimes(script: str) -> tuple[str, ...]:
-    """Which of KINDS ``script`` may be: both for the name of an image and nothing else.
+    """Which of RUNTIME_NAMES can run ``script``: both where it consists of an image name and nothing else.
 
-    It is an image script when what follows the image begins like a JSON object, and also where that or the image is
-    only nearly right: ``parse`` says what is wrong with it, and a shell that ran it would tell nobody.
+    It is an image script where the text after the image begins like a JSON object, and also where that or the image is
+    almost right: ``parse`` then reports the mistake, which a shell running the script would not.
     """
     line = _FIRST_LINE.match(script)
     if line is None:
@@ -60,7 +60,7 @@ def possible_runtimes(script: str) -> tuple[str, ...]:
 
 
 def parse(script: str) -> ContainerSpec:
-    """The image script in ``script``, whether it looks like one or not. Raises BadRequest, which says what is wrong."""
+    """Parse ``script`` as an image script, whether it looks like one or not. Raises BadRequest with the mistake."""
     line = _FIRST_LINE.match(script)
     if line is None:
         first = script.strip(" \t\r\n").partition("\n")[0].strip()
@@ -111,7 +111,10 @@ def _line_of(script: str, position: int) -> int:
 
 
 def _object_with_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Which of two equal keys counts is for each reader to choose: one might check one, the next use the other."""
+    """An object from its pairs. Raises BadRequest for equal keys.
+
+    JSON does not define which of two equal keys counts: the policy check might use one, the engine the other.
+    """
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
@@ -137,7 +140,7 @@ _decoder = json.JSONDecoder(
 
 
 def _validate(value: object, depth_left: int) -> None:
-    """Refuses what no later reader is prepared for: depth, and text that cannot be written as UTF-8 or ends early."""
+    """Raise BadRequest for values that no later code can handle: deep nesting, NUL, and unpaired surrogates."""
     if isinstance(value, str) and not _is_text(value):
         raise BadRequest(
             f"the options hold {json.dumps(value[:MAX_QUOTED_LENGTH])}, which is no text: NUL, or half a character"

@@ -1,7 +1,7 @@
-"""From the bytes of a request channel to a request, or to the reason why not. Pure.
+"""Decodes the payload of a request channel to a request, or to the reason for its rejection. Pure.
 
-Two things may be wrong: a request cannot be answered (``DecodeError``: it is logged, counted and dropped), or it can
-and is refused (``Refused``: answered with an error under its id). Nothing else is ever raised.
+A request can fail in two ways: it cannot be answered (``DecodeError``: it is logged, counted and dropped), or it is
+rejected (``RejectedRequest``: answered with an error under its id). No other exception is raised.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from pycloud.protocol.messages import (
 from pycloud.protocol.validation import validate_labels, validate_name
 
 MAX_ID_LENGTH = 256
-#: JSON may spell each byte of a script as six (``\u000a``); the rest is room for the other keys.
+#: JSON may encode each byte of a script as six (as in \u000a); the rest is room for the other keys.
 MAX_BYTES_PER_ESCAPE = 6
 MAX_BYTES_BESIDE_SCRIPT = 1 << 20
-#: How much of a payload that cannot be used is looked at for its digest.
+#: Bytes of an unusable payload that its digest covers.
 DIGEST_WINDOW = 1 << 16
-#: Up to so many bytes, the values of an object are built to find out whether another spelling is the same object.
+#: Bytes of an object up to which its values are decoded, so that differently encoded, equal objects have one digest.
 CANONICAL_FORM_LIMIT = 1 << 16
-#: The longest that a usable id may be spelled: each code point as two escapes, and the quotes.
+#: Most bytes of a valid id in JSON: each code point as two escapes, and the quotes.
 MAX_RAW_ID_LENGTH = MAX_ID_LENGTH * 12 + 2
-#: Stands for a value that cannot be decoded: unlike None it is no id, and not the absence of one.
+#: A value that cannot be decoded: unlike None it is neither an id nor the absence of one.
 INVALID = object()
-#: These say who a session is; a request cannot set them.
+#: Variables that identify a session; a request cannot set them.
 RESERVED_ENV = frozenset({"PYCLOUD_SESSION", "PYCLOUD_CLOUD", "PYCLOUD_HOSTNAME", "PYCLOUD_PORT"})
 #: Requests that name no session.
 WITHOUT_SESSION = (CreateRequest, DrainRequest)
@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 
 class DecodeError(ValueError):
-    """A payload that nobody can be answered about. ``kind`` is one word, to count and to limit log lines by."""
+    """A payload that cannot be answered. ``kind`` is one word, for counting and for the rate limit of log lines."""
 
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
@@ -61,10 +61,11 @@ class DecodeError(ValueError):
 class RejectedRequest(Exception):
     """A request with a usable id that is answered with ``error``.
 
-    ``request`` is its type, ``session`` what it named (may be empty), ``digest`` that of its payload.
+    ``request_type`` is its message type, ``session`` the session it names (may be empty), ``digest`` that of its
+    payload.
     """
 
-    #: Whatever it asked for: what is wrong with it is answered like any other request.
+    #: False whatever its type: a rejection is answered like any other request.
     direct_only = False
 
     def __init__(
@@ -85,7 +86,7 @@ RawFields = dict[str, msgspec.Raw]
 
 
 class _Envelope(msgspec.Struct):
-    """What is read of a payload that cannot be used: its id, and nothing is built of the rest."""
+    """The id of an unusable payload; the other keys are not decoded."""
 
     id: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -101,18 +102,18 @@ _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 def decode_heartbeat(payload: bytes) -> Heartbeat:
-    """The rank in ``payload``, or DecodeError."""
+    """The heartbeat in ``payload``. Raises DecodeError."""
     return _decode_or_raise(_decode_heartbeat, payload)
 
 
 def decode_request(op: str, payload: bytes, max_script_bytes: int) -> Request:
-    """The request that was published on the channel of ``op``, with its digest. Raises DecodeError or Refused."""
+    """The request published on the channel of ``op``, with its digest. Raises DecodeError or RejectedRequest."""
     request = decode_broadcast(op, payload, max_script_bytes)
     return msgspec.structs.replace(request, digest=digest_for(request, payload))
 
 
 def decode_broadcast(op: str, payload: bytes, max_script_bytes: int) -> Request:
-    """The same without its digest, which costs as much as all the rest, and which only those need who claim it."""
+    """As ``decode_request``, without the digest, which costs as much as all the rest and is needed only for a claim."""
     request_type = REQUESTS[op]
     if len(payload) > payload_limit(max_script_bytes):
         raise _oversized_error(request_type, payload, max_script_bytes)
@@ -122,7 +123,7 @@ def decode_broadcast(op: str, payload: bytes, max_script_bytes: int) -> Request:
 
 
 def decode_direct(payload: bytes, max_script_bytes: int) -> Request:
-    """The request that was published on a cloud's direct channel. Raises DecodeError or Refused."""
+    """The request that was published on a node's direct channel. Raises DecodeError or RejectedRequest."""
     if len(payload) > payload_limit(max_script_bytes):
         raise DecodeError("too_large", f"a direct request of {len(payload)} bytes is over the limit")
     fields = _raw_fields(payload)
@@ -134,7 +135,7 @@ def decode_direct(payload: bytes, max_script_bytes: int) -> Request:
 
 
 def digest_for(request: Request, payload: bytes) -> str:
-    """The digest of a request: its own where it has one already, else that of the ``payload`` that it was read from."""
+    """The digest of a request: its own where it has one, otherwise that of its ``payload``."""
     if request.digest:
         return request.digest
     return _status_digest(request.session) if isinstance(request, StatusRequest) else digest_of(_raw_fields(payload))
@@ -153,16 +154,17 @@ def is_valid_id(value: object) -> bool:
 
 
 def digest_of(fields: RawFields) -> str:
-    """What tells a repeat from another request: the same for the same JSON object, in whatever order its keys are.
+    """A digest that is equal for repeats of a request, in whatever order the keys of its JSON object are.
 
-    ``op`` does not count: a request sent directly and by broadcast is one request. Of a small object it does not count
-    either how its values are spelled; a large one is not built to find out.
+    ``op`` is excluded: a request sent directly and by broadcast is one request. The digest of a small object
+    (CANONICAL_FORM_LIMIT bytes) does not depend on the JSON encoding of its values either; a large one is not decoded
+    for that.
     """
     hashed = {key: bytes(value) for key, value in fields.items() if key != "op"}
     try:
         small = sum(map(len, hashed.values())) <= CANONICAL_FORM_LIMIT
         built = {key: _decode_any(value) for key, value in hashed.items()} if small else None
-    except (msgspec.DecodeError, RecursionError):  # a number that is out of range, say, in a key that is ignored
+    except (msgspec.DecodeError, RecursionError):  # for example a number out of range, in a key that is ignored
         built = None
     if built is not None:
         return blake2b(_encode_sorted(built), digest_size=16).hexdigest()
@@ -171,7 +173,7 @@ def digest_of(fields: RawFields) -> str:
 
 
 def _status_digest(session: str) -> str:
-    """A status is what it asks for; whatever else its payload holds makes no other request of it."""
+    """The digest of a status request, which depends on the session alone; other keys are ignored."""
     return blake2b(session.encode(), digest_size=16).hexdigest()
 
 
@@ -180,7 +182,7 @@ def _digest(request_type: type[Request], session: str, fields: RawFields) -> str
 
 
 def _decode_fast(request_type: type[Request], payload: bytes, max_script_bytes: int) -> Request | None:
-    """The fast path of nearly all: None where anything at all is unusual about it."""
+    """The fast path for nearly all requests; None where the payload is unusual in any way."""
     try:
         payload.decode()
         request = _decoders[request_type](payload)
@@ -204,12 +206,12 @@ def _decode_or_raise(decode: Callable[[bytes], T], payload: bytes) -> T:
 
 
 def _raw_fields(payload: bytes) -> RawFields:
-    """The keys of a payload; what they hold is looked over, not built."""
+    """The keys of a payload; their values are validated as JSON, but not decoded."""
     return _decode_or_raise(_decode_fields, payload)
 
 
 def _decode_small(raw: msgspec.Raw | None) -> object:
-    """A value that is only of use while it is small; None for what is not there, is large, or is no good."""
+    """A decoded value; None where it is absent or longer than MAX_RAW_ID_LENGTH, INVALID where it cannot be decoded."""
     if raw is None or len(bytes(raw)) > MAX_RAW_ID_LENGTH:
         return None
     try:
@@ -243,7 +245,7 @@ def _decode(request_type: type[Request], payload: bytes, fields: RawFields, max_
 
 
 def _validated(request: Request, max_script_bytes: int) -> Request:
-    """A request whose values are usable, with what is computed from them, but for the digest."""
+    """The request with its computed fields, except the digest. Raises RequestError where a value is invalid."""
     if isinstance(request, CreateRequest):
         _validate_create(request, max_script_bytes)
         return msgspec.structs.replace(request, digest="", runtimes=_runtimes_of(request))
@@ -252,7 +254,7 @@ def _validated(request: Request, max_script_bytes: int) -> Request:
 
 
 def _describe(error: Exception) -> str:
-    """What msgspec found, in the words of docs/protocol.md."""
+    """msgspec's error in the terms of docs/protocol.md."""
     text = str(error).replace("Object missing required field", "there is no")
     return re.sub(r"Expected `(\w+)(?: \| null)?`, got `(\w+)` - at `\$\.(\w+)[^`]*`", _describe_type_mismatch, text)
 
@@ -295,7 +297,7 @@ def _validate_create(request: CreateRequest, max_script_bytes: int) -> None:
 
 
 def _runtimes_of(request: CreateRequest) -> tuple[str, ...]:
-    """What its session may be, the best first."""
+    """The runtimes that can run its session, the preferred one first."""
     if request.runtime is None:
         return possible_runtimes(request.script)
     if request.runtime not in RUNTIME_NAMES:
@@ -304,7 +306,7 @@ def _runtimes_of(request: CreateRequest) -> tuple[str, ...]:
 
 
 def _oversized_error(request_type: type[Request], payload: bytes, max_script_bytes: int) -> Exception:
-    """What to raise for a payload over the limit: it is only skimmed, for its id."""
+    """The exception for a payload over the limit, of which only the id is decoded."""
     try:
         request_id = _decode_id(_decode_or_raise(_decode_envelope, payload).id)
     except DecodeError as error:

@@ -1,7 +1,7 @@
-"""Names of container images: what is one, its full form, and patterns of them. Pure.
+"""Names of container images: validation, full form, and patterns. Pure.
 
-A reference is ``[HOST/]PATH[:TAG][@DIGEST]``. As the engine does, what names no host means Docker Hub, what has but one
-component there is one of its official images, and what has neither tag nor digest means the tag ``latest``.
+A reference is [HOST/]PATH[:TAG][@DIGEST]. The defaults are the engine's: without a host it is on Docker Hub, a path of
+one component there is an official image, and without tag and digest the tag is ``latest``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 DOCKER_HUB, DOCKER_HUB_ALIAS, OFFICIAL_NAMESPACE = "docker.io", "index.docker.io", "library"
 MAX_NAME_LENGTH = 255
-#: No reference is longer: name, tag (128) and digest, with what stands between them.
+#: Characters of the longest reference: name, tag (128) and digest, with their separators.
 MAX_REFERENCE_LENGTH = 600
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
@@ -26,7 +26,7 @@ _ONLY_HEX = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class ImageReference:
-    """An image by its full name. A digest says which one it is, whatever the tag beside it says."""
+    """An image by its full name. A digest takes precedence over the tag."""
 
     host: str
     path: str
@@ -44,9 +44,9 @@ class ImageReference:
 
 
 def parse_reference(text: str) -> ImageReference:
-    """The image that ``text`` names. Raises ValueError with a reason that completes "the image ...".
+    """Parse ``text`` as an image reference. Raises ValueError with a reason that completes "the image ...".
 
-    Ids of images are none: they would name an image past every pattern.
+    Image ids are rejected: they would bypass every pattern.
     """
     found = _REFERENCE.fullmatch(text) if len(text) <= MAX_REFERENCE_LENGTH else None
     if found is None or _ONLY_HEX.fullmatch(text):
@@ -62,7 +62,7 @@ def parse_reference(text: str) -> ImageReference:
 
 
 def is_reference(text: str) -> bool:
-    """Whether ``text`` names an image."""
+    """Whether ``text`` is a valid image reference."""
     try:
         parse_reference(text)
     except ValueError:
@@ -72,16 +72,16 @@ def is_reference(text: str) -> bool:
 
 @dataclass(frozen=True)
 class ImagePattern:
-    """Some images. ``tag`` and ``digest`` are None where the pattern has none."""
+    """A pattern of images. ``tag`` and ``digest`` are None where the pattern has none."""
 
     name: re.Pattern[str]
     tag: re.Pattern[str] | None
     digest: re.Pattern[str] | None
 
     def matches(self, image: ImageReference) -> bool:
-        """Whether ``image`` is one of them. Without tag and digest the pattern is true of every one.
+        """Whether ``image`` matches. A pattern without tag and digest matches all tags and digests.
 
-        An image with a digest is what the digest says: no pattern of tags is true of it.
+        An image with a digest is identified by the digest: no pattern with a tag matches it.
         """
         if not self.name.fullmatch(image.name):
             return False
@@ -93,10 +93,10 @@ class ImagePattern:
 
 
 def parse_pattern(text: str) -> ImagePattern:
-    """``year4000/*``, ``registry.example/team/**``, ``year4000/pycloud:1.*``. Raises ValueError with a reason.
+    """Parse a pattern, as in ``year4000/*`` or ``registry.example/team/**:1.*``. Raises ValueError with a reason.
 
-    ``*`` stands for anything but a slash, ``**`` for anything, slashes included; not in the host. ``**`` alone is all
-    of Docker Hub, ``*`` alone its official images.
+    ``*`` matches anything but a slash, ``**`` anything including slashes, except in the host. ``**`` alone means all of
+    Docker Hub, ``*`` alone its official images.
     """
     name, _, digest = text.partition("@")
     slash = name.rfind("/")
@@ -112,7 +112,7 @@ def parse_pattern(text: str) -> ImagePattern:
 
 
 def _host_and_path(name: str) -> tuple[str, str]:
-    """The same for references and patterns, so that a pattern means what a reference of its spelling would."""
+    """Host and path with defaults, in the same way for references and patterns."""
     first, slash, rest = name.partition("/")
     if not slash or not (any(char in first for char in ".:") or first == "localhost"):
         first, rest = DOCKER_HUB, name

@@ -19,12 +19,12 @@ from pycloud.protocol.messages import (
     StreamOutput,
 )
 
-#: Control characters that JSON spells with six bytes each.
+#: All bytes except the control characters that JSON encodes with six bytes each.
 _UNESCAPED_BYTES = bytes(range(0x20, 0x100)) + b"\b\t\n\f\r"
 
 
 def validate_follow(request: FollowRequest) -> None:
-    """Raises BadRequest for what no cloud could do."""
+    """Raises BadRequest where no node could carry out the request."""
     start_fields = [name for name in ("offset", "tail", "lines", "since") if getattr(request, name) is not None]
     if request.kind != OUTPUT:
         raise BadRequest(f"follow: `kind` is {request.kind[:64]!r}; there is only {OUTPUT}")
@@ -37,17 +37,17 @@ def validate_follow(request: FollowRequest) -> None:
 
 
 def window_of(request: FollowRequest) -> int:
-    """The bytes that may be on their way: what was asked for, within the bounds."""
+    """The most bytes in transit without an acknowledgement: the requested window, within its limits."""
     return max(MIN_WINDOW, min(MAX_WINDOW, request.window))
 
 
 def lease_of(request: FollowRequest) -> float:
-    """The seconds that the stream lives without a word: what was asked for, within the bounds."""
+    """The seconds that a stream stays open without a viewer's message: the requested lease, within its limits."""
     return max(MIN_LEASE, min(MAX_LEASE, request.lease))
 
 
 def encode_output(offset: int, data: bytes, place: str | None = None) -> StreamOutput:
-    """A piece of output: as text where it is text, and that is shorter than base64."""
+    """Encode output: as text where it is UTF-8 and text is shorter than base64, otherwise in base64."""
     where = UNSET if place is None else place
     if len(data.translate(None, _UNESCAPED_BYTES)) * 15 <= len(data):
         try:
@@ -58,12 +58,12 @@ def encode_output(offset: int, data: bytes, place: str | None = None) -> StreamO
 
 
 def decode_output(message: StreamOutput) -> bytes:
-    """The bytes in a piece of output. Raises ValueError."""
+    """The bytes of an output message. Raises ValueError."""
     return base64.b64decode(message.data) if message.encoding == "base64" else message.data.encode()
 
 
 def trim_partial_character(data: bytes) -> bytes:
-    """The same without a UTF-8 character at its end that is not all there; as it is where nothing else is in it."""
+    """``data`` without an incomplete UTF-8 character at its end; unchanged where it consists of nothing else."""
     for back in range(1, min(4, len(data))):
         byte = data[-back]
         if byte >= 0xC0:

@@ -1,6 +1,6 @@
-"""Every message on the wire, as a type (docs/protocol.md). What comes in is decoded in ``decoding.py``.
+"""Every message on the wire, as a type (docs/protocol.md). Incoming messages are decoded in ``decoding.py``.
 
-A request that is ``direct_only`` is for one cloud, and comes over its direct channel: others never hear it.
+A request that is ``direct_only`` is for one node, and arrives on its direct channel: other nodes do not receive it.
 
 Pure. Keys are added, never renamed or removed: a client that reads only ``cloud``, ``id`` and ``status`` keeps working.
 """
@@ -12,33 +12,33 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-#: A field that does not travel: whatever a payload holds under this name is overwritten.
+#: A computed field, not on the wire: a value under this name in a payload is overwritten.
 COMPUTED: str = msgspec.field(name="(computed)", default="")
 COMPUTED_RUNTIMES: tuple[str, ...] = msgspec.field(name="(computed kinds)", default=("script",))
 DEFAULT_TAIL = 64 * 1024
 MAX_TAIL = 1 << 20
-#: A cloud counts as away when it was not heard for so many of its heartbeats.
+#: Heartbeats without which a node counts as offline.
 HEARTBEATS_MISSED = 3
 
-#: Bytes: output that may be on its way to a viewer that has not acknowledged it.
+#: Bytes of output in transit to a viewer that has not acknowledged them.
 DEFAULT_WINDOW, MIN_WINDOW, MAX_WINDOW = 256 * 1024, 64 * 1024, 1 << 20
-#: Seconds that a stream lives without a word of its viewer.
+#: Seconds that a stream stays open without a message of its viewer.
 DEFAULT_LEASE, MIN_LEASE, MAX_LEASE = 15.0, 0.5, 60.0
-#: So often in a lease viewers say that they are there, and owners that they live.
+#: Keepalive messages per lease, of viewers and of owners.
 KEEPALIVES_PER_LEASE = 3
-#: Bytes of output that a stream begins with where the request does not say.
+#: Bytes of output that a stream begins with where the request sets no start.
 DEFAULT_FOLLOW_TAIL = 64 * 1024
 MAX_LINES = 1_000_000
 MAX_OFFSET = 1 << 62
 
-#: What travels in a stream. Reserved for streams to come that take input: ``input``, ``resize``, ``signal``.
+#: Kinds of messages in a stream. Reserved for future streams with input: ``input``, ``resize``, ``signal``.
 OUTPUT, ACK, CLOSE = "output", "ack", "close"
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """Why a request was refused or failed: a stable code for programs, a sentence for people.
+    """Why a request was rejected or failed: a stable code for programs, a sentence for people.
 
-    ``session``: the one that is in the way (``name_taken``).
+    ``session``: the conflicting session (``name_taken``).
     """
 
     code: str
@@ -49,13 +49,13 @@ class ErrorBody(msgspec.Struct, frozen=True):
 class CreateRequest(msgspec.Struct, frozen=True):
     """Start ``script`` as a session. ``env`` is added to the session's environment.
 
-    ``where``: labels that its cloud must have. ``cloud``: the one that must take it. ``runtime``: what it shall be, a
-    ``script`` or a ``docker`` container; null: what the script looks like. ``name``: unique among sessions that live.
-    ``labels``: what it is to be found by.
+    ``where``: labels that its node must have. ``cloud``: id of the one node that must take it. ``runtime``: ``script``
+    or ``docker``; null: derived from the script. ``name``: unique among live sessions. ``labels``: for finding the
+    session.
 
-    ``kinds`` is computed from these: what the session may be, the best first.
+    ``runtimes`` is computed from these: the runtimes that can run the session, the preferred one first.
 
-    ``digest`` (here and below) is computed from the payload, to tell a repeat from another request.
+    ``digest`` (here and below) is computed from the payload, to distinguish a repeat from another request.
     """
 
     op: ClassVar[str] = "create"
@@ -73,7 +73,7 @@ class CreateRequest(msgspec.Struct, frozen=True):
 
 
 class StatusRequest(msgspec.Struct, frozen=True):
-    """Tell what has become of ``session``."""
+    """Return the state of ``session``."""
 
     op: ClassVar[str] = "status"
     direct_only: ClassVar[bool] = False
@@ -83,7 +83,7 @@ class StatusRequest(msgspec.Struct, frozen=True):
 
 
 class RemoveRequest(msgspec.Struct, frozen=True):
-    """End ``session`` and delete what is left of it."""
+    """End ``session`` and delete its data."""
 
     op: ClassVar[str] = "remove"
     direct_only: ClassVar[bool] = False
@@ -104,7 +104,7 @@ class LogsRequest(msgspec.Struct, frozen=True):
 
 
 class InspectRequest(msgspec.Struct, frozen=True):
-    """Tell all that its cloud knows of ``session``, and what it uses just now."""
+    """Return everything that its node knows about ``session``, and its present resource usage."""
 
     op: ClassVar[str] = "inspect"
     direct_only: ClassVar[bool] = True
@@ -114,11 +114,14 @@ class InspectRequest(msgspec.Struct, frozen=True):
 
 
 class DrainRequest(msgspec.Struct, frozen=True):
-    """Take nothing new from now on (``draining``), or take it again. ``cloud``: whom this is for, to be sure of it."""
+    """Take no new sessions from now on (``draining``), or take them again.
+
+    ``cloud``: id of the node that is meant; another node rejects the request.
+    """
 
     op: ClassVar[str] = "drain"
     direct_only: ClassVar[bool] = True
-    #: It names none.
+    #: It names no session.
     session: ClassVar[str] = ""
     id: str
     draining: bool
@@ -129,9 +132,9 @@ class DrainRequest(msgspec.Struct, frozen=True):
 class FollowRequest(msgspec.Struct, frozen=True):
     """Open a stream of the output of ``session``.
 
-    It begins at byte ``offset``; or with the newest ``tail`` bytes or ``lines``; or with what was written ``since``
-    (Unix seconds; together with ``lines``: at most so many). ``place`` goes with ``offset``: what came with the last
-    output before it. ``once``: it ends where the output ended when it was asked for.
+    It begins at byte ``offset``; or with the newest ``tail`` bytes or ``lines`` lines; or with output written ``since``
+    (Unix seconds; together with ``lines``: at most so many lines). ``place`` accompanies ``offset``: the resume token
+    of the last output before it. ``once``: the stream ends where the output ended at the time of the request.
     """
 
     op: ClassVar[str] = "follow"
@@ -151,9 +154,9 @@ class FollowRequest(msgspec.Struct, frozen=True):
 
 
 class StreamRequest(msgspec.Struct, frozen=True):
-    """What a viewer says in stream ``id``. ``ack``: it has dealt with what came before ``offset``. ``close``: enough.
+    """A viewer's message in stream ``id``. ``ack``: output before ``offset`` is processed. ``close``: end the stream.
 
-    Every one of them renews the stream's lease, whatever its kind.
+    Every such message renews the stream's lease, whatever its kind.
     """
 
     op: ClassVar[str] = "stream"
@@ -191,9 +194,9 @@ REQUESTS: dict[str, type[Request]] = {
 
 
 class CreateResponse(msgspec.Struct, frozen=True):
-    """``id`` is the session's; null where none was made, and then ``error`` says why.
+    """``id`` is the session's; null where none was created, and then ``error`` has the reason.
 
-    ``ports``, of a container that has any: those of the host by its own, as in ``{"80/tcp": 32768}``; ``port`` is the
+    ``ports``, of a container that has any: host ports by container port, as in ``{"80/tcp": 32768}``; ``port`` is the
     first of them.
     """
 
@@ -207,9 +210,10 @@ class CreateResponse(msgspec.Struct, frozen=True):
 
 
 class StatusResponse(msgspec.Struct, frozen=True):
-    """``status`` is true while the session lives. Keys that are not valid in its state are left out.
+    """``status`` is true while the session is live. Keys that are not valid in its state are left out.
 
-    ``exit_code`` is null where the session exited and nobody can know the code any more; ``reason`` then says why.
+    ``exit_code`` is null where the session exited and the code can no longer be determined; ``reason`` then has the
+    cause.
     """
 
     cloud: str
@@ -224,7 +228,7 @@ class StatusResponse(msgspec.Struct, frozen=True):
     ended: float | UnsetType | None = UNSET
     exit_code: int | UnsetType | None = UNSET
     reason: str | UnsetType | None = UNSET
-    #: True where its cloud is away: this is the last that was known.
+    #: True where its node is offline: this is the last known state.
     stale: bool | UnsetType = UNSET
     name: str | UnsetType = UNSET
     labels: dict[str, str] | UnsetType = UNSET
@@ -232,7 +236,7 @@ class StatusResponse(msgspec.Struct, frozen=True):
 
 
 class RemoveResponse(msgspec.Struct, frozen=True):
-    """``status`` is true when the session was there and is gone now, false when there was nothing to remove."""
+    """``status`` is true when the session existed and was removed, false when there was nothing to remove."""
 
     cloud: str
     id: str
@@ -243,7 +247,7 @@ class RemoveResponse(msgspec.Struct, frozen=True):
 class LogsResponse(msgspec.Struct, frozen=True):
     """``data`` is the output from byte ``offset`` on; ``encoding`` is ``utf-8`` or ``base64``.
 
-    ``status`` is false, and there is no data, where the cloud knows no such session.
+    ``status`` is false, and there is no data, where the node has no such session.
     """
 
     cloud: str
@@ -256,9 +260,10 @@ class LogsResponse(msgspec.Struct, frozen=True):
 
 
 class ResourceUsage(msgspec.Struct, frozen=True):
-    """What a session uses. ``memory``: bytes. ``uptime``: seconds since it runs.
+    """Resource usage of a session. ``memory``: bytes. ``uptime``: seconds since its start.
 
-    ``cpu_percent``: of one processor, over a moment (200: two of them busy); ``cpu_seconds``: since its start.
+    ``cpu_percent``: of one processor, over a short interval (200: two processors busy); ``cpu_seconds``: since its
+    start.
     """
 
     cpu_percent: float
@@ -269,11 +274,11 @@ class ResourceUsage(msgspec.Struct, frozen=True):
 
 
 class InspectResponse(StatusResponse, frozen=True, kw_only=True):
-    """The keys of a status response, and all else that its cloud knows; ``state`` is missing where it knows no such.
+    """The keys of a status response, and everything else that its node knows.
 
-    ``request``: the id of the create that made it. ``time``: when this was true, Unix seconds by the cloud's clock.
-    ``figures``: what it uses, while it runs; ``trouble``: why they are missing all the same. ``details``: what else
-    its runtime knows, by names of docs/protocol.md.
+    ``state`` is missing for an unknown session. ``request``: the id of the create that made it. ``time``: when this was
+    true, Unix seconds by the node's clock. ``figures``: resource usage, while it runs; ``trouble``: why that is missing
+    although it runs. ``details``: further facts from its runtime, named as in docs/protocol.md.
     """
 
     request: str | UnsetType = UNSET
@@ -285,9 +290,10 @@ class InspectResponse(StatusResponse, frozen=True, kw_only=True):
 
 
 class DrainResponse(msgspec.Struct, frozen=True):
-    """``status`` is true when it is done; ``id`` is the cloud's. ``sessions``: how many live there, or are about to.
+    """``status`` is true when the change is done; ``id`` is the node's.
 
-    ``kept``: false where it could not be written down (a full disk), so that a restart of the daemon forgets it.
+    ``sessions``: how many are live there, or about to start. ``kept``: false where the change could not be saved (a
+    full disk), so that it does not survive a restart of the daemon.
     """
 
     cloud: str
@@ -300,9 +306,9 @@ class DrainResponse(msgspec.Struct, frozen=True):
 
 
 class FollowResponse(msgspec.Struct, frozen=True):
-    """The stream is open, and begins at ``offset``; ``window`` (bytes) and ``lease`` (seconds) as they are from now on.
+    """The stream is open and begins at ``offset``; ``window`` (bytes) and ``lease`` (seconds) are the granted values.
 
-    ``status`` is false, and there is no stream, where the cloud knows no such session.
+    ``status`` is false, and there is no stream, where the node has no such session.
     """
 
     cloud: str
@@ -331,17 +337,17 @@ RESPONSES: dict[str, type[Response]] = {
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """What a cloud tells the others each heartbeat.
+    """A node's state, as published at each heartbeat.
 
-    ``runtimes``: what sessions may be there; empty: just ``runtime``, which is the first of them. ``unavailable``:
-    those of which none can be started at present.
+    ``runtimes``: runtimes of its sessions, the preferred one first; empty: only ``runtime``, which is the first of
+    them. ``unavailable``: runtimes that cannot start a session at present.
 
-    ``score``: lower is less loaded. ``sessions``: how many live, start or are about to. ``instance``: random, new at
-    each start of the daemon. ``heartbeat``: seconds between two ranks. ``dropped``: requests that could not be
-    answered since its start. ``capacity``: most sessions; null: no limit. ``draining``: takes nothing new. ``deaf``: it
-    does not hear what is published. ``copied``: another daemon uses its id, so that it takes no requests. ``counted``:
-    creates seen so far that it was expected to take. ``per_session``: what a session adds to its score. ``sent``: its
-    own monotonic clock, of meaning to itself only.
+    ``score``: lower is less loaded. ``sessions``: how many are live, starting or about to start. ``instance``: random,
+    new at each start of the daemon. ``heartbeat``: seconds between two heartbeats. ``dropped``: requests that could not
+    be answered since its start. ``capacity``: most sessions; null: no limit. ``draining``: takes no new sessions.
+    ``deaf``: does not receive published messages. ``copied``: another daemon uses its id, so it takes no requests.
+    ``counted``: creates seen so far that it was expected to take. ``per_session``: score added by each session.
+    ``sent``: its own monotonic clock, meaningful only to the node itself.
     """
 
     id: str
@@ -367,11 +373,10 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What happened: ``cloud.up``, ``session.running``, ...; ``time`` in Unix seconds. ``name`` and ``labels``: the
-    session's, where it has any.
+    """An event: ``cloud.up``, ``session.running``, ...; ``time`` in Unix seconds.
 
-    ``request``, ``image``, ``progress`` (words for people) and ``done`` (from 0 to 1, null where that is unknown) come
-    with ``session.pulling``.
+    ``name`` and ``labels``: the session's, where it has any. ``request``, ``image``, ``progress`` (text for people) and
+    ``done`` (from 0 to 1, null where that is unknown) come with ``session.pulling``.
     """
 
     event: str
@@ -398,20 +403,20 @@ class StreamOutput(msgspec.Struct, frozen=True, tag_field="kind", tag=OUTPUT):
 
 
 class StreamSkipped(msgspec.Struct, frozen=True, tag_field="kind", tag="skipped"):
-    """So many ``bytes`` from ``offset`` on are not to be had any more; null: nobody knows how many."""
+    """``bytes`` bytes from ``offset`` on are no longer available; null: the number is unknown."""
 
     offset: int
     bytes: int | None
 
 
 class StreamKeepalive(msgspec.Struct, frozen=True, tag_field="kind", tag="alive"):
-    """Nothing new: all before ``offset`` was sent."""
+    """No new output: everything before ``offset`` was sent."""
 
     offset: int
 
 
 class StreamEnd(msgspec.Struct, frozen=True, tag_field="kind", tag="end"):
-    """There will be no more: the session is in this ``state``, and all before ``offset`` was sent."""
+    """The end of the output: the session is in this ``state``, and everything before ``offset`` was sent."""
 
     offset: int
     state: str
@@ -420,7 +425,7 @@ class StreamEnd(msgspec.Struct, frozen=True, tag_field="kind", tag="end"):
 
 
 class StreamClosed(msgspec.Struct, frozen=True, tag_field="kind", tag="closed"):
-    """The cloud has no such stream (any more): who wants to go on asks anew."""
+    """The node has no such stream (any more): to continue, a viewer opens a new one."""
 
     reason: str
 
@@ -437,7 +442,7 @@ def encode(message: msgspec.Struct) -> bytes:
 
 
 def error_response(request_type: type[Request], node: str, session: str, error: ErrorBody) -> Response:
-    """The answer to a request that is refused or failed. ``session`` is what it named (create: ignored)."""
+    """The response to a request that is rejected or failed. ``session`` is the one it named (create: ignored)."""
     if request_type is CreateRequest:
         return CreateResponse(cloud=node, id=None, error=error)
     return RESPONSES[request_type.op](cloud=node, id=session, status=False, error=error)  # type: ignore[call-arg]

@@ -1,4 +1,4 @@
-"""What a session looks like to those who ask: its answers, made from its record. Pure."""
+"""Builds responses to requesters from the record of a session. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pycloud.protocol.session import Session, State
 
 
 def create_response(session: Session) -> CreateResponse:
-    """The answer to the create that made ``session``: the same whenever it is asked for."""
+    """The response to the create that made ``session``: the same at each repeat."""
     return CreateResponse(
         session.node,
         session.id,
@@ -23,7 +23,7 @@ def create_response(session: Session) -> CreateResponse:
 
 
 def status_response(session: Session) -> StatusResponse:
-    """What has become of ``session``; how it ended is told only once it has."""
+    """The state of ``session``; end, exit code and reason only once it has ended."""
     over = session.state in (State.EXITED, State.FAILED)
     return StatusResponse(
         session.node,
@@ -44,9 +44,9 @@ def status_response(session: Session) -> StatusResponse:
 
 
 def logs_response(node: str, session: str, offset: int, data: bytes) -> LogsResponse:
-    """A piece of output as text where it is text, else in base64.
+    """Output as text where it is UTF-8, otherwise in base64.
 
-    Where the piece begins within a UTF-8 character, that one is left out, and ``offset`` moves on.
+    Where ``data`` begins within a UTF-8 character, that character is left out, and ``offset`` is advanced.
     """
     none = len(data) if len(data) < 4 else 0
     cut = next((i for i, byte in enumerate(data[:4]) if byte & 0xC0 != 0x80), none)

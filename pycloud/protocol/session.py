@@ -1,6 +1,6 @@
-"""What a session is: its states, the allowed transitions, and its record.
+"""The model of a session: its states, the allowed transitions, and its record.
 
-Pure: no I/O, no clock (times are handed in). Whatever changes a session's state goes through ``Session.move``.
+Pure: no I/O, no clock (times are arguments). Every change of state goes through ``Session.transition``.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pycloud.protocol.keys import NODE_ID_LENGTH, SESSION_ID_LENGTH
 
 
 class State(StrEnum):
-    """Where a session is in its life, in the words of the wire."""
+    """The state of a session, in the words of the wire."""
 
     STARTING = "starting"
     RUNNING = "running"
-    EXITED = "exited"  # it ran and ended; exit_code says how
-    FAILED = "failed"  # it never ran; reason says why
+    EXITED = "exited"  # it ran and ended; exit_code is set
+    FAILED = "failed"  # it never ran; reason has the cause
     REMOVED = "removed"
-    LOST = "lost"  # its cloud has been away for long; it may come back
+    LOST = "lost"  # its node has been offline for long; it may come back
 
 
 TRANSITIONS: dict[State, frozenset[State]] = {
@@ -33,23 +33,23 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.REMOVED: frozenset(),
 }
 LIVE = frozenset({State.STARTING, State.RUNNING})
-#: States that no further news is expected of (a lost one may come back).
+#: Final states (a lost session may come back).
 ENDED = frozenset(State) - LIVE - {State.LOST}
 
 
 class IllegalTransition(ValueError):
-    """A state change that the table does not allow: a bug in whoever asked for it."""
+    """A state change that TRANSITIONS does not allow: a bug in the caller."""
 
 
 @dataclass(slots=True)
 class Session:
-    """One running (or ended and remembered) script or container.
+    """One script or container: running, or ended and retained.
 
-    ``id`` is 10 random hex digits followed by its cloud's 10. ``request`` and ``digest`` are those of the create
-    that made it, ``token`` the claim under which that is answered, ``answered`` whether it was. Times are Unix
-    seconds. ``ports``: the host's by the container's, where it has any. ``exit_code`` is valid in EXITED (128+n for
-    signal n; None where nobody can know it any more, and then ``reason`` says why); ``reason`` also in FAILED.
-    ``name`` is the one that it has, or had to its end; ``labels`` are what it is to be found by.
+    ``id`` is 10 random hex digits followed by its node's 10. ``request`` and ``digest`` are those of the create that
+    made it, ``token`` the claim under which that is answered, ``answered`` whether it was. Times are Unix seconds.
+    ``ports``: host ports by container port, where it has any. ``exit_code`` is valid in EXITED (128+n for signal n;
+    None where it can no longer be determined, and then ``reason`` has the cause); ``reason`` also in FAILED. ``name``
+    is the one that it has, or had until its end; ``labels`` are for finding it.
     """
 
     id: str
@@ -72,7 +72,7 @@ class Session:
 
     @property
     def node(self) -> str:
-        """The id of the cloud that owns it."""
+        """The id of the node that owns it."""
         return self.id[-NODE_ID_LENGTH:]
 
     @property
@@ -81,29 +81,29 @@ class Session:
         return self.state in LIVE
 
     def transition(self, to: State) -> None:
-        """Change the state; raises IllegalTransition where the table does not allow it."""
+        """Change the state. Raises IllegalTransition where TRANSITIONS does not allow it."""
         if to not in TRANSITIONS[self.state]:
             raise IllegalTransition(f"session {self.id} cannot go from {self.state} to {to}")
         self.state = to
 
     def mark_running(self, port: int | None, started: float, ports: Mapping[str, int] | None = None) -> None:
-        """It runs now."""
+        """Record that it runs. ``started``: Unix seconds."""
         self.transition(State.RUNNING)
         self.port, self.started, self.ports = port, started, ports or {}
 
     def mark_exited(self, exit_code: int | None, reason: str | None, ended: float) -> None:
-        """Its first process ended."""
+        """Record that its first process ended. ``ended``: Unix seconds."""
         self.transition(State.EXITED)
         self.exit_code, self.reason, self.ended = exit_code, reason, ended
 
 
 def new_id() -> str:
-    """A random id of 10 hex digits: a cloud's, or the first half of a session's."""
+    """A random id of 10 hex digits: a node's, or the first half of a session's."""
     return secrets.token_hex(NODE_ID_LENGTH // 2)
 
 
 def new_session_id(node: str, make: Callable[[], str] = new_id) -> str:
-    """A fresh session id for ``cloud``: 20 hex digits, the last 10 naming its owner."""
+    """A new session id for ``node``: 20 hex digits, of which the last 10 are the owner's id."""
     session = make() + node
     if len(session) != SESSION_ID_LENGTH:
         raise ValueError(f"cloud ids have {NODE_ID_LENGTH} hex digits, this one is {node!r}")

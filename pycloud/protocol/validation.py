@@ -1,4 +1,4 @@
-"""What a session may be called, and what labels it may carry (docs/protocol.md, "Names and labels"). Pure."""
+"""Validates names and labels of sessions (docs/protocol.md, "Names and labels"). Pure."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Mapping
 from pycloud.errors import BadRequest
 
 MAX_LABELS, MAX_LENGTH = 16, 63
-#: No letter outside ASCII: what looks alike is alike, and can be typed anywhere. A name is also part of a Redis key.
+#: ASCII only: no look-alike letters of other scripts, and easy to type anywhere. A name is also part of a Redis key.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}", re.ASCII)
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
 def is_name(text: str) -> bool:
-    """Whether a session may be called so.
+    """Whether ``text`` is a valid session name.
 
-    Never true for what could be the beginning of an id: what people type is one or the other, whatever else exists.
+    Never true for a possible beginning of a session id: an argument is a name or an id, whatever sessions exist.
     """
     return bool(_NAME.fullmatch(text)) and not _HEX.issuperset(text)
 
 
 def validate_name(name: str) -> None:
-    """Raises BadRequest where no session may be called so."""
+    """Raises BadRequest where this is not a valid session name."""
     if is_name(name):
         return
     if _NAME.fullmatch(name):
@@ -38,7 +38,7 @@ def validate_name(name: str) -> None:
 
 
 def validate_labels(labels: Mapping[str, str]) -> None:
-    """Raises BadRequest where no session may carry these."""
+    """Raises BadRequest where a session may not carry these labels."""
     if len(labels) > MAX_LABELS:
         raise BadRequest(f"create: `labels` has {len(labels)} entries; {MAX_LABELS} are the most")
     for key, value in labels.items():

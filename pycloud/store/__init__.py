@@ -1,5 +1,5 @@
-"""What Redis holds: requests (claims and answers), sessions, names, heartbeats, events.
+"""All data in Redis: requests (claims and responses), sessions, names, heartbeats, events.
 
-Every write goes through here; scripts that must be atomic are in ``lua/``. Start with ``requests.py`` and
+Every write goes through this package; scripts that must be atomic are in ``lua/``. Start with ``requests.py`` and
 ``lua/claim.lua``, which describes the keys.
 """

@@ -1,6 +1,6 @@
-"""The claims that this cloud holds while it works on them: one greenlet renews them all.
+"""Renews the claims that this node holds while it works on them, all in one greenlet.
 
-A claim that is lost meanwhile is noticed where it matters, when the answer is committed.
+A claim that is lost meanwhile is noticed where it matters, when the response is committed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RENEWAL_INTERVAL = 0.3 * LEASE / 1000
 
 
 class ClaimRenewer:
-    """What is being worked on."""
+    """The claims of the requests in progress."""
 
     def __init__(self, request_store: RequestStore) -> None:
         self._request_store = request_store
@@ -34,13 +34,13 @@ class ClaimRenewer:
         self._greenlet = gevent.spawn(self._renew_for_ever)
 
     def stop(self) -> None:
-        """Renew nothing any more."""
+        """Stop renewing."""
         if self._greenlet is not None:
             self._greenlet.kill()
 
     @contextmanager
     def hold(self, claim: Claim, valid_until: float = float("inf")) -> Iterator[None]:
-        """Keep ``claim`` alive within this block. ``known_until``: as of now, see there."""
+        """Renew ``claim`` within this block. ``valid_until``: its initial value, see the method of that name."""
         self._held[claim] = valid_until
         try:
             yield
@@ -48,17 +48,20 @@ class ClaimRenewer:
             self._held.pop(claim, None)
 
     def valid_until(self, claim: Claim) -> float:
-        """Until when (monotonic seconds) Redis surely remembers a claim or who took it over, if it is not renewed."""
+        """Until when (monotonic seconds) Redis is certain to remember a claim or its takeover, without another renewal.
+
+        Infinite where the claim is not held.
+        """
         return self._held.get(claim, float("inf"))
 
     def is_held(self, op: str, request_id: str) -> bool:
-        """Whether this cloud is working on a request."""
+        """Whether this node is working on a request."""
         return any(claim.op == op and claim.id == request_id for claim in self._held)
 
     def renew(self) -> None:
-        """Renew all that is worked on, now."""
+        """Renew all claims in progress now. Raises redis.RedisError."""
         began = monotonic()
-        # Looked at only when their turn comes: what was answered meanwhile needs no renewal.
+        # Evaluated page by page: a request that was answered meanwhile needs no renewal.
         renewed = self._request_store.renew(claim for claim in list(self._held) if claim in self._held)
         self._held.update((claim, began + CLAIM_VALIDITY) for claim in renewed if claim in self._held)
 

@@ -1,4 +1,4 @@
-"""A session as it stands in Redis: its hash, and what others say of it from there while its cloud is away. Pure."""
+"""The Redis hash of a session, and the response that another node builds from it while the owner is offline. Pure."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from msgspec import UNSET, UnsetType, json
 from pycloud.protocol.messages import StatusResponse
 from pycloud.protocol.session import LIVE, Session, State
 
-#: Milliseconds that a session's record lives; its cloud writes it again long before.
+#: Milliseconds after which a session's record expires; its node rewrites it long before.
 RECORD_TTL = 86_400_000
 
 
 def record_ttl(session: Session, retention: float) -> int:
-    """Milliseconds; for one that ended ``remember`` (s), but not zero: Redis deletes what has no time left."""
+    """Milliseconds until a record expires: RECORD_TTL, or ``retention`` (s) for an ended session.
+
+    At least 1: Redis deletes a key whose TTL is 0.
+    """
     return RECORD_TTL if session.ended is None else max(1, int(retention * 1000))
 
 
 def record_of(session: Session) -> list[str]:
-    """A session as the fields and values of its hash; what is not valid in its state is left out."""
+    """The fields and values of a session's hash, alternating; fields without a value are left out."""
     fields = {
         "cloud": session.node,
         "state": session.state.value,
@@ -40,7 +43,10 @@ def record_of(session: Session) -> list[str]:
 
 
 def stale_response(node: str, session: str, record: Mapping[str, str], *, lost: bool) -> StatusResponse:
-    """What ``cloud`` says of another's session: the last known state, or ``lost`` where that one lives no more."""
+    """The response of ``node`` for another node's session: its last known state.
+
+    ``lost``: the owner counts as lost, so a live state is replaced by ``lost``.
+    """
     state = record.get("state", State.LOST.value)
     if lost and state in LIVE:
         state = State.LOST.value

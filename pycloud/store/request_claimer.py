@@ -1,7 +1,7 @@
-"""Who may answer a request: claimed in Redis first, by everybody but an owner who is sure of itself.
+"""Claims requests in Redis, so that exactly one node answers each; only a confirmed owner answers without a claim.
 
-Also what follows where there is nothing to carry out: a stored answer is published again, a conflict or another refusal
-is answered.
+Also handles requests that are not carried out: a stored response is published again, a conflict or another rejection is
+answered.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from pycloud.store.requests import Claim, ClaimResult, RequestStore
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which an answer counts as just given: who finds it has heard the request that it answers, not a repeat.
+#: Seconds for which a response counts as fresh: a node that finds it has received the answered request, not a repeat.
 FRESH_RESPONSE_AGE = 2.0
 
 
 class RequestDeadlines(Struct, frozen=True):
-    """How a request came to us.
+    """Deadlines of a request, derived from the way it arrived.
 
-    ``replay``: it is known to be a repeat, so that even an answer just given is published again, unless somebody has
-    done so within that many seconds; None: it is not known to be one. After ``fresh_until`` (monotonic seconds) it was
-    held up: what was refused meanwhile is not begun anew for it, as nobody may wait for it any more. After
-    ``known_until`` it is not begun at all: another cloud may have answered it, and nobody knows that any more.
+    ``replay_interval``: the request is known to be a repeat, so that even a fresh response is published again, unless
+    that was done within that many seconds; None: not known to be a repeat. After ``fresh_until`` (monotonic seconds) it
+    counts as delayed: where it was rejected meanwhile it is not started anew, as its requester may have stopped
+    waiting. After ``valid_until`` it is not started at all: another node may have answered it, and Redis may have
+    forgotten the response.
     """
 
     replay_interval: float | None = None
@@ -39,14 +40,14 @@ class RequestDeadlines(Struct, frozen=True):
 
 
 class RequestClaimer:
-    """Claims requests for cloud ``cloud``."""
+    """Claims requests for node ``node``."""
 
     def __init__(self, node: str, request_store: RequestStore) -> None:
         self._node, self._request_store = node, request_store
         self.renewer = ClaimRenewer(request_store)
 
     def claim(self, request: Request, payload: bytes, deadlines: RequestDeadlines) -> Claim | None:
-        """The claim to carry a request out; None where that is done: replayed, refused, or somebody else's."""
+        """The claim to carry a request out; None where it was replayed or rejected, or is another node's."""
         session = "" if isinstance(request, CreateRequest) else request.session
         digest = digest_for(request, payload)
         claim = self._claim(type(request), request.id, session, digest, payload, deadlines)
@@ -55,12 +56,12 @@ class RequestClaimer:
         return claim
 
     def reject(self, request: Request, payload: bytes, error: RequestError, deadlines: RequestDeadlines) -> None:
-        """Answer that a request cannot be carried out, once."""
+        """Answer once that a request cannot be carried out."""
         if claim := self.claim(request, payload, deadlines):
             self.reject_claimed(claim, request, error)
 
     def reject_malformed(self, rejected: RejectedRequest, payload: bytes, deadlines: RequestDeadlines) -> None:
-        """Answer what was wrong with a request that could be decoded no further."""
+        """Answer a request that could only be decoded in part with its error."""
         if claim := self._claim(
             rejected.request_type, rejected.id, rejected.session, rejected.digest, payload, deadlines
         ):
@@ -101,7 +102,7 @@ class RequestClaimer:
     def _reject_conflict(
         self, claim: Claim, request_type: type[Request], session: str, deadlines: RequestDeadlines
     ) -> None:
-        """Its answer is claimed and remembered apart: that of the first request under this id stays what it was."""
+        """Claim and store the response to a conflict under its own key; that to the first request is unchanged."""
         conflict_claim = Claim(claim.op, claim.id, claim.digest, variant=claim.digest)
         result, age = self._request_store.claim(conflict_claim, b"")
         if result is ClaimResult.CLAIMED:
@@ -113,5 +114,5 @@ class RequestClaimer:
     def _commit_error(self, claim: Claim, request_type: type[Request], session: str, error: RequestError) -> None:
         body = ErrorBody(error.code, error.message, error.session or UNSET)
         response = error_response(request_type, self._node, session, body)
-        # A status is answered afresh: what is refused now may be granted to the next one.
+        # A status is never final: a rejected one may succeed when it is repeated.
         self._request_store.commit(claim, response, retryable=error.retryable or request_type is StatusRequest)

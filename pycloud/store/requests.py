@@ -1,6 +1,7 @@
-"""Claims and answers of requests in Redis: who may carry one out, and what was answered.
+"""Claims and responses of requests in Redis: which node may carry a request out, and its response.
 
-The keys are described atop ``lua/claim.lua`` and in docs/protocol.md. Everything here may be repeated without harm.
+The keys are described at the top of ``lua/claim.lua`` and in docs/protocol.md. Every operation here may be repeated
+without harm.
 """
 
 from __future__ import annotations
@@ -21,32 +22,32 @@ from pycloud.store.scripts import load_script
 from pycloud.transport.paging import START, page_limits, parse_page
 from pycloud.transport.pipeline import DeadlineExceeded, RedisArgument, RedisPipeline, chunked
 
-#: Milliseconds that a claim lasts unless it is renewed, and that an answer is remembered.
+#: Milliseconds for which a claim is valid without renewal, and for which a response is stored.
 LEASE = 5_000
 RESPONSE_TTL = 600_000
-#: Seconds for which a claim and its answer are surely remembered.
+#: Seconds for which a claim and its response are certain to be stored.
 CLAIM_VALIDITY = 0.9 * RESPONSE_TTL / 1000
-#: Milliseconds that an answer is replayed which says that something cannot be done just now.
+#: Milliseconds for which a retryable error is replayed; after that, a repeat is a new request.
 RETRYABLE_ERROR_TTL = 5_000
-#: Milliseconds that an answer to a status is remembered: who hears the status late finds it answered.
+#: Milliseconds for which the response to a status is stored: a node that receives the status late finds it answered.
 STATUS_RESPONSE_TTL = 8_000
-#: Milliseconds for which a name is kept for a session that is being started, unless the claim of its create is renewed:
-#: long enough for somebody else to take that over.
+#: Milliseconds for which a name is reserved for a starting session, unless the claim of its create is renewed: long
+#: enough for another node to take that claim over.
 NAME_LEASE = 3 * LEASE
-#: After so many take-overs a create is answered ``abandoned``: it may be what kills the clouds. A remove or a status is
-#: never given up: what an owner has begun it goes on with anyway, and the others only write something down.
+#: Takeovers after which a create is answered ``abandoned``: it may be the cause of the nodes' deaths. A remove or a
+#: status is never abandoned: an owner finishes a remove that it began in any case, and other nodes only write to Redis.
 MAX_TAKEOVERS, UNLIMITED_TAKEOVERS = 2, 1 << 30
 MAX_EVENTS = 10_000
-#: How many lapsed claims are looked at together.
+#: Expired claims that are read together.
 EXPIRED_CLAIMS_PAGE_SIZE = 500
-#: Once their payloads come to so many bytes, no more are.
+#: Bytes of payloads after which no further expired claim is read.
 MAX_EXPIRED_PAYLOAD_BYTES = 8 << 20
-#: How many answers a cloud remembers by itself, for a Redis that forgets them.
+#: Responses that a node keeps in memory, for a Redis that has lost them.
 MAX_REMEMBERED_RESPONSES = 10_000
 
 
 class ClaimResult(StrEnum):
-    """What a try to claim a request came to (lua/claim.lua)."""
+    """Result of an attempt to claim a request (lua/claim.lua)."""
 
     CLAIMED = "claimed"
     ABANDONED = "abandoned"
@@ -56,7 +57,7 @@ class ClaimResult(StrEnum):
 
 
 class CommitResult(StrEnum):
-    """What a try to answer a request came to (lua/commit.lua)."""
+    """Result of an attempt to answer a request (lua/commit.lua)."""
 
     COMMITTED = "committed"
     ALREADY_COMMITTED = "already"
@@ -66,10 +67,10 @@ class CommitResult(StrEnum):
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to answer request ``id`` of ``op``, as long as nobody else's ``token`` stands in Redis.
+    """The right to answer request ``id`` of ``op``, as long as Redis holds no other claim's ``token``.
 
-    ``variant`` sets apart the answer to another payload under an id that was used before (its digest, or empty).
-    ``name``: that of the session that is to be created, or empty; it is kept as long as the claim.
+    ``variant`` separates the response to another payload under a used id (its digest, or empty). ``name``: that of the
+    session to be created, or empty; its reservation is renewed with the claim.
     """
 
     op: str
@@ -81,18 +82,21 @@ class Claim:
 
     @classmethod
     def of(cls, session: Session) -> Claim:
-        """The one under which the create of a session was, or is to be, answered."""
+        """The claim under which the create of a session was, or is to be, answered."""
         return cls("create", session.request, session.digest, session.token)
 
     @property
     def member(self) -> str:
-        """What names the request in ``claims``; one with a variant is never taken over, so its payload is not found."""
+        """The request's member in the claims index.
+
+        A claim with a variant is never taken over: its member leads to no payload.
+        """
         return f"{self.op}+{self.variant}:{self.id}" if self.variant else f"{self.op}:{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """An answer and the claim that it was given under, ``at`` (Unix seconds)."""
+    """A response and the claim under which it was given, at ``answered_at`` (Unix seconds)."""
 
     claim: Claim
     response: msgspec.Struct
@@ -101,9 +105,9 @@ class StoredResponse:
 
 @dataclass(frozen=True, slots=True)
 class ExpiredClaim:
-    """A request whose claim ran out unanswered. ``payload`` is None where it has expired.
+    """A request whose claim expired without a response. ``payload`` is None where it has expired.
 
-    ``ours``: this very cloud had claimed it.
+    ``own``: this node had claimed it.
     """
 
     op: str
@@ -113,7 +117,7 @@ class ExpiredClaim:
 
 
 class RequestStore:
-    """Claims and answers, as made by cloud ``cloud``. ``remember`` is how long (s) ended sessions are kept."""
+    """Claims and responses of node ``node``. ``retention``: seconds for which ended sessions are kept."""
 
     def __init__(self, pipeline: RedisPipeline, keys: Keys, node: str, retention: float) -> None:
         self._pipeline, self._keys, self._node, self._retention = pipeline, keys, node, retention
@@ -137,11 +141,12 @@ class RequestStore:
         fresh_until: float = float("inf"),
         valid_until: float = float("inf"),
     ) -> tuple[ClaimResult, float]:
-        """Try to claim a request; ``payload`` is kept for whoever has to take over. ``ours``: its session is ours.
+        """Try to claim a request; ``payload`` is stored for a takeover.
 
-        Where it is answered also how long ago (s) that was. After ``fresh_until`` (monotonic seconds) it counts as held
-        up: what was refused meanwhile is not begun anew for it. After ``known_until`` its answer may have been given
-        and forgotten, so that it is left alone; who still waits asks again.
+        Returns the result and, for an answered request, the age of the response in seconds. ``own_session``: it is
+        about this node's session. After ``fresh_until`` (monotonic seconds) the request counts as delayed: where it was
+        rejected meanwhile it is not started anew. After ``valid_until`` its response may have been given and forgotten,
+        so that it is not claimed (HELD); a requester that still waits repeats it.
         """
         who = (claim.member, claim.token, self._node, claim.digest)
         max_takeovers = MAX_TAKEOVERS if claim.op == CreateRequest.op else UNLIMITED_TAKEOVERS
@@ -154,7 +159,7 @@ class RequestStore:
         return ClaimResult.HELD, 0.0
 
     def renew(self, claims: Iterable[Claim]) -> list[Claim]:
-        """Keep claims for another lease; those that are still ours."""
+        """Renew claims for another lease; returns those that this node still holds."""
         ttls, held = (LEASE, RESPONSE_TTL, NAME_LEASE, self._pipeline.run_id), list[Claim]()
         for page in chunked(claims):
             runs = [
@@ -166,18 +171,18 @@ class RequestStore:
         return held
 
     def release(self, claim: Claim) -> None:
-        """Give a claim back: somebody else may carry it out."""
+        """Give a claim back: another node may carry the request out."""
         self._pipeline.eval_script(self._release_script, self._claim_keys(claim), (claim.member, claim.token))
 
     def are_claimed(self, requests: Sequence[tuple[str, str]]) -> list[bool]:
-        """Whether each request (op and id) is claimed or answered, for longer than a passing refusal lasts."""
+        """Whether each request (op and id) is claimed or answered; a retryable error counts only until it expires."""
         keys = [self._request_key(*request) for request in requests]
         return [found == 1 for found in self._pipeline.eval_script(self._are_claimed_script, keys, ())]
 
     def expired_claims(self) -> list[ExpiredClaim]:
-        """Requests that nobody finished: a page of them, the next one the next time, and all over again.
+        """The next page of requests that were claimed but not finished; starts over after the last page.
 
-        No more than memory has room for: the rest is found when somebody has claimed these.
+        Payloads are limited to MAX_EXPIRED_PAYLOAD_BYTES: the rest is found when these are claimed.
         """
         cursor = self._expired_cursor
         reply = self._pipeline.eval_script(
@@ -190,7 +195,7 @@ class RequestStore:
         holders = self._pipeline.execute_many([("HMGET", key, "cloud", "run") for key in keys])
         sizes = self._pipeline.execute_many([("HSTRLEN", key, "payload") for key in keys])
         own, run = self._node.encode(), self._pipeline.run_id.encode()
-        # A create that another cloud claimed in an earlier run of Redis is not for us (lua/claim.lua).
+        # A create that another node claimed in an earlier run of Redis may not be taken over (lua/claim.lua).
         found, bytes_left = list[tuple[tuple[str, str], bool]](), MAX_EXPIRED_PAYLOAD_BYTES
         for request, (holder, holder_run), size in zip(requests, holders, sizes, strict=True):
             if bytes_left > 0 and (holder in (None, own) or holder_run == run or request[0] != CreateRequest.op):
@@ -202,7 +207,7 @@ class RequestStore:
         return [ExpiredClaim(*r, payload, ours) for (r, ours), payload in zip(found, payloads, strict=True)]
 
     def delete_expired_claim(self, op: str, request_id: str) -> None:
-        """A claim whose request has expired: nobody can carry it out any more."""
+        """Delete a claim whose request has expired and can no longer be carried out."""
         self._pipeline.execute("ZREM", self._keys.claims_key, f"{op}:{request_id}")
 
     def commit(
@@ -216,11 +221,11 @@ class RequestStore:
         event: Event | None = None,
         deadline: float = float("inf"),
     ) -> CommitResult:
-        """Answer a claimed request, and record or erase a session with it: all of it, or nothing.
+        """Answer a claimed request, and record or erase a session with it, atomically.
 
-        Not after ``until`` (monotonic seconds): the claim may be forgotten by then, and so may whoever took it over.
+        Not after ``deadline`` (monotonic seconds): the claim, and a takeover of it, may be forgotten by then.
         """
-        retryable_status = retryable and claim.op == StatusRequest.op  # it changes nothing, so it may be asked again
+        retryable_status = retryable and claim.op == StatusRequest.op  # it changes nothing, so it may be repeated
         session, change = (record, "record") if record else (erase, "erase") if erase else (None, "none")
         args: list[RedisArgument] = [
             *(claim.member, claim.token, claim.digest, encode(response)),
@@ -243,7 +248,7 @@ class RequestStore:
         args.extend(record_of(record) if record else ())
         try:
             return CommitResult(self._pipeline.eval_script(self._commit_script, keys, args, deadline=deadline).decode())
-        except DeadlineExceeded:  # or it was sent before, and the connection broke over it
+        except DeadlineExceeded:  # or it was sent before, and the connection broke before the reply
             return (
                 CommitResult.ALREADY_COMMITTED
                 if record and self._pipeline.execute("EXISTS", keys[2])
@@ -251,12 +256,12 @@ class RequestStore:
             )
 
     def store_deferred_response(self, claim: Claim, response: msgspec.Struct) -> None:
-        """Store the answer to a request that was put off and has been carried out since."""
+        """Store the response to a deferred request that has been carried out since."""
         args = (claim.member, claim.token, claim.digest, encode(response), RESPONSE_TTL)
         self._pipeline.eval_script(self._store_deferred_response_script, self._claim_keys(claim), args)
 
     def replay(self, claim: Claim, min_interval: float) -> None:
-        """Publish the stored answer again, unless that was done within ``quiet`` seconds."""
+        """Publish the stored response again, unless that was done within ``min_interval`` seconds."""
         channel = self._keys.response_channel(claim.op, claim.id)
         self._pipeline.eval_script(
             self._replay_script, self._claim_keys(claim)[:1], (channel, int(min_interval * 1000))
@@ -265,11 +270,11 @@ class RequestStore:
     def publish_response(
         self, op: str, request_id: str, response: msgspec.Struct, *, max_age: float | None = None
     ) -> None:
-        """Publish an owner's answer, without a claim; not at all where it cannot leave within ``valid`` seconds."""
+        """Publish an owner's response without a claim; dropped where it cannot be sent within ``max_age`` seconds."""
         self._pipeline.send("PUBLISH", self._keys.response_channel(op, request_id), encode(response), max_age=max_age)
 
     def restore_responses(self, responses: Iterable[tuple[Claim, msgspec.Struct]]) -> None:
-        """Write answers, each with the claim that it was given under, where Redis has forgotten them."""
+        """Write responses, each with the claim under which it was given, where Redis has lost them."""
         for page in chunked(responses):
             self._pipeline.eval_scripts(
                 self._restore_script, [self._restore_arguments(claim, response) for claim, response in page]

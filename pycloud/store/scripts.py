@@ -1,4 +1,4 @@
-"""Loads the Lua scripts of ``lua/``, each of which changes several keys in one atomic step."""
+"""Loads the Lua scripts of ``lua/``, each of which runs as one atomic step."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Names of sessions in Redis: of all that live, at most one session has a name. lua/update_name.lua has the key.
+"""Names of sessions in Redis: a name belongs to at most one live session. The key is described in lua/update_name.lua.
 
-A name is kept for a session before it is started, made its own with the answer to its create (lua/commit.lua), written
-again with its record, and free for others once it has ended; it stands for the ended one until then. Everything here
-may be repeated without harm.
+A name is reserved before its session is started, becomes the session's with the response to its create
+(lua/commit.lua), is rewritten with the session's record, and is available to others once the session has ended; until
+another session takes it, it refers to the ended one. Every operation here may be repeated without harm.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class NameUpdate(StrEnum):
-    """What is to become of a session's name."""
+    """The new state of a session's name."""
 
     STARTING = "starting"
     LIVE = "live"
@@ -32,27 +32,28 @@ class NameUpdate(StrEnum):
 
 
 class NameReservations:
-    """``remember`` is how long (s) ended sessions are kept."""
+    """Reserves and releases names. ``retention``: seconds for which ended sessions are kept."""
 
     def __init__(self, pipeline: RedisPipeline, keys: Keys, retention: float) -> None:
         self._pipeline, self._keys, self._retention = pipeline, keys, retention
         self._update_name_script = load_script("update_name")
 
     def reserve(self, session: Session) -> str | None:
-        """Keep its name for a session that is about to start; the session that has it where it is taken."""
+        """Reserve its name for a session about to start; returns None, or the session that holds the name."""
         if session.name is None:
             return None
         result, holder = self._update(NameUpdate.STARTING, [session])[0]
         return holder if result == "taken" else None
 
     def renew(self, sessions: Iterable[Session]) -> bool:
-        """Write down again whose their names are; whether there were any.
+        """Write the names of these sessions again; returns whether there were any.
 
-        One that another session has by now, or that was given up meanwhile, is its own no more.
+        A session loses its name where another session has it by now, or where it was released for an offline owner
+        meanwhile.
         """
         named = [session for session in sessions if session.name and session.state is not State.REMOVED]
         for update in (NameUpdate.LIVE, NameUpdate.ENDED):
-            # Those that ended during the first round are in the second; those that were removed are in none.
+            # Sessions that ended during the first round are in the second; those that were removed are in none.
             some = [session for session in named if session.alive is (update is NameUpdate.LIVE)]
             some = [session for session in some if session.state is not State.REMOVED]
             for session, (result, holder) in zip(some, self._update(update, some), strict=True):
@@ -61,11 +62,11 @@ class NameReservations:
         return bool(named)
 
     def release(self, session: Session) -> None:
-        """There is no such session any more; its name is free, where it had it."""
+        """Release the name of a session that no longer exists, where it held it."""
         self._update(NameUpdate.RELEASED, [session] if session.name else [])
 
     def release_for_offline_owner(self, session: str, name: str) -> None:
-        """Free the name of another cloud's session that is to be removed as soon as its cloud is back."""
+        """Release the name of another node's session that is to be removed as soon as its node is back."""
         self._pipeline.eval_script(
             self._update_name_script,
             self._script_keys(name, session),
@@ -73,7 +74,7 @@ class NameReservations:
         )
 
     def holder(self, name: str) -> str | None:
-        """The session that has a name, or had it last."""
+        """The session that has a name, or had it last; None where there is none."""
         found = self._pipeline.execute("HGET", self._keys.name_key(name), "session")
         return None if found is None else str(found.decode())
 
@@ -91,9 +92,9 @@ class NameReservations:
 
 
 def _drop_name(session: Session, holder: str) -> None:
-    """Said once: it has no name from here on."""
+    """Log once that a session has lost its name, and clear it."""
     if session.name is None:
-        return  # somebody else has noticed
+        return  # a concurrent call has cleared it
     if holder:
         log.warning(
             "session %s was named %s, and so is session %s by now: the name stays there, and is taken from the former",

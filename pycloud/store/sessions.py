@@ -1,7 +1,7 @@
-"""What clouds share in Redis beside claims: the sessions, the clouds, the events, and wishes for clouds that are away.
+"""Shared state in Redis beside claims: sessions, nodes, events, and pending removals for offline nodes.
 
-The keys are listed in docs/protocol.md. Redis is never the only place that knows of a session: ``announce`` writes a
-cloud's part again. Everything here may be repeated without harm.
+The keys are listed in docs/protocol.md. Redis is never the only copy of a session: ``write_records`` writes a node's
+part again. Every operation here may be repeated without harm.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pycloud.store.session_names import NameReservations
 from pycloud.transport.paging import START, Cursor, page_limits, parse_page
 from pycloud.transport.pipeline import RedisCommand, RedisPipeline, chunked
 
-#: How many members of an index are read at once, and seconds after which a silent cloud is taken out of its index.
+#: Members of an index per read, and seconds after which a node without heartbeats is removed from its index.
 PAGE_SIZE, NODE_RETENTION = 500, 7 * 86_400
 
 
 class PendingRemoval(msgspec.Struct, frozen=True):
-    """A remove that its session's cloud could not be asked for: the request's id and digest, to answer it by."""
+    """A remove for a session whose node is offline: the request's id and digest, to answer it."""
 
     session: str
     id: str
@@ -43,7 +43,7 @@ class LostSession(NamedTuple):
 
 
 class StateChange(NamedTuple):
-    """What writing a session's record changed: the state that stood there (a word of some version), and the new one."""
+    """A change made by writing a session's record: the former state (a word of any version), and the new one."""
 
     session: Session
     before: str
@@ -51,7 +51,7 @@ class StateChange(NamedTuple):
 
 
 class SessionStore:
-    """The shared records, as seen by cloud ``cloud``. ``remember`` is how long (s) ended sessions are kept."""
+    """The shared records, as used by node ``node``. ``retention``: seconds for which ended sessions are kept."""
 
     def __init__(self, pipeline: RedisPipeline, keys: Keys, node: str, retention: float) -> None:
         self._pipeline, self._keys, self._node, self._retention = pipeline, keys, node, retention
@@ -59,10 +59,10 @@ class SessionStore:
         self._mark_lost_script = load_script("mark_lost")
 
     def write_records(self, sessions: Iterable[Session]) -> list[StateChange]:
-        """Write what is known of these sessions, whatever Redis knows; where it had known another state."""
+        """Write the records of these sessions; returns the changes to states that Redis had."""
         changes: list[StateChange] = []
         for page in chunked(sessions):
-            if self.name_reservations.renew(page):  # what was removed meanwhile must not be written again
+            if self.name_reservations.renew(page):  # a session that was removed meanwhile must not be written again
                 page = [session for session in page if session.state is not State.REMOVED]
             states = [session.state for session in page]
             commands = [command for session in page for command in self._record_commands(session)]
@@ -73,12 +73,12 @@ class SessionStore:
         return changes
 
     def erase(self, session: Session) -> str | None:
-        """Delete what Redis knows of one of this cloud's sessions; the state that stood there, None where none did."""
+        """Delete the record of one of this node's sessions; returns its former state, None without a record."""
         self.name_reservations.release(session)
         return self._erase(session.id)
 
     def erase_unknown(self, session: str) -> None:
-        """Delete what Redis knows of a session that should be this cloud's, and is not."""
+        """Delete the record of a session that has this node's id but is unknown to it."""
         if name := self.get_record(session).get("name"):
             self.name_reservations.release_for_offline_owner(session, name)
         self._erase(session)
@@ -100,17 +100,17 @@ class SessionStore:
         return lost
 
     def recorded_session_ids(self) -> set[str]:
-        """The sessions that Redis thinks this cloud has."""
+        """The ids of this node's sessions on record."""
         return {
             member.decode() for member in self._pipeline.execute("SMEMBERS", self._keys.node_sessions_key(self._node))
         }
 
     def is_empty(self) -> bool:
-        """Whether Redis knows of no session of this cloud."""
+        """Whether Redis has no session of this node on record."""
         return not self._pipeline.execute("EXISTS", self._keys.node_sessions_key(self._node))
 
     def get_record(self, session: str) -> dict[str, str]:
-        """The record of any cloud's session; empty where there is none."""
+        """The record of any node's session; empty where there is none."""
         flat = self._pipeline.execute("HGETALL", self._keys.session_key(session))
         return {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
@@ -125,22 +125,22 @@ class SessionStore:
         return False
 
     def last_heartbeat_at(self) -> float | None:
-        """When this cloud was last heard of (Unix seconds), as far as Redis knows."""
+        """The time of this node's last heartbeat (Unix seconds); None where Redis has none."""
         score = self._pipeline.execute("ZSCORE", self._keys.nodes_key, self._node)
         return None if score is None else float(score)
 
     def node_ids(self) -> list[str]:
-        """The ids of all clouds that were heard of in the last days."""
+        """The ids of all nodes in the index, which holds those with a heartbeat within NODE_RETENTION seconds."""
         return [member.decode() for member in self._pipeline.execute("ZRANGE", self._keys.nodes_key, 0, -1)]
 
     def heartbeats(self) -> list[bytes]:
-        """The last rank of every cloud that lives, as published."""
+        """The last heartbeat of every live node, as published."""
         nodes = self.node_ids()
         found = self._pipeline.execute("MGET", *map(self._keys.node_key, nodes)) if nodes else []
         return [heartbeat for heartbeat in found if heartbeat is not None]
 
     def own_heartbeat(self) -> Heartbeat | None:
-        """What somebody last said under our own id, while that has not expired; None also where it makes no sense."""
+        """The last heartbeat under this node's id, until it expires; None also where it cannot be decoded."""
         found = self._pipeline.execute("GET", self._keys.node_key(self._node))
         try:
             return None if found is None else decode_heartbeat(found)
@@ -148,57 +148,57 @@ class SessionStore:
             return None
 
     def forward(self, op: str, payload: bytes, node: str) -> None:
-        """Ask another cloud directly for what was published for all."""
+        """Send a broadcast request to another node's direct channel."""
         keys = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
         direct = msgspec.json.encode({**keys, "op": op})
         self._pipeline.send("PUBLISH", self._keys.node_channel(node), direct)
 
     def publish_heartbeat(self, heartbeat: Heartbeat) -> None:
-        """Say that this cloud lives, and how loaded it is."""
+        """Publish this node's heartbeat, and write it to Redis."""
         self._pipeline.send(*self._heartbeat_command(heartbeat))
         self._pipeline.send("ZADD", self._keys.nodes_key, heartbeat.time, self._node)
         self._pipeline.send("PUBLISH", self._keys.heartbeat_channel, encode(heartbeat))
 
     def write_heartbeat(self, heartbeat: Heartbeat) -> None:
-        """Say to Redis alone that this cloud lives: from here on nobody marks its sessions as lost."""
+        """Write this node's heartbeat to Redis only: from then on its sessions are not marked as lost."""
         self._pipeline.execute(*self._heartbeat_command(heartbeat))
 
     def delete_heartbeat(self) -> None:
-        """This cloud stops: requesters see at once that it is gone."""
+        """Delete this node's heartbeat at shutdown: requesters see at once that it is gone."""
         self._pipeline.send("DEL", self._keys.node_key(self._node))
 
     def publish_event(self, event: Event) -> None:
-        """Say what happened."""
+        """Publish an event, and append it to the stream."""
         payload = encode(event)
         self._pipeline.send("XADD", self._keys.events_key, "MAXLEN", "~", MAX_EVENTS, "*", "event", payload)
         self._pipeline.send("PUBLISH", self._keys.events_channel, payload)
 
     def publish_progress(self, event: Event, request_id: str) -> None:
-        """Say how far a create has come, to all and to its requester; the stream does not keep it."""
+        """Publish the progress of a create, to all and to its requester; it is not added to the stream."""
         payload = encode(event)
         self._pipeline.send("PUBLISH", self._keys.events_channel, payload)
         self._pipeline.send("PUBLISH", self._keys.progress_channel(request_id), payload)
 
     def add_pending_removal(self, node: str, removal: PendingRemoval) -> None:
-        """Have a session removed by its cloud, as soon as that is back."""
+        """Record a removal that the session's node carries out as soon as it is back."""
         key = self._keys.pending_removals_key(node)
         self._pipeline.execute_many([("SADD", key, encode(removal)), ("PEXPIRE", key, RECORD_TTL)])
 
     def list_pending_removals(self) -> list[PendingRemoval]:
-        """What this cloud was to remove while it was away."""
+        """The removals recorded while this node was offline."""
         members = self._pipeline.execute("SMEMBERS", self._keys.pending_removals_key(self._node))
         return [msgspec.json.decode(member, type=PendingRemoval) for member in members]
 
     def has_pending_removal(self, node: str, removal: PendingRemoval) -> bool:
-        """Whether a wish waits for its cloud."""
+        """Whether this removal is recorded for its node."""
         return bool(self._pipeline.execute("SISMEMBER", self._keys.pending_removals_key(node), encode(removal)))
 
     def delete_pending_removal(self, removal: PendingRemoval) -> None:
-        """A wish has been carried out."""
+        """Delete a removal that has been carried out."""
         self._pipeline.execute("SREM", self._keys.pending_removals_key(self._node), encode(removal))
 
     def mark_lost(self, node: str) -> list[LostSession]:
-        """Mark the living sessions of a cloud as lost, unless it is back; those that were marked now."""
+        """Mark the live sessions of a node as lost, unless it is back; returns those that were marked now."""
         members = self._pipeline.execute("SMEMBERS", self._keys.node_sessions_key(node))
         sessions, marked = [member.decode() for member in members], list[LostSession]()
         states = [State.LOST.value, *sorted(LIVE)]
@@ -209,7 +209,7 @@ class SessionStore:
         return marked
 
     def prune_indexes(self, now: float) -> None:
-        """Take out of the indexes what has expired. ``now``: Unix seconds."""
+        """Remove expired members from the indexes. ``now``: Unix seconds."""
         expired = [session for page in self._all_sessions() for session in self._without_record(page)]
         for session in expired:
             _record, sessions, own = self._keys.session_keys(session, owner_of(session) or self._node)
@@ -217,7 +217,7 @@ class SessionStore:
         self._pipeline.execute("ZREMRANGEBYSCORE", self._keys.nodes_key, "-inf", now - NODE_RETENTION)
 
     def _without_record(self, sessions: list[str]) -> list[str]:
-        """Those of these sessions whose records have expired: usually none, which a single question tells."""
+        """Those of these sessions whose records have expired: usually none, which a single command determines."""
         keys = [self._keys.session_key(session) for session in sessions]
         if not keys or self._pipeline.execute("EXISTS", *keys) == len(keys):
             return []

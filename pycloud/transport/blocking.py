@@ -1,7 +1,7 @@
-"""Connections to Redis on which nothing takes longer than it may, frozen servers included.
+"""Connections to Redis on which every step has a deadline, even where the server is frozen.
 
-Knows nothing of PyCloud's messages. redis-py sets its time limits once per connection; here every single step is told
-until when it may last, on the monotonic clock. Every error comes out as ``RedisUnavailable`` or a subclass.
+Independent of PyCloud's messages. redis-py sets its timeouts once per connection; here each step has its own deadline
+in monotonic seconds. Every error is raised as ``RedisUnavailable`` or a subclass.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from redis.retry import Retry
 from pycloud.errors import RedisUnavailable
 from pycloud.transport.url import hide_password
 
-#: A time limit of 0 would mean "do not block" to a socket, and an overdue step still has to fail by timing out.
+#: Shortest timeout of a step, in seconds: 0 would make the socket non-blocking, but an overdue step must time out.
 MIN_TIMEOUT = 0.001
 
 RedisCommand = Sequence[str | bytes | int]
 
 
 class NotReachable(RedisUnavailable):
-    """No connection could be made; a later attempt may succeed."""
+    """No connection could be established; a later attempt may succeed."""
 
 
 class ConnectionLost(RedisUnavailable):
-    """A connection broke, or nothing came back in time; a new one may work."""
+    """A connection broke, or no reply arrived in time; a new connection may work."""
 
 
 class DeadlineConnection:
-    """One connection. After an error it is closed, and opens again when it is used next."""
+    """One connection. After an error it is closed; the next use opens it again."""
 
     def __init__(self, pool: ConnectionPool, redacted_url: str) -> None:
         # redis-py types its connections only in part.
@@ -45,7 +45,7 @@ class DeadlineConnection:
         self._redacted_url = redacted_url
 
     def open(self, deadline: float) -> None:
-        """Connect, unless it is connected; one that the server has closed meanwhile is replaced."""
+        """Connect where it is not connected; a connection that the server has closed meanwhile is replaced."""
         self._set_timeout(deadline)
         try:
             if self._connection.is_connected:
@@ -70,7 +70,7 @@ class DeadlineConnection:
             raise self._translate_error(error) from error
 
     def execute_or_error(self, deadline: float, *commands: RedisCommand) -> list[Any]:
-        """As ``calls``, but what Redis refuses has the refusal (a ``redis.ResponseError``) for its reply."""
+        """As ``execute``, but a command that Redis rejects has the ``redis.ResponseError`` as its reply."""
         self.send(deadline, *commands)
         try:
             return [self._read_reply_or_error(deadline) for _ in commands]
@@ -79,7 +79,7 @@ class DeadlineConnection:
             raise self._translate_error(error) from error
 
     def send(self, deadline: float, *commands: RedisCommand) -> None:
-        """Send ``commands``, and leave what comes back to ``hear``."""
+        """Send ``commands``; their replies are read with ``read_message``."""
         self._set_timeout(deadline)
         try:
             self._connection.send_packed_command(self._connection.pack_commands(commands))
@@ -87,7 +87,7 @@ class DeadlineConnection:
             raise self._translate_error(error) from error
 
     def read_message(self, deadline: float) -> list[Any] | None:
-        """The next message on a subscribed line, e.g. ``[b"message", channel, payload]``; None when time is up."""
+        """The next message of a subscription, e.g. ``[b"message", channel, payload]``; None at the deadline."""
         try:
             message = self._connection.read_response(True, timeout=_remaining(deadline), disconnect_on_error=False)
         except redis.TimeoutError:
@@ -98,7 +98,7 @@ class DeadlineConnection:
         return message if isinstance(message, list) else []
 
     def close(self) -> None:
-        """Close it. Never fails."""
+        """Close it. Never raises."""
         self._connection.disconnect()
 
     def _read_reply_or_error(self, deadline: float) -> Any:
@@ -126,16 +126,16 @@ class DeadlineConnection:
 
 
 class DeadlineConnectionPool:
-    """The lines of one client: made when needed, kept for the next request, used by one thread at a time."""
+    """The connections of one client: made when needed, reused by later requests, used by one thread at a time."""
 
     def __init__(self, url: str) -> None:
-        """Connects nothing yet. Raises ValueError where the URL has options that redis-py does not know."""
+        """Opens no connection yet. Raises ValueError where the URL has options that redis-py does not support."""
         self._pool = ConnectionPool.from_url(
             url,
-            max_connections=2**31,  # as many as there are requests at once
+            max_connections=2**31,  # no limit: one per concurrent request
             protocol=2,
-            retry=Retry(NoBackoff(), 0),  # a retried PUBLISH may be delivered twice; repeating is decided elsewhere
-            decode_responses=True,  # of the replies that are wanted as text: redis-py is quicker at it than we are
+            retry=Retry(NoBackoff(), 0),  # a retried PUBLISH may be delivered twice; callers decide on repeats
+            decode_responses=True,  # of the replies requested as text: faster in redis-py than here
             encoding_errors="replace",
             driver_info=None,
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
@@ -150,7 +150,7 @@ class DeadlineConnectionPool:
 
     @contextmanager
     def connection(self, deadline: float) -> Iterator[DeadlineConnection]:
-        """A connected line for the time of a ``with`` block. It is kept only where the block ends well."""
+        """An open connection for the duration of a ``with`` block. It is reused only where the block does not raise."""
         connection = self._acquire()
         try:
             connection.open(deadline)
@@ -161,10 +161,10 @@ class DeadlineConnectionPool:
         self._release(connection)
 
     def read(self, timeout: float, *commands: RedisCommand, text: bool = False) -> list[Any]:
-        """The replies to ``commands``, which only read; ``timeout`` in seconds. ``text``: strings, with U+FFFD for
-        what is no UTF-8, instead of bytes.
+        """The replies to read-only ``commands``. ``timeout``: seconds for all of them.
 
-        Reading twice does no harm, so a line that proves broken is tried anew once.
+        ``text``: strings instead of bytes, with U+FFFD for invalid UTF-8. Repeating a read is harmless, so after a lost
+        connection the commands are tried once more.
         """
         deadline = time.monotonic() + timeout
         try:
@@ -175,7 +175,7 @@ class DeadlineConnectionPool:
             return self._read(deadline, commands, text)
 
     def close(self) -> None:
-        """Close the idle ones now, and those in use when they come back."""
+        """Close idle connections now, and those in use when they are returned."""
         with self._lock:
             self._closed, idle = True, self._idle
             self._idle = []

@@ -1,4 +1,4 @@
-"""How connections to Redis are made, paused between and reported lost: shared by ``bus.py`` and ``subscriber.py``."""
+"""Establishes connections to Redis, with backoff and outage log: shared by ``pipeline.py`` and ``subscriber.py``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from redis.connection import ConnectionPool
 
 log = logging.getLogger(__name__)
 
-#: Seconds until a Redis that says nothing counts as lost.
+#: Seconds without a reply after which Redis counts as lost.
 TIMEOUT = 5.0
-#: Seconds between attempts to connect.
+#: Seconds between attempts to connect: doubling from the first to the second.
 INITIAL_DELAY, MAX_DELAY = 0.05, 2.0
 
-#: Bytes that are read at once, a hundred requests or so.
+#: Bytes per read, enough for about a hundred requests.
 READ_SIZE = 1 << 14
 
 #: redis-py types its connections only in part.
@@ -27,7 +27,7 @@ Connection = Any
 
 
 def make_pool(url: str, **options: Any) -> ConnectionPool:
-    """Connections to ``url`` with redis-py's own retries, set-up chatter and managed-service messages switched off."""
+    """A pool for ``url`` with redis-py's set-up commands and managed-service messages switched off."""
     quiet: dict[str, Any] = {"protocol": 2, "driver_info": None, "lib_name": None, "lib_version": None}
     return ConnectionPool.from_url(url, socket_connect_timeout=TIMEOUT, **quiet, **options)
 
@@ -35,7 +35,7 @@ def make_pool(url: str, **options: Any) -> ConnectionPool:
 def connect(pool: ConnectionPool) -> Connection:
     """A new connection, authenticated and ready. Raises redis.RedisError or OSError.
 
-    Made beside the pool, which would count it for ever and refuse the hundredth.
+    Created outside of the pool, which would count it forever and reject the hundredth.
     """
     connection: Connection = pool.connection_class(**pool.connection_kwargs)
     try:
@@ -47,8 +47,8 @@ def connect(pool: ConnectionPool) -> Connection:
 
 
 def send(connection: Connection, commands: Iterable[tuple[str | bytes | int | float, ...]]) -> None:
-    """Write commands, all in one piece. Raises OSError. redis-py, asked for the same, takes several times as long."""
-    # hiredis' own description of what it takes names a tuple of one.
+    """Write commands in one piece. Raises OSError. redis-py takes several times as long for the same."""
+    # hiredis' own type annotation is a tuple of one.
     data = b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
     sent = connection._sock.send(data)
     if sent < len(data):
@@ -56,10 +56,10 @@ def send(connection: Connection, commands: Iterable[tuple[str | bytes | int | fl
 
 
 class ReplyReader:
-    """What a server says over a connection, all that is there at once.
+    """Reads all replies that are available on a connection at once.
 
-    redis-py reads one message at a time, which takes as long as most of what is done about one. Once somebody reads
-    this, nobody may read the connection itself.
+    redis-py reads one message at a time, which takes as long as most of its handling. Once a ReplyReader is in use,
+    nothing else may read the connection.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -67,7 +67,7 @@ class ReplyReader:
         self._reader = hiredis.Reader(protocolError=redis.InvalidResponse, replyError=redis.ResponseError)
 
     def read(self) -> list[Any]:
-        """Wait for messages; those that have come, which may be none yet. Raises redis.RedisError or OSError."""
+        """Wait for data; returns the complete messages, which may be none yet. Raises redis.RedisError or OSError."""
         data = self._socket.recv(READ_SIZE)
         if not data:
             raise redis.ConnectionError("the server closed the connection")
@@ -81,16 +81,16 @@ class ReplyReader:
 
 
 class OutageLog:
-    """Says once that Redis is lost and once that it is back, however many connections notice."""
+    """Logs once that Redis is lost and once that it is back, however many connections notice."""
 
     def __init__(self) -> None:
         self._down: set[str] = set()
         self._since = 0.0
-        #: Called when one part is lost: the others, which may not have noticed yet, look at their own connections.
+        #: Called when one component loses its connection: the others, which may not have noticed yet, check their own.
         self.on_down: Callable[[], None] = lambda: None
 
     def mark_down(self, component: str, reason: object) -> None:
-        """``part`` has no connection."""
+        """``component`` has no connection."""
         if not self._down:
             self._since = monotonic()
             self.on_down()
@@ -98,7 +98,7 @@ class OutageLog:
         self._down.add(component)
 
     def mark_up(self, component: str) -> None:
-        """``part`` has a connection again."""
+        """``component`` has a connection again."""
         if component in self._down:
             self._down.discard(component)
             if not self._down:
@@ -107,7 +107,7 @@ class OutageLog:
 
 @dataclass
 class Backoff:
-    """Seconds to wait between attempts: doubling, bounded, and short again after a success."""
+    """Seconds to wait between attempts: doubling, bounded, and reset after a success."""
 
     delay: float = field(default=INITIAL_DELAY)
 
@@ -116,6 +116,6 @@ class Backoff:
         self.delay = INITIAL_DELAY
 
     def next_delay(self) -> float:
-        """How long to wait now."""
+        """Seconds to wait before the next attempt."""
         delay, self.delay = self.delay, min(self.delay * 2, MAX_DELAY)
         return delay

@@ -1,7 +1,7 @@
-"""Reads a sorted set page by page, so that whatever is in it all the time is read, whoever comes and goes meanwhile.
+"""Reads a sorted set page by page; members present throughout are read once, whatever is added or removed meanwhile.
 
-Pure. It goes on from the last member that was read, not from a count of them: what is taken out would move the rest
-forward, past the reader.
+Pure. The cursor is the last member that was read, not a count of members: after a removal, a count would skip as many
+unread members.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Behind the member that was read last. ``ties``: how many of its score were read, itself included."""
+    """The position after the member that was read last. ``ties``: members of its score read so far, itself included."""
 
     score: float
     member: bytes
@@ -24,17 +24,17 @@ START = Cursor(float("-inf"), b"", 0)
 
 
 def page_limits(after: Cursor, page_size: int) -> tuple[str, int]:
-    """The lowest score and the most members to ask ``ZRANGEBYSCORE ... WITHSCORES LIMIT 0`` for.
+    """The lowest score and the most members for ``ZRANGEBYSCORE ... WITHSCORES LIMIT 0``.
 
-    Those of the last score come again, since a score can be asked for only as a whole.
+    Members of the last score are returned again, since a score can be requested only as a whole.
     """
     return repr(after.score), page_size + after.ties
 
 
 def parse_page(reply: Sequence[bytes], after: Cursor, page_size: int) -> tuple[list[str], Cursor | None]:
-    """The members in a reply that had not been read, lowest score first, and where to go on; None: that was all.
+    """The members in a reply that were not read before, lowest score first, and the next cursor; None at the end.
 
-    ``reply``: members and scores by turns, as asked for with ``limits``.
+    ``reply``: members and scores alternating, as requested with ``page_limits``.
     """
     members, scores = reply[::2], [float(score) for score in reply[1::2]]
     read = bisect_right(list(zip(scores, members, strict=True)), (after.score, after.member))

@@ -1,7 +1,7 @@
 """Calls to Redis from many greenlets over one connection, written in batches; reconnects by itself.
 
-Knows nothing of PyCloud: commands in, replies out. Needs a patched process (see app.py). What is published to the
-cloud comes in through ``subscriber.py``.
+Independent of PyCloud: commands in, replies out. Needs a patched process (see app.py). Published messages are received
+by ``subscriber.py``.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from pycloud.transport.connection import TIMEOUT, Backoff, Connection, OutageLog
 
 log = logging.getLogger(__name__)
 
-#: Bounds one batch, so that the first of a thousand callers does not wait for the last.
+#: Most commands in one batch, so that the first of a thousand callers does not wait for the last.
 MAX_BATCH = 512
-#: The server cannot do it now, and may later: the command has had no effect and is sent again. Before Redis 7 what a
-#: script was refused stands within a longer message, behind a dash.
+#: Errors of a server that cannot execute a command now, but may later: the command has had no effect and is sent again.
+#: Before Redis 7 the error of a command within a script is part of a longer message, after a dash.
 RETRYABLE = re.compile(r"(?:^|-)(?:LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MISCONF|NOREPLICAS|BUSY|OOM)\b")
 
-#: How many items one caller hands in together.
+#: Most items that one caller submits together.
 CHUNK_SIZE = 500
 
 T = TypeVar("T")
@@ -40,22 +40,22 @@ RedisCommand = tuple[RedisArgument, ...]
 
 @dataclass(slots=True)
 class PendingCommand:
-    """A command on its way. ``result`` is None where nobody waits: then it is dropped when the connection is lost."""
+    """A command in transit. ``result`` is None where no caller waits: a lost connection then drops it."""
 
     command: RedisCommand
     result: AsyncResult | None
-    #: Not sent after this (monotonic seconds).
+    #: Not sent after this time (monotonic seconds).
     expires: float = float("inf")
-    #: Part of what a new server is told before anything else.
+    #: Part of the resync of a new server, which is served before all other commands.
     resync: bool = False
 
 
 class DeadlineExceeded(Exception):
-    """A call could not be sent in time, and was not sent at all (or to a server that did not answer)."""
+    """A call could not be sent before its deadline, and was not sent at all (or to a server that did not answer)."""
 
 
 class LuaScript:
-    """A Lua script, known to the server by the SHA-1 of its source."""
+    """A Lua script, identified to the server by the SHA-1 of its source."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -63,10 +63,10 @@ class LuaScript:
 
 
 class RedisPipeline:
-    """One connection that greenlets hand their commands to.
+    """One connection to which greenlets submit their commands.
 
-    Every command given to ``call`` may reach the server more than once (when a connection breaks, nobody knows what
-    was carried out): hand in only what may be repeated.
+    Every command given to ``execute`` may reach the server more than once (when a connection breaks, it is unknown
+    which commands were executed): submit only commands that may be repeated.
     """
 
     def __init__(self, url: str, outage: OutageLog) -> None:
@@ -81,10 +81,10 @@ class RedisPipeline:
         self._greenlet: gevent.Greenlet | None = None
         self._resync_greenlet: gevent.Greenlet | None = None
         self.connected = Event()
-        #: Called after each connect to another server than before, or to the same one started again. Until it returns,
-        #: nobody's calls are served but its own: what the server has forgotten is told first.
+        #: Called after each connect to another server than before, or to the same one after a restart. Until it
+        #: returns, only its own calls are served, so that the server first receives the data that it has lost.
         self.on_server_changed: Callable[[], None] = lambda: None
-        #: Called after each connect.
+        #: Called after each connect, behind ``on_server_changed``.
         self.on_connect: Callable[[], None] = lambda: None
         self.run_id = ""
         self._synced_run_id = ""
@@ -95,7 +95,7 @@ class RedisPipeline:
         self._greenlet = gevent.spawn(self._write_for_ever)
 
     def stop(self) -> None:
-        """Close the connection. What still waits is given up with a ConnectionError."""
+        """Close the connection. Waiting calls fail with a ConnectionError."""
         gevent.killall([greenlet for greenlet in (self._greenlet, self._resync_greenlet) if greenlet is not None])
         self._disconnect()
         for call in (*self._priority_queue, *self._queue):
@@ -104,18 +104,18 @@ class RedisPipeline:
         self._queue.clear()
 
     def execute(self, *command: RedisArgument) -> Any:
-        """The server's reply, after however long that takes. Raises redis.ResponseError where it refuses."""
+        """The server's reply, however long that takes. Raises redis.ResponseError where it rejects the command."""
         return self.execute_many([command])[0]
 
     def execute_many(self, commands: Sequence[RedisCommand]) -> list[Any]:
-        """The replies of several commands, in order; the first refusal is raised after all were carried out."""
+        """The replies of several commands, in order; the first error is raised after all were executed."""
         results = self._enqueue(commands)
         for result in results:
             result.wait()
         return [result.get() for result in results]
 
     def send(self, *command: RedisArgument, max_age: float | None = None) -> None:
-        """Send without waiting for the reply; dropped without a connection, or if not sent within ``valid`` seconds."""
+        """Send without waiting for the reply; dropped without a connection, or after ``max_age`` seconds unsent."""
         if self.connected.is_set():
             expires = float("inf") if max_age is None else monotonic() + max_age
             self._priority_queue.append(PendingCommand(command, None, expires))
@@ -124,9 +124,9 @@ class RedisPipeline:
     def eval_script(
         self, script: LuaScript, keys: Sequence[str], args: Sequence[RedisArgument], *, deadline: float = float("inf")
     ) -> Any:
-        """Run a Lua script, loading it where the server does not know it (any more).
+        """Run a Lua script, sending its source where the server does not have it (any more).
 
-        Raises TooLate where it could not be sent by ``until`` (monotonic seconds).
+        Raises DeadlineExceeded where it could not be sent by ``deadline`` (monotonic seconds).
         """
         return self.eval_scripts(script, [(keys, args)], deadline=deadline)[0]
 
@@ -137,13 +137,13 @@ class RedisPipeline:
         *,
         deadline: float = float("inf"),
     ) -> list[Any]:
-        """Run one script with many keys and arguments."""
+        """Run one script several times, each with its own keys and arguments; returns the replies in order."""
         commands = [("EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in runs]
         results = self._enqueue(commands, deadline)
         return [self._reply_of(script, result, command) for result, command in zip(results, commands, strict=True)]
 
     def flush(self, timeout: float) -> None:
-        """Wait until what was posted has been sent, at most ``timeout`` seconds."""
+        """Wait until the commands given to ``send`` have been sent, at most ``timeout`` seconds."""
         with gevent.Timeout(timeout, False):
             self.execute("PING")
 
@@ -195,14 +195,14 @@ class RedisPipeline:
         if run_id != self._synced_run_id:
             self.on_server_changed()
         self._synced_run_id = (
-            run_id  # only now: a connection that breaks while it is told is followed by another telling
+            run_id  # only now: after a connection that breaks during the resync, the next one repeats it
         )
         self._resync_greenlet = None
         self._wakeup.set()
         self.on_connect()
 
     def _active_queues(self) -> list[deque[PendingCommand]]:
-        """The queues that are served; while a new server is told what it has forgotten, only that one."""
+        """The queues that are served; during a resync only the priority queue."""
         return [self._priority_queue] if self._resync_greenlet is not None else [self._priority_queue, self._queue]
 
     def _next_batch(self) -> list[PendingCommand]:
@@ -217,9 +217,9 @@ class RedisPipeline:
         return batch
 
     def _exchange(self, connection: Connection, batch: list[PendingCommand]) -> redis.ResponseError | None:
-        """Send a batch and hand out its replies. A call is taken off the batch once it is settled.
+        """Send a batch and deliver its replies. A call is removed from the batch once it is settled.
 
-        Calls that the server cannot carry out just now stay in the batch; its reason is returned.
+        Calls that the server cannot execute at present stay in the batch; the server's error is returned.
         """
         if not batch:
             return None
@@ -247,12 +247,12 @@ class RedisPipeline:
 
     def _on_disconnect(self, batch: list[PendingCommand], error: Exception) -> None:
         self._disconnect()
-        self._priority_queue.clear()  # the next server is told from the start
+        self._priority_queue.clear()  # the next server is resynced from the start
         self._requeue([call for call in batch if not call.resync])
         self._outage.mark_down("calls", error)
 
     def _requeue(self, batch: list[PendingCommand]) -> None:
-        """To be sent again, in front of what waits; what nobody waits for is dropped."""
+        """Put calls back in front of their queues; calls without a waiting caller are dropped."""
         for call in reversed(batch):
             if call.result is not None:
                 (self._priority_queue if call.resync else self._queue).appendleft(call)
@@ -276,7 +276,7 @@ def _deliver_reply(call: PendingCommand, reply: Any) -> None:
 
 
 def chunked(items: Iterable[T]) -> Iterator[list[T]]:
-    """The items, PAGE at a time: other callers get their turn in between."""
+    """The items in lists of CHUNK_SIZE: other callers get their turn in between."""
     rest = iter(items)
     while chunk := list(islice(rest, CHUNK_SIZE)):
         yield chunk

@@ -1,4 +1,4 @@
-"""One question to Redis: does it answer?"""
+"""Checks whether a Redis answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from redis.retry import Retry
 
 
 def unreachable_reason(url: str, timeout: float = 2.0) -> str | None:
-    """The reason why the Redis at ``url`` does not answer a PING within ``timeout`` seconds; None when it does."""
+    """Why the Redis at ``url`` does not answer a PING within ``timeout`` seconds; None when it does."""
     try:
         with redis.Redis.from_url(
             url, socket_connect_timeout=timeout, socket_timeout=timeout, retry=Retry(NoBackoff(), 0)

@@ -1,8 +1,8 @@
-"""What is published to this cloud: one connection to Redis, and one greenlet that hands each message to its handler.
+"""Messages published to this node: one connection to Redis, and one greenlet that passes each message to its handler.
 
-All channels share it, because their order counts: every cloud must see the same ranks before the same creates. A
-handler never waits; what takes long belongs into a greenlet of its own. Knows nothing of PyCloud: channel names and
-handlers are handed in.
+All channels share the connection, because their order counts: every node must receive the same heartbeats before the
+same creates. A handler never blocks; long work belongs into a greenlet of its own. Independent of PyCloud: channel
+names and handlers are arguments.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pycloud.transport.connection import TIMEOUT, Backoff, Connection, OutageLog
 
 log = logging.getLogger(__name__)
 
-#: After so many messages the others get a turn: a flood never fills the socket's reader for long.
+#: Messages after which other greenlets get a turn, so that a flood does not block them.
 YIELD_EVERY = 128
 
 Handler = Callable[[bytes], None]
 
 
 class Subscriber:
-    """Listens on all channels over one connection and builds a new one whenever that breaks."""
+    """Subscribes to all channels over one connection and reconnects whenever that breaks."""
 
     def __init__(self, url: str, handlers: Mapping[str, Handler], outage: OutageLog) -> None:
         self._pool = make_pool(url, socket_timeout=None)
@@ -37,9 +37,9 @@ class Subscriber:
         self.subscribed = Event()
         #: Called (in a greenlet of its own) after each subscription but the first: messages may have been missed.
         self.on_resubscribed: Callable[[], None] = lambda: None
-        #: Called at once when a subscription is lost or given up: nothing is heard from here on.
+        #: Called at once when a subscription is lost or given up: no messages are received from here on.
         self.on_disconnected: Callable[[], None] = lambda: None
-        #: Called before each subscription: what is heard from here on was published after this (monotonic seconds).
+        #: Called before each subscription with the time (monotonic seconds): later messages were published after it.
         self.on_subscribing: Callable[[float], None] = lambda _now: None
 
     def start(self) -> None:
@@ -47,13 +47,13 @@ class Subscriber:
         self._greenlet = gevent.spawn(self._listen_for_ever)
 
     def stop(self) -> None:
-        """Take in nothing more."""
+        """Unsubscribe and close the connection."""
         if self._greenlet is not None:
             self._greenlet.kill()
         self._disconnect()
 
     def reconnect(self, reason: str) -> None:
-        """Give up the connection, whatever its socket says, and build a new one."""
+        """Give up the connection, whatever the state of its socket, and build a new one."""
         if self.subscribed.is_set():
             self._outage.mark_down("subscription", reason)
             self._disconnect()
@@ -104,7 +104,8 @@ class Subscriber:
         try:
             self._handlers[message[1]](message[2])
         except Exception:
-            # A handler decides what is wrong with its input; what escapes it is a bug, and must not end the loop.
+            # A handler reports errors in its input itself; an exception that escapes is a bug, and must not end the
+            # loop.
             log.exception("a message on %s could not be handled", message[1].decode())
 
     def _disconnect(self) -> None:

@@ -1,6 +1,6 @@
-"""Redis URLs: what PyCloud accepts, and how one is shown to people without its password.
+"""Redis URLs: which of them PyCloud accepts, and how to display one without its password.
 
-Pure: nothing here connects. The daemon and the requester's side both use it.
+Pure: connects to nothing. The daemon and the requester's side both use it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pycloud.protocol.keys import DEFAULT_NAMESPACE
 
 SCHEMES = ("redis", "rediss", "unix")
-#: What may follow the ?: who we are and which database it is, with TLS also how to check the server. All else that the
-#: Redis library reads there would change how PyCloud talks to Redis behind its back (timeouts, retries, replies).
+#: Options allowed after the ?: user, password and database, with TLS also the verification of the server. Redis-py's
+#: other options would change PyCloud's communication with Redis unnoticed (timeouts, retries, replies).
 OPTIONS = ("db", "username", "password")
 TLS_OPTIONS = (
     *("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password"),
@@ -24,7 +24,7 @@ _TLS_VALUES = {"ssl_cert_reqs": ("none", "optional", "required"), "ssl_check_hos
 
 @dataclass(frozen=True)
 class RedisUrl:
-    """The parts of a Redis URL. ``host`` and ``port`` count for redis and rediss, ``path`` for unix only."""
+    """The parts of a Redis URL. ``host`` and ``port`` apply to redis and rediss, ``path`` to unix only."""
 
     scheme: str
     host: str
@@ -36,9 +36,9 @@ class RedisUrl:
 
 
 def parse_redis_url(url: str) -> RedisUrl:
-    """Take a Redis URL apart.
+    """Split a Redis URL into its parts.
 
-    Raises ValueError with a reason that is fit to be shown: it never repeats any part that may be a password.
+    Raises ValueError with a reason that may be displayed: it never contains any part that may be a password.
     """
     scheme = url.partition("://")[0]
     if "://" not in url or scheme not in SCHEMES:
@@ -66,7 +66,7 @@ def parse_redis_url(url: str) -> RedisUrl:
 
 
 def _options(scheme: str, query: str) -> dict[str, str]:
-    """The options behind the ?, each given once. A value is never repeated to people: it may be a password."""
+    """The options after the ?, each given once. Raises ValueError without the value: it may be a password."""
     allowed = (*OPTIONS, *TLS_OPTIONS) if scheme == "rediss" else OPTIONS
     found = {}
     for name, values in parse_qs(query, keep_blank_values=True).items():
@@ -91,7 +91,10 @@ def _database(path: str, query: str | None) -> int:
 
 
 def check_database(url: str, namespace: str) -> None:
-    """Raises ValueError where the URL names a database and nothing else keeps its clouds apart from the others."""
+    """Raises ValueError where the URL names a database while the namespace is the default.
+
+    Redis pub/sub ignores database numbers, so only the namespace separates nodes on different databases.
+    """
     database = parse_redis_url(url).database
     if database and namespace == DEFAULT_NAMESPACE:
         raise ValueError(
@@ -101,7 +104,7 @@ def check_database(url: str, namespace: str) -> None:
 
 
 def hide_password(url: str) -> str:
-    """The URL with ``***`` for its password; also for malformed URLs, where it rather hides too much."""
-    # Up to the last @, because a password that was not percent-encoded may hold @, / and # itself.
+    """The URL with ``***`` for its password; works for malformed URLs too, where it may hide more than the password."""
+    # Up to the last @, because a password that was not percent-encoded may contain @, / and # itself.
     hidden = re.sub(r"^([^:/@]+://[^:@/]*:).*@", r"\1***@", url, flags=re.DOTALL)
     return re.sub(r"([?&;]password=)[^&;]*", r"\1***", hidden)

@@ -1,9 +1,10 @@
--- Which requests are claimed or answered, for longer than a passing refusal lasts (the hash is described in claim.lua).
+-- Whether each request is claimed or answered (the hash is described in claim.lua). A retryable error counts only until
+-- its field "until".
 --
 -- KEYS     request:OP:ID of each
 -- ARGV     none
 --
--- Returns 1 or 0 for each, in order. One call for many: who only looks shall cost next to nothing.
+-- Returns 1 or 0 for each, in order. One call for many requests: a mere check must be cheap.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local found = {}

@@ -1,27 +1,26 @@
--- Claim a request: of all clouds that try, exactly one may carry it out and answer it.
+-- Claim a request: of all nodes that try, exactly one may carry it out and answer it.
 --
--- KEYS[1]  request:OP:ID  hash: digest   of the payload, to tell a repeat from another request
---                               token    random; whoever holds it may answer
---                               cloud    who claimed it last
---                               run      the run_id of the Redis that it was claimed, or last renewed, in
---                               lease    ms of Redis' clock at which the claim runs out unless renewed
---                               taken    how often the claim was taken over from a cloud that fell silent
---                               payload  until it is answered, for whoever takes over
+-- KEYS[1]  request:OP:ID  hash: digest   of the payload, to distinguish a repeat from another request
+--                               token    random; the node that holds it may answer
+--                               cloud    id of the node that claimed it last
+--                               run      the run_id of the Redis in which it was claimed, or last renewed
+--                               lease    ms of Redis' clock at which the claim expires unless renewed
+--                               taken    how often the claim was taken over from a node that stopped renewing it
+--                               payload  until it is answered, for a takeover
 --                               response once it is answered, and
 --                               answered ms of Redis' clock at which it was
---                               until    of an answer that says that something cannot be done just now: ms of Redis'
---                                        clock from which on a repeat is a new request
--- KEYS[2]  claims         sorted set: OP:ID of what is claimed and not answered, by lease
--- ARGV     member (OP:ID), token, cloud, digest, payload, lease (ms), life of the key (ms), most take-overs, run,
---          whether the request is about a session of this very cloud (1 or 0),
---          whether the request was held up on its way (1 or 0): nobody may wait for it any more
+--                               until    of a retryable error: ms of Redis' clock from which on a repeat is a new
+--                                        request
+-- KEYS[2]  claims         sorted set: OP:ID of requests that are claimed and not answered, by lease
+-- ARGV     member (OP:ID), token, node, digest, payload, lease (ms), TTL of the key (ms), most takeovers, run,
+--          whether the request is about a session of this node (1 or 0),
+--          whether the request was delayed (1 or 0): its requester may have stopped waiting
 --
--- Returns {verdict, age}: claimed, abandoned (claimed too, but only to say so), held (by a living claim), conflict (the
--- id was used with another payload), or answered: then how many ms ago that was.
+-- Returns {verdict, age}: claimed, abandoned (claimed too, but only to answer so), held (by a valid claim), conflict
+-- (the id was used with another payload), or answered: age is then that of the response in ms.
 --
--- A claim from an earlier run of Redis may be one that was answered since and came back with an old snapshot: it is
--- finished by the cloud that made it, or by the owner of the session that it is about (who knows what became of that),
--- or by nobody.
+-- A claim from an earlier run of Redis may have been answered since and have come back with an old snapshot: only the
+-- node that made it, or the owner of the session that it is about (which knows the outcome), may finish it.
 local member, token, cloud, digest, payload, run = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[9]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

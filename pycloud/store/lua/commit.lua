@@ -1,21 +1,21 @@
--- Answer a claimed request: store and publish its response, and record or erase its session, all or nothing.
+-- Answer a claimed request: store and publish its response, and record or erase its session, atomically.
 -- The request's keys are described in claim.lua.
 --
 -- KEYS[1] request:OP:ID      KEYS[2] claims
--- KEYS[3] session:S          hash: what anyone may want to know of a session
+-- KEYS[3] session:S          hash: the record of a session
 -- KEYS[4] sessions           sorted set: ids of all sessions, by Unix second of creation
--- KEYS[5] sessions:C         set: ids of the sessions of one cloud
+-- KEYS[5] sessions:C         set: ids of the sessions of one node
 -- KEYS[6] events             stream, capped: field event holds the JSON
 -- KEYS[7] name:N             where the session has a name (update_name.lua)
--- ARGV    member (OP:ID), token, digest, response, life of the response (ms), response channel,
---         change (record, erase or none), session, its creation (s), life of its record (ms),
+-- ARGV    member (OP:ID), token, digest, response, TTL of the response (ms), response channel,
+--         change (record, erase or none), session, its creation (s), TTL of its record (ms),
 --         event (JSON, may be empty), events channel, most events, ms after which a repeat is a new request (0: it is
 --         one only when Redis has forgotten this one), state of the name (live or ended), then the fields and values
 --         of the record
 --
--- Returns committed; already (this very token has answered before: nothing done); lost (another has claimed or
--- answered it: nothing done); or named (another session that lives has its name: nothing done). A request that Redis
--- has forgotten is claimed and committed at once.
+-- Returns committed; already (this token has answered before: nothing done); lost (another node has claimed or answered
+-- it: nothing done); or named (another live session has its name: nothing done). A request that Redis has forgotten is
+-- claimed and committed at once.
 local was = redis.call('HMGET', KEYS[1], 'token', 'response')
 if was[1] and was[1] ~= ARGV[2] then return 'lost' end
 if was[2] then return 'already' end

@@ -1,8 +1,8 @@
--- Mark one session as lost, where its cloud is still away.
+-- Mark one session as lost, where its node is still offline.
 --
--- KEYS[1] cloud:C    the cloud's last rank; gone while it is away
+-- KEYS[1] cloud:C    the node's last heartbeat; missing while it is offline
 -- KEYS[2] session:S  its record
--- ARGV    the state lost, then the states that live
+-- ARGV    the state lost, then the live states
 --
 -- Returns its name and labels (as JSON; both may be empty) where it was marked now, otherwise nothing.
 if redis.call('EXISTS', KEYS[1]) == 1 then return {} end

@@ -1,10 +1,10 @@
--- Keep a claim while its work goes on, in whatever run of Redis: its holder says that it has not been answered, so that
--- others may take it over where that one falls silent. The keys are described in claim.lua.
+-- Renew a claim while its request is in progress, in any run of Redis: the holder thereby states that it has not been
+-- answered, so that other nodes may take it over when the holder fails. The keys are described in claim.lua.
 --
--- KEYS[1] request:OP:ID, KEYS[2] claims, KEYS[3] name:N where a name is kept for it (update_name.lua)
--- ARGV    member (OP:ID), token, lease (ms), life of the key (ms), life of the name (ms), run
+-- KEYS[1] request:OP:ID, KEYS[2] claims, KEYS[3] name:N where a name is reserved for it (update_name.lua)
+-- ARGV    member (OP:ID), token, lease (ms), TTL of the key (ms), TTL of the name (ms), run
 --
--- Returns 1, or 0 where the claim is not ours (any more) or is answered.
+-- Returns 1, or 0 where the claim is not held with this token (any more) or is answered.
 local was = redis.call('HMGET', KEYS[1], 'token', 'response')
 if was[1] ~= ARGV[2] or was[2] then return 0 end
 local time = redis.call('TIME')

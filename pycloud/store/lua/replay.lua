@@ -1,7 +1,7 @@
--- Publish a stored answer again. The key is described in claim.lua; replayed: ms of Redis' clock at which that was done.
+-- Publish a stored response again. The key is described in claim.lua; replayed: ms of Redis' clock of the last replay.
 --
 -- KEYS[1] request:OP:ID
--- ARGV    response channel, quiet (ms): do nothing where it was published again within that time
+-- ARGV    response channel, interval (ms): do nothing where it was replayed within that time
 --
 -- Returns 1, or 0 where there was nothing to do.
 local was = redis.call('HMGET', KEYS[1], 'response', 'replayed')
