@@ -1,4 +1,4 @@
-"""``pycloudctl``, the whole process, from start to end."""
+"""``pycloudctl``: the time of the whole process, from its start to its end."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from typing import cast
 
 import redis
 
-from bench.reading import Reading, Target
-from bench.stage import Stage
-from bench.turns import in_turns, seconds
+from bench.environment import Environment
+from bench.measure import Reading, Target, duration, interleaved_medians
 from pycloud.protocol.keys import Keys
 from pycloud.protocol.session import Session
 from pycloud.store.sessions import SessionStore
@@ -22,52 +21,56 @@ from pycloud.transport.pipeline import RedisPipeline
 from tests.support.plain_pipeline import PlainPipeline
 
 PYCLOUDCTL = Path(__file__).resolve().parents[1] / "bin" / "pycloudctl"
-LISTED = 10_000
-CLOUD = "c" * 10
+LISTED_SESSIONS = 10_000
+NODE = "c" * 10
 
 
-def status(stage: Stage) -> Iterator[Reading]:
-    """Ask for one session, as a person does."""
-    with stage.cloud():
-        (session,) = stage.fill(1)
-        ours, limit = in_turns(
-            stage.rounds(25), lambda: typed(stage, "status", session), lambda: python("-c", "import redis")
+def status(environment: Environment) -> Iterator[Reading]:
+    """The status of one session, beside ``import redis``."""
+    with environment.node():
+        (session,) = environment.create_sessions(1)
+        value, limit = interleaved_medians(
+            environment.scale_rounds(25),
+            lambda: pycloudctl_seconds(environment, "status", session),
+            lambda: python_seconds("-c", "import redis"),
         )
         beside = 'python3 -c "import redis"'
-        yield Reading("pycloudctl status, whole process", ours, "s", Target(most=1.5), limit, beside)
+        yield Reading("pycloudctl status, whole process", value, "s", Target(most=1.5), limit, beside)
 
 
-def listing(stage: Stage) -> Iterator[Reading]:
-    """List all sessions, beside a program that only reads them."""
-    write_records(stage.redis.url, LISTED)
-    ours, limit = in_turns(
-        stage.rounds(15), lambda: typed(stage, "list"), lambda: python("-m", "bench.reader", stage.redis.url)
+def listing(environment: Environment) -> Iterator[Reading]:
+    """The list of all sessions, beside a program that only reads their records."""
+    write_records(environment.redis.url, LISTED_SESSIONS)
+    value, limit = interleaved_medians(
+        environment.scale_rounds(15),
+        lambda: pycloudctl_seconds(environment, "list"),
+        lambda: python_seconds("-m", "bench.limits", "reader", environment.redis.url),
     )
     beside = "redis-py, one pipeline"
-    yield Reading(f"pycloudctl list, {LISTED:,} sessions", ours, "s", Target(most=1.5), limit, beside)
+    yield Reading(f"pycloudctl list, {LISTED_SESSIONS:,} sessions", value, "s", Target(most=1.5), limit, beside)
 
 
-def typed(stage: Stage, *words: str) -> float:
-    """Seconds that a command takes."""
-    return python(str(PYCLOUDCTL), *words, PYCLOUD_REDIS_URL=stage.redis.url)
+def pycloudctl_seconds(environment: Environment, *arguments: str) -> float:
+    """Seconds that ``pycloudctl`` takes with these arguments."""
+    return python_seconds(str(PYCLOUDCTL), *arguments, PYCLOUD_REDIS_URL=environment.redis.url)
 
 
-def python(*words: str, **variables: str) -> float:
-    """The same for any program."""
+def python_seconds(*arguments: str, **variables: str) -> float:
+    """Seconds that ``python`` takes with these arguments, and ``variables`` added to its environment."""
     environ = {**os.environ, **variables}
-    command = [sys.executable, *words]
-    return seconds(lambda: subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL))
+    command = [sys.executable, *arguments]
+    return duration(lambda: subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL))
 
 
 def write_records(url: str, count: int) -> None:
-    """Sessions as a cloud records them, without any that run."""
+    """Write records of ``count`` running sessions as a node writes them; no such sessions run."""
     now = time()
-    made = [
-        Session(f"{number:010x}{CLOUD}", f"request{number}", "d" * 32, "t" * 16, "game7.example.net", now - number)
+    sessions = [
+        Session(f"{number:010x}{NODE}", f"request{number}", "d" * 32, "t" * 16, "game7.example.net", now - number)
         for number in range(count)
     ]
-    for session in made:
+    for session in sessions:
         session.mark_running(40_000, session.created)
         session.answered = True
     with redis.Redis.from_url(url, protocol=2) as client:
-        SessionStore(cast(RedisPipeline, PlainPipeline(client)), Keys(), CLOUD, 3600.0).write_records(made)
+        SessionStore(cast(RedisPipeline, PlainPipeline(client)), Keys(), NODE, 3600.0).write_records(sessions)

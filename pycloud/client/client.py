@@ -35,21 +35,23 @@ from pycloud.client.request import (
 from pycloud.config import DEFAULT_REDIS
 from pycloud.protocol.keys import DEFAULT_NAMESPACE, Keys
 from pycloud.protocol.messages import (
+    DrainResponse,
+    Heartbeat,
+    InspectResponse,
+    LogsResponse,
+    RemoveResponse,
+    StatusResponse,
+)
+from pycloud.protocol.requests import (
     DEFAULT_TAIL,
-    RESPONSES,
+    REQUESTS,
     CreateRequest,
     DrainRequest,
-    DrainResponse,
     FollowRequest,
-    Heartbeat,
     InspectRequest,
-    InspectResponse,
     LogsRequest,
-    LogsResponse,
     RemoveRequest,
-    RemoveResponse,
     StatusRequest,
-    StatusResponse,
 )
 from pycloud.transport.blocking import DeadlineConnectionPool
 from pycloud.transport.url import check_database, hide_password
@@ -224,7 +226,7 @@ class Client:
         ask = build_request(op, fields, secrets.token_hex(REQUEST_ID_BYTES) if id is None else id)
         timeout = self._timeout_for(op, timeout)
         raw = Exchange(self._subscribe_pool, self._command_pool, self._keys, ask, timeout, on_progress).run()
-        return Answer(raw, decode_response(raw, RESPONSES[op]))
+        return Answer(raw, decode_response(raw, REQUESTS[op].response))
 
     def _timeout_for(self, op: str, timeout: float | None) -> float:
         """The seconds that a request may take: its own timeout, the client's, or the default."""
@@ -301,7 +303,7 @@ class Client:
         """Every node with a heartbeat in the last week, by id; ``heartbeat`` of an offline node is None."""
         from pycloud.client.records import known_nodes
 
-        return known_nodes(self._command_pool, self._keys, self._record_reader, self.timeout or DEFAULT_TIMEOUT)
+        return known_nodes(self._command_pool, self._keys, self.timeout or DEFAULT_TIMEOUT)
 
     def drain(self, cloud: str, draining: bool = True, *, timeout: float | None = None) -> DrainResponse:
         """Make the node ``cloud`` (id, 10 hex digits) take no new sessions, or (``draining`` False) take them again.

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from pycloud.client.deprecated import deprecated
 from pycloud.client.exchange import REDIS_TIMEOUT, backoff
 from pycloud.errors import RedisUnavailable
 from pycloud.protocol.keys import Keys
@@ -88,6 +89,8 @@ class EventFollower:
         if entries:
             self.cursor = entries[-1][0].decode()
         return [event for entry in entries if (event := parse_entry(entry)) is not None]
+
+    hear = deprecated(poll, "EventFollower.hear", "EventFollower.poll")
 
 
 class EventLog:

@@ -16,7 +16,8 @@ from pycloud.client.records import any_node_alive, is_node_alive
 from pycloud.client.request import ClientRequest
 from pycloud.errors import RedisUnavailable
 from pycloud.protocol.keys import Keys
-from pycloud.protocol.messages import CreateRequest, DrainRequest, Event, RemoveRequest
+from pycloud.protocol.messages import Event
+from pycloud.protocol.requests import CreateRequest, DrainRequest, RemoveRequest
 from pycloud.transport.blocking import ConnectionLost, DeadlineConnection, DeadlineConnectionPool, NotReachable
 
 #: Seconds between the publishes of a request without a response: 1, 2, 4, and then always this.

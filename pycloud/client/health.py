@@ -15,6 +15,7 @@ from typing import Any
 from redis import RedisError
 
 from pycloud.client.deprecated import deprecated_attribute
+from pycloud.client.records import last_known_hosts
 from pycloud.errors import RedisUnavailable
 from pycloud.protocol.decoding import DecodeError, decode_heartbeat
 from pycloud.protocol.keys import Keys
@@ -67,10 +68,7 @@ def parse_health(
     heartbeats: list[Heartbeat] = []
     overdue = set()
     for payload, ttl in zip(payloads, ttls, strict=True):
-        try:
-            heartbeat = decode_heartbeat(payload) if payload is not None else None
-        except DecodeError:
-            continue  # not written by a node
+        heartbeat = _decode_heartbeat_or_none(payload)
         if heartbeat is not None:
             heartbeats.append(heartbeat)
             if 0 <= ttl < (HEARTBEATS_MISSED - OVERDUE_AFTER_HEARTBEATS) * heartbeat.heartbeat * 1000:
@@ -176,7 +174,11 @@ class Diagnostics:
 
     def _read_nodes(self, connection: DeadlineConnection, deadline: float, now: float) -> tuple[NodeReport, ...] | None:
         """The nodes in the index, None where that is not permitted. ``now``: Unix seconds by Redis' clock."""
-        index = connection.execute_or_error(deadline, ("ZRANGE", self._keys.nodes_key, 0, -1, "WITHSCORES"))[0]
+
+        def execute(*commands: RedisCommand) -> list[Any]:
+            return connection.execute_or_error(deadline, *commands) if commands else []
+
+        index = execute(("ZRANGE", self._keys.nodes_key, 0, -1, "WITHSCORES"))[0]
         if isinstance(index, RedisError):
             return None
         last_seen = {node.decode(): float(at) for node, at in zip(index[::2], index[1::2], strict=True)}
@@ -185,11 +187,11 @@ class Diagnostics:
             for node in last_seen
             for command in (("GET", self._keys.node_key(node)), ("SCARD", self._keys.node_sessions_key(node)))
         ]
-        replies = connection.execute_or_error(deadline, *commands) if commands else []
+        replies = execute(*commands)
         offline = [
             node for node, heartbeat in zip(last_seen, replies[::2], strict=True) if not isinstance(heartbeat, bytes)
         ]
-        hosts = self._last_known_hosts(connection, deadline, offline)
+        hosts = last_known_hosts(execute, self._keys, offline)
         return tuple(
             NodeReport(
                 node,
@@ -200,15 +202,6 @@ class Diagnostics:
             )
             for node, heartbeat, count in zip(last_seen, replies[::2], replies[1::2], strict=True)
         )
-
-    def _last_known_hosts(
-        self, connection: DeadlineConnection, deadline: float, nodes: Sequence[str]
-    ) -> dict[str, str]:
-        """The hosts of offline nodes, from the record of any of their sessions."""
-        keys = self._keys
-        sessions = _read_texts(connection, deadline, [("SRANDMEMBER", keys.node_sessions_key(node)) for node in nodes])
-        hosts = _read_texts(connection, deadline, [("HGET", keys.session_key(session), "host") for session in sessions])
-        return dict(zip(nodes, hosts, strict=True))
 
     def _collect_heartbeats(self, seconds: float, clock: float) -> tuple[ReceivedHeartbeat, ...] | None:
         """The heartbeats published within ``seconds``, None where subscribing is not permitted.
@@ -328,13 +321,8 @@ def _parse_buffer_limits(reply: Any) -> tuple[int, int, int] | None:
     return (int(numbers[0]), int(numbers[1]), int(numbers[2])) if len(numbers) == 3 else None
 
 
-def _read_texts(connection: DeadlineConnection, deadline: float, commands: Sequence[RedisCommand]) -> list[str]:
-    """The replies; an empty text for a missing value or an error."""
-    replies = connection.execute_or_error(deadline, *commands) if commands else []
-    return [reply.decode(errors="replace") if isinstance(reply, bytes) else "" for reply in replies]
-
-
 def _decode_heartbeat_or_none(payload: Any) -> Heartbeat | None:
+    """The heartbeat; None for a payload that no node has written, and for the error of a rejected command."""
     try:
         return decode_heartbeat(payload) if isinstance(payload, bytes) else None
     except DecodeError:

@@ -27,17 +27,15 @@ from pycloud.protocol.log_stream import decode_output
 from pycloud.protocol.messages import (
     ACK,
     CLOSE,
-    KEEPALIVES_PER_LEASE,
-    FollowRequest,
     FollowResponse,
     StreamClosed,
     StreamEnd,
     StreamKeepalive,
     StreamMessage,
     StreamOutput,
-    StreamRequest,
     StreamSkipped,
 )
+from pycloud.protocol.requests import KEEPALIVES_PER_LEASE, FollowRequest, StreamRequest
 from pycloud.transport.blocking import ConnectionLost, DeadlineConnection, DeadlineConnectionPool
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from itertools import islice
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ from pycloud.protocol.keys import Keys, owner_of
 from pycloud.protocol.messages import HEARTBEATS_MISSED, Heartbeat, InspectResponse
 from pycloud.protocol.session import LIVE
 from pycloud.transport.blocking import DeadlineConnection, DeadlineConnectionPool, RedisCommand
-from pycloud.transport.paging import START, Cursor, page_limits, parse_page
+from pycloud.transport.paging import START, Cursor, batched, page_limits, parse_page
 
 PAGE_SIZE = 500
 
@@ -144,10 +144,7 @@ class RecordReader:
         index = self._read(("ZRANGE", self._keys.nodes_key, 0, -1))[0]
         node_keys = sorted(self._keys.node_key(node.decode()) for node in index)
         payloads = self._read(("MGET", *node_keys))[0] if node_keys else []
-        try:
-            return [decode_heartbeat(heartbeat) for heartbeat in payloads if heartbeat is not None]
-        except DecodeError as error:
-            raise UnusableAnswer(f"what Redis holds of a cloud cannot be read: {error}") from error
+        return [heartbeat for payload in payloads if (heartbeat := _decode_heartbeat(payload)) is not None]
 
     def _pages(self) -> Iterator[list[str]]:
         cursor: Cursor | None = START
@@ -173,13 +170,6 @@ def is_node_alive(connection: DeadlineConnection, keys: Keys, node: str, deadlin
     return bool(connection.execute(deadline, ("EXISTS", keys.node_key(node)))[0])
 
 
-def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    """The items in lists of ``size``; the last list holds the rest."""
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch
-
-
 class KnownNode(msgspec.Struct, frozen=True):
     """One node. ``heartbeat``: its last one, None while it is offline.
 
@@ -198,9 +188,7 @@ class KnownNode(msgspec.Struct, frozen=True):
     rank = deprecated_attribute("KnownNode.rank", "heartbeat")
 
 
-def known_nodes(
-    pool: DeadlineConnectionPool, keys: Keys, record_reader: RecordReader, timeout: float
-) -> list[KnownNode]:
+def known_nodes(pool: DeadlineConnectionPool, keys: Keys, timeout: float) -> list[KnownNode]:
     """Every node in the index, by id. Raises RedisUnavailable; UnusableAnswer for an invalid heartbeat."""
     index, clock = pool.read(timeout, ("ZRANGE", keys.nodes_key, 0, -1, "WITHSCORES"), ("TIME",))
     now = int(clock[0]) + int(clock[1]) / 1e6
@@ -209,9 +197,8 @@ def known_nodes(
     payloads = pool.read(timeout, *(("GET", keys.node_key(node)) for node in ids))
     ttls = pool.read(timeout, *(("PTTL", keys.node_key(node)) for node in ids))
     counts = pool.read(timeout, *(("SCARD", keys.node_sessions_key(node)) for node in ids))
-    hosts = _last_known_hosts(
-        pool, keys, record_reader, timeout, [node for node, rank in zip(ids, payloads, strict=True) if not rank]
-    )
+    offline = [node for node, payload in zip(ids, payloads, strict=True) if not payload]
+    hosts = last_known_hosts(partial(pool.read, timeout), keys, offline)
     found = []
     for (node, seen_at), raw, ttl, count in zip(last_seen, payloads, ttls, counts, strict=True):
         heartbeat = _decode_heartbeat(raw)
@@ -221,13 +208,17 @@ def known_nodes(
     return found
 
 
-def _last_known_hosts(
-    pool: DeadlineConnectionPool, keys: Keys, record_reader: RecordReader, timeout: float, nodes: Sequence[str]
-) -> dict[str, str]:
-    """The hosts of offline nodes, from the record of any of their sessions, as far as it has one."""
-    any_of = pool.read(timeout, *(("SRANDMEMBER", keys.node_sessions_key(node)) for node in nodes))
-    found = record_reader.records([session.decode() for session in any_of if session])
-    return {str(owner_of(record.id)): record.host for record in found if record.host}
+def last_known_hosts(read: Callable[..., list[Any]], keys: Keys, nodes: Sequence[str]) -> dict[str, str]:
+    """The hosts of offline nodes, from the record of any of their sessions, as far as it has one.
+
+    ``read`` executes commands; where it returns an error as a reply, the host stays unknown.
+    """
+    sessions = read(*(("SRANDMEMBER", keys.node_sessions_key(node)) for node in nodes))
+    session_of = {node: id_.decode() for node, id_ in zip(nodes, sessions, strict=True) if isinstance(id_, bytes)}
+    replies = read(*(("HGETALL", keys.session_key(session)) for session in session_of.values()))
+    flat_of = {node: flat for node, flat in zip(session_of, replies, strict=True) if isinstance(flat, list)}
+    hosts = {node: dict(zip(flat[::2], flat[1::2], strict=True)).get(b"host") for node, flat in flat_of.items()}
+    return {node: host.decode(errors="replace") for node, host in hosts.items() if host}
 
 
 def _decode_heartbeat(raw: Any) -> Heartbeat | None:

@@ -15,17 +15,8 @@ from pycloud.client.errors import NotFound, RequestRefused, UnusableAnswer
 from pycloud.errors import ScriptTooLarge
 from pycloud.protocol.decoding import is_valid_id
 from pycloud.protocol.keys import NODE_ID_LENGTH, owner_of
-from pycloud.protocol.messages import (
-    REQUESTS,
-    CreateRequest,
-    CreateResponse,
-    DrainRequest,
-    ErrorBody,
-    InspectResponse,
-    LogsResponse,
-    RemoveRequest,
-    Response,
-)
+from pycloud.protocol.messages import CreateResponse, ErrorBody, InspectResponse, LogsResponse, Response
+from pycloud.protocol.requests import REQUESTS, CreateRequest, DrainRequest, RemoveRequest
 
 T = TypeVar("T")
 

@@ -16,9 +16,7 @@ import msgspec
 import redis
 from gevent.event import Event
 
-from pycloud.protocol.decoding import RejectedRequest
-from pycloud.protocol.messages import Request
-from pycloud.store.request_claimer import RequestDeadlines
+from pycloud.protocol.received import ReceivedRequest
 from pycloud.store.requests import RequestStore
 
 log = logging.getLogger(__name__)
@@ -36,19 +34,10 @@ MAX_DEFERRALS = 5
 
 
 class DeferredRequest(msgspec.Struct, frozen=True):
-    """A request that waits. ``deferrals``: how often it was deferred before.
+    """A request that waits. ``our_turn``: this node acts on it where no node has claimed it by then."""
 
-    ``we_are_next``: this node acts on it where no node has claimed it by then.
-    """
-
-    op: str
-    id: str
-    payload: bytes
-    deferrals: int
-    we_are_next: bool
-    #: The request was received before: where it is answered, the response has to be published again.
-    repeat: bool
-    deadlines: RequestDeadlines
+    received: ReceivedRequest
+    our_turn: bool
 
 
 class DeferredRequests:
@@ -59,7 +48,7 @@ class DeferredRequests:
 
     def __init__(self, request_store: RequestStore) -> None:
         self._request_store = request_store
-        self.on_unclaimed: Callable[[DeferredRequest], None] = lambda _kept: None
+        self.on_unclaimed: Callable[[DeferredRequest], None] = lambda _deferred: None
         self._queues: dict[float, deque[tuple[float, DeferredRequest]]] = {
             d: deque() for d in (DELAY_SECOND, DELAY_THIRD, DELAY_OTHERS)
         }
@@ -75,30 +64,19 @@ class DeferredRequests:
         if self._greenlet is not None:
             self._greenlet.kill()
 
-    def add(
-        self,
-        position: int | None,
-        item: Request | RejectedRequest,
-        payload: bytes,
-        deadlines: RequestDeadlines,
-        deferrals: int = 0,
-        *,
-        repeat: bool = False,
-        delay_longest: bool = False,
-    ) -> None:
+    def add(self, received: ReceivedRequest, position: int | None, *, delay_longest: bool = False) -> None:
         """Defer a request according to this node's position among those that handle it; None: drop it.
 
         Position 0 is that of a node which comes first but is not sure of it: it checks whether others were faster.
         ``delay_longest``: whatever the position, wait DELAY_OTHERS, and then act. A request that was deferred
         MAX_DEFERRALS times is dropped.
         """
-        if position is None or deferrals >= MAX_DEFERRALS:
+        if position is None or received.deferrals >= MAX_DEFERRALS:
             return
         delay = DELAY_OTHERS if delay_longest or position >= len(EARLY_DELAYS) else EARLY_DELAYS[position]
         # A node acts at its second check: the nodes that come first now may have been offline when it was published.
-        we_are_next = position < len(EARLY_DELAYS) or deferrals > 0 or delay_longest
-        deferred = DeferredRequest(item.op, item.id, payload, deferrals, we_are_next, repeat, deadlines)
-        self._queues[delay].append((monotonic() + delay, deferred))
+        our_turn = position < len(EARLY_DELAYS) or received.deferrals > 0 or delay_longest
+        self._queues[delay].append((monotonic() + delay, DeferredRequest(received, our_turn)))
         self._not_empty.set()
 
     def _poll_for_ever(self) -> None:
@@ -114,10 +92,11 @@ class DeferredRequests:
                 log.warning("requests that others were expected to take could not be looked at: %s", error)
 
     def _poll(self, now: float) -> None:
-        due = [kept for queue in self._queues.values() for kept in _pop_due(queue, now)]
-        claimed = self._request_store.are_claimed([(kept.op, kept.id) for kept in due]) if due else []
+        due = [deferred for queue in self._queues.values() for deferred in _pop_due(queue, now)]
+        requests = [(each.received.request.op, each.received.request.id) for each in due]
+        claimed = self._request_store.are_claimed(requests) if due else []
         for deferred, is_claimed in zip(due, claimed, strict=True):
-            if not is_claimed or (deferred.repeat and deferred.we_are_next):
+            if not is_claimed or (deferred.our_turn and deferred.received.source.repeat):
                 self.on_unclaimed(deferred)
 
 

@@ -7,6 +7,7 @@ resumes after a freeze has an old membership, in which all other nodes are offli
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from time import monotonic, time
 
 from msgspec import UNSET
@@ -15,9 +16,11 @@ from pycloud import fault_points
 from pycloud.cluster.membership import Membership
 from pycloud.errors import OwnerUnavailable
 from pycloud.protocol.keys import owner_of
-from pycloud.protocol.messages import Event, RemoveRequest, RemoveResponse, StatusRequest, StatusResponse
+from pycloud.protocol.messages import Event, RemoveResponse, StatusResponse
+from pycloud.protocol.received import ReceivedRequest
+from pycloud.protocol.requests import RemoveRequest, StatusRequest
 from pycloud.store.records import parse_labels, stale_response
-from pycloud.store.request_claimer import RequestClaimer, RequestDeadlines
+from pycloud.store.request_claimer import RequestClaimer
 from pycloud.store.requests import Claim, RequestStore
 from pycloud.store.sessions import PendingRemoval, SessionStore
 
@@ -41,35 +44,26 @@ class FailoverResponder:
         self._node, self._request_store, self._session_store = membership.own_id, request_store, session_store
         self._membership, self._claimer = membership, claimer
         self._lost_after = lost_after
+        self._answers: dict[str, Callable[[Claim, ReceivedRequest], None]] = {
+            StatusRequest.op: self._answer_status,
+            RemoveRequest.op: self._answer_remove,
+        }
         #: When the last heartbeat of each node reported as lost was received (monotonic seconds; None: never). A node
         #: with a newer one may be reported again.
         self._reported_lost: dict[str, float | None] = {}
 
-    def answer(self, request: StatusRequest | RemoveRequest, payload: bytes, deadlines: RequestDeadlines) -> None:
+    def answer(self, received: ReceivedRequest) -> None:
         """Answer a request about a session whose owner is offline, or that no node has.
 
         Does nothing while this node's membership is not confirmed, or where it does not get the claim.
         """
         if not self._membership.confirmed(monotonic()):
             return
-        claim = self._claimer.claim(request, payload, deadlines)
+        claim = self._claimer.claim(received)
         if claim is None:
             return
         fault_points.fault_point("absent.claimed")
-        if isinstance(request, StatusRequest) and monotonic() > deadlines.fresh_until:
-            # Redis was slow: the owner may be back, and may have answered meanwhile.
-            self._request_store.release(claim)
-            return
-        # All sessions of this node are in memory: one that is not there does not exist.
-        own = owner_of(request.session) == self._node
-        record = {} if own else self._session_store.get_record(request.session)
-        if isinstance(request, StatusRequest):
-            self._answer_status(claim, request, record, deadlines.valid_until)
-        elif not record and not self._has_pending_removal(claim, request):
-            response = RemoveResponse(self._node, request.session, status=False)
-            self._request_store.commit(claim, response, deadline=deadlines.valid_until)
-        else:
-            self._store_pending_removal(claim, request, record.get("name"))
+        self._answers[claim.op](claim, received)
 
     def mark_lost_nodes(self) -> None:
         """Mark the sessions of lost nodes as lost, and publish events about them.
@@ -90,27 +84,40 @@ class FailoverResponder:
         if self._membership.responder_position(monotonic()) == 0:
             self._session_store.prune_indexes(time())
 
-    def _answer_status(self, claim: Claim, request: StatusRequest, record: dict[str, str], deadline: float) -> None:
-        owner = owner_of(request.session)
+    def _answer_status(self, claim: Claim, received: ReceivedRequest) -> None:
+        """Answer with the last recorded state, marked as stale; false for an unknown session."""
+        if monotonic() > received.fresh_until:
+            # Redis was slow: the owner may be back, and may have answered meanwhile.
+            self._request_store.release(claim)
+            return
+        session, owner = received.session_id, owner_of(received.session_id)
+        record = self._record_of(session)
         if record and owner is not None:
             lost = self._membership.is_lost(owner, self._lost_after, monotonic())
-            response = stale_response(self._node, request.session, record, lost=lost)
+            response = stale_response(self._node, session, record, lost=lost)
         else:
-            response = StatusResponse(self._node, request.session, status=False)
-        self._request_store.commit(claim, response, retryable=True, deadline=deadline)
+            response = StatusResponse(self._node, session, status=False)
+        self._request_store.commit(claim, response, retryable=True, deadline=received.valid_until)
 
-    def _has_pending_removal(self, claim: Claim, request: RemoveRequest) -> bool:
-        """Whether the owner has yet to answer this very request; the session itself may be gone by now."""
-        owner = owner_of(request.session)
-        return owner is not None and self._session_store.has_pending_removal(owner, _pending_removal(claim, request))
-
-    def _store_pending_removal(self, claim: Claim, request: RemoveRequest, name: str | None) -> None:
-        owner = str(owner_of(request.session))
-        self._session_store.add_pending_removal(owner, _pending_removal(claim, request))
-        if name:  # free for another session at once: this one is going to be removed
-            self._session_store.name_reservations.release_for_offline_owner(request.session, name)
+    def _answer_remove(self, claim: Claim, received: ReceivedRequest) -> None:
+        """Store a removal for the owner to carry out when it is back; answer false for an unknown session."""
+        session, owner = received.session_id, owner_of(received.session_id)
+        record, removal = self._record_of(session), PendingRemoval(session, claim.id, claim.digest)
+        # A removal that is stored already is still to be answered by the owner, though the session may be gone.
+        pending = owner is not None and bool(record or self._session_store.has_pending_removal(owner, removal))
+        if owner is None or not pending:
+            response = RemoveResponse(self._node, session, status=False)
+            self._request_store.commit(claim, response, deadline=received.valid_until)
+            return
+        self._session_store.add_pending_removal(owner, removal)
+        if name := record.get("name"):  # free for another session at once: this one is going to be removed
+            self._session_store.name_reservations.release_for_offline_owner(session, name)
         error = OwnerUnavailable(f"cloud {owner} is away; the session is removed as soon as it is back")
-        self._claimer.reject_claimed(claim, request, error)
+        self._claimer.reject_claimed(claim, error, session)
+
+    def _record_of(self, session: str) -> dict[str, str]:
+        """What Redis has on record. All sessions of this node are in memory: one that is not there does not exist."""
+        return {} if owner_of(session) == self._node else self._session_store.get_record(session)
 
     def _mark_lost(self, node: str) -> None:
         peer = self._membership.peers.get(node)
@@ -127,7 +134,3 @@ class FailoverResponder:
             self._session_store.publish_event(
                 Event("session.lost", node, time(), session=lost.session, name=name, labels=labels)
             )
-
-
-def _pending_removal(claim: Claim, request: RemoveRequest) -> PendingRemoval:
-    return PendingRemoval(request.session, request.id, claim.digest)

@@ -11,13 +11,37 @@ import msgspec
 from pycloud.cluster import placement
 from pycloud.cluster.placement import Peer
 from pycloud.errors import RequestError
-from pycloud.protocol.messages import HEARTBEATS_MISSED, CreateRequest, Heartbeat
+from pycloud.protocol.decoding import RejectedRequest
+from pycloud.protocol.keys import owner_of
+from pycloud.protocol.messages import HEARTBEATS_MISSED, Heartbeat
+from pycloud.protocol.received import Source
+from pycloud.protocol.requests import CreateRequest, Request
 
 #: Heartbeat intervals, counted from its sending, for which this node's own heartbeat, once it is received, proves that
 #: no other node answers for this one.
 HEARTBEATS_CONFIRMED = 2
 #: Seconds within which nodes connect to a Redis that is available again.
 RECONNECT_GRACE = 3.0
+
+
+class Assessment(msgspec.Struct, frozen=True):
+    """What a node knows about a request and the nodes at one moment; times are monotonic seconds.
+
+    ``confirmed_until``: until then no other node can have answered for this one. ``published_after``: the request was
+    published after this, however long it was in transit. ``position``: this node's position among those that handle the
+    request; None: others do. ``too_early``: a node that is needed may only just be missing. ``error``: why no node can
+    take the create. ``matches``: this node is what the create requires (only computed where it acts at once).
+    ``taker``: the node that comes first for the create.
+    """
+
+    confirmed: bool
+    confirmed_until: float
+    published_after: float
+    position: int | None
+    too_early: bool = False
+    error: RequestError | None = None
+    matches: bool = True
+    taker: str | None = None
 
 
 class Membership:
@@ -93,18 +117,43 @@ class Membership:
         own = self.peers.get(self.own_id)
         return 0 if own is None else own.assigned
 
-    def position(self, request: CreateRequest, now: float, *, count: bool) -> tuple[int | None, RequestError | None]:
-        """This node's position among those that handle a create (None: it is not one), and None or the error.
+    def assess(self, request: Request | RejectedRequest, source: Source, now: float) -> Assessment:
+        """What this node needs to know of the nodes to decide about a request. Changes nothing."""
+        confirmed_until = self.confirmed_until()
+        confirmed, published_after = now <= confirmed_until, self.stream_started_at()
+        if isinstance(request, CreateRequest):
+            return Assessment(confirmed, confirmed_until, published_after, *self._assess_create(request, source, now))
+        # Any node may answer a rejected request, also one about the session of another.
+        owner = None if isinstance(request, RejectedRequest) else owner_of(request.session_id)
+        position, too_early = self._assess_owner(owner, now)
+        return Assessment(confirmed, confirmed_until, published_after, position, too_early)
 
-        The error is the one to answer where there is no candidate; the position is then that among the responders.
-        ``count``: the create is new, and adds to the load of the first candidate.
-        """
+    def _assess_owner(self, owner: str | None, now: float) -> tuple[int | None, bool]:
+        """``position`` and ``too_early`` for a request about a session of ``owner``; None: no node can own it."""
+        if owner == self.own_id:
+            return 0, False
+        if owner is None:
+            return self.responder_position(now), False
+        if self.is_alive(owner, now):
+            return None, False
+        return self.responder_position(now), self.in_grace_period(owner, now)
+
+    def _assess_create(
+        self, request: CreateRequest, source: Source, now: float
+    ) -> tuple[int | None, bool, RequestError | None, bool, str | None]:
+        """``position``, ``too_early``, ``error``, ``matches`` and ``taker`` of an assessment."""
+        matches = not source.act_now or self.self_matches(request)
+        if source.direct:
+            return 0, False, None, matches, None
         order = placement.candidates(self._peers_with_self(now), request, now)
-        if order:
-            if count:
-                placement.assign(self.peers[order[0]])
-            return self._own_position(order), None
-        return self.responder_position(now), placement.rejection_for(self.peers, request, now)
+        if not order:
+            error, too_early = placement.rejection_for(self.peers, request, now), self.too_early_to_reject(request, now)
+            return self.responder_position(now), too_early, error, matches, None
+        return self._own_position(order), False, None, matches, order[0]
+
+    def count_create(self, taker: str) -> None:
+        """Count a create for the node that is expected to take it."""
+        placement.assign(self.peers[taker])
 
     def self_matches(self, request: CreateRequest) -> bool:
         """Whether this node matches a create (id and labels), with or without free capacity."""

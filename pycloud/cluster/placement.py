@@ -10,8 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
 
+from pycloud.config.loader import suggestion
 from pycloud.errors import EngineUnavailable, NoCapacity, NoMatch, RequestError, WrongRuntime
-from pycloud.protocol.messages import HEARTBEATS_MISSED, CreateRequest, Heartbeat
+from pycloud.protocol.container_spec import MAX_QUOTED_LENGTH, RUNTIME_NAMES
+from pycloud.protocol.messages import HEARTBEATS_MISSED, Heartbeat
+from pycloud.protocol.requests import CreateRequest
 
 #: Number of nodes that handle one request: one at once, two a little later, the others much later.
 MAX_CANDIDATES = 8
@@ -138,9 +141,7 @@ def rejection_for(peers: Mapping[str, Peer], request: CreateRequest, now: float)
     runtime = runtime_for(eligible, request)
     if eligible and runtime is None:
         offered = sorted({each for peer in eligible for each in peer.runtimes})
-        return WrongRuntime(
-            f"this is for runtime {request.runtimes[0]}, and the clouds that fit have {', '.join(offered)}"
-        )
+        return _wrong_runtime(request, offered)
     if eligible and not any(runtime in peer.available for peer in eligible):
         return EngineUnavailable("the container engine of every cloud that could take this does not answer")
     if eligible:
@@ -148,3 +149,14 @@ def rejection_for(peers: Mapping[str, Peer], request: CreateRequest, now: float)
     criteria = [f"{key}={value}" for key, value in request.where.items()]
     criteria += [f"cloud {request.cloud}"] if request.cloud is not None else []
     return NoMatch(f"no living cloud has {', '.join(criteria) or 'room'}")
+
+
+def _wrong_runtime(request: CreateRequest, offered: Sequence[str]) -> WrongRuntime:
+    """The error for a create whose runtime none of the nodes that match it has; they have those ``offered``."""
+    wanted, there = request.runtimes[0][:MAX_QUOTED_LENGTH], ", ".join(offered)
+    if wanted in RUNTIME_NAMES:
+        return WrongRuntime(f"this is for runtime {wanted}, and the clouds that fit have {there}")
+    return WrongRuntime(
+        f"no cloud that fits has the runtime {wanted!r}{suggestion(wanted, list(offered))}; they have {there} "
+        "(a cloud has a plugin that is installed there and named in its setting `runtime`)"
+    )

@@ -30,6 +30,7 @@ from pycloud.daemon.router import Router
 from pycloud.errors import PyCloudError
 from pycloud.protocol import messages
 from pycloud.protocol.keys import Keys
+from pycloud.protocol.requests import DrainRequest, InspectRequest
 from pycloud.protocol.responses import create_response
 from pycloud.protocol.session import State
 from pycloud.runtimes import RecoveredSession
@@ -82,7 +83,6 @@ class Daemon:
         self.router = Router(self.manager, self.membership, failover, self.deferred_requests)
         self.recovery = recovery.SessionRecovery(self.manager, self.router.spawn, self.router.mark_seen)
         self.receiver = RequestReceiver(self.router, keys, config.max_script_bytes)
-        self.deferred_requests.on_unclaimed = self.receiver.retry_unclaimed
         self.heartbeat = HeartbeatService(self.manager, self.membership, self.router, self.receiver, config)
         self.heartbeat.on_lost, self.heartbeat.on_recovered = self._on_heartbeat_lost, self._on_heartbeat_recovered
         self._register_operator_handlers()
@@ -111,7 +111,7 @@ class Daemon:
         draining.restore_drain_flag(self.manager, self._config.data_dir, self._config.draining)
         drain = draining.DrainHandler(self.manager, self.heartbeat, self._config.data_dir).drain
         inspect = Inspector(self.manager).inspect
-        self.manager.direct_handlers |= {messages.DrainRequest.op: drain, messages.InspectRequest.op: inspect}
+        self.manager.direct_handlers |= {DrainRequest.op: drain, InspectRequest.op: inspect}
 
     def start(self) -> None:
         """Adopt sessions, connect, write them to Redis, and only then subscribe and send heartbeats.
@@ -125,7 +125,7 @@ class Daemon:
         self._on_found(self.runtime.recover())
         log.info("pycloud %s, %s", pycloud.__version__, self._startup_line())
         self.pipeline.start()
-        self.manager.claimer.renewer.start()
+        self.manager.claimer.start()
         self._wait_or_stop(self._synced)
         if self._stop_requested.is_set():
             return
@@ -172,8 +172,8 @@ class Daemon:
             self._publish_event("cloud.down")
         if self.pipeline.connected.is_set():
             self.pipeline.flush(FLUSH_TIMEOUT)
-        self.manager.claimer.renewer.stop()
-        self.manager.exit_watcher.stop()
+        self.manager.claimer.stop()
+        self.manager.table.stop()
         self.pipeline.stop()
         self.runtime.disconnect()
 

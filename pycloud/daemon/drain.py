@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pycloud.daemon.heartbeat import HeartbeatService
 from pycloud.errors import NoMatch
-from pycloud.protocol.messages import DrainRequest, DrainResponse, ErrorBody, Event
+from pycloud.protocol.messages import DrainResponse, ErrorBody, Event
+from pycloud.protocol.requests import DrainRequest
 from pycloud.sessions.manager import SessionManager
 
 log = logging.getLogger(__name__)

@@ -123,8 +123,8 @@ class HeartbeatService:
             dropped=self._receiver.dropped.total,
             capacity=config.capacity,
             labels=dict(config.labels),
-            draining=self._manager.draining or self._receiver.paused,
-            copied=self._receiver.paused,
+            draining=self._manager.draining or self._router.paused,
+            copied=self._router.paused,
             deaf=self._membership.own_id in self._membership.peers and self._membership.heartbeat_lost(monotonic()),
             counted=self._membership.assigned_count(),
             per_session=config.session_weight,
@@ -137,7 +137,7 @@ class HeartbeatService:
         if duplicate and now - self._duplicate_logged_at > LOG_INTERVAL:
             self._duplicate_logged_at = now
             log.error(DUPLICATE_ID_MESSAGE, self._membership.own_id)
-        was_paused, self._receiver.paused = self._receiver.paused, duplicate
+        was_paused, self._router.paused = self._router.paused, duplicate
         if was_paused and not duplicate:
             log.warning("the other daemon that used this cloud's id is gone: requests are taken again")
             self.publish()  # the last heartbeat reported this node as draining

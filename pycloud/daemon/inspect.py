@@ -10,7 +10,8 @@ import msgspec
 from msgspec import UNSET
 
 from pycloud.errors import RequestError
-from pycloud.protocol.messages import InspectRequest, InspectResponse, ResourceUsage
+from pycloud.protocol.messages import InspectResponse, ResourceUsage
+from pycloud.protocol.requests import InspectRequest
 from pycloud.protocol.responses import status_response
 from pycloud.protocol.session import Session
 from pycloud.runtimes import Usage

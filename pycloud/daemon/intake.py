@@ -11,11 +11,11 @@ from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
-from pycloud.cluster.deferred_requests import DeferredRequest
-from pycloud.daemon.router import Router, Source
+from pycloud.daemon.router import Router
 from pycloud.protocol.decoding import DecodeError, RejectedRequest, decode_broadcast, decode_direct
 from pycloud.protocol.keys import Keys
-from pycloud.protocol.messages import REQUESTS, Request
+from pycloud.protocol.received import DIRECT, EXPIRED_CLAIM, OWN_EXPIRED_CLAIM, PUBLISHED, Source
+from pycloud.protocol.requests import REQUESTS, Request
 from pycloud.transport.subscriber import Handler
 
 log = logging.getLogger(__name__)
@@ -60,44 +60,26 @@ class RequestReceiver:
     def __init__(self, router: Router, keys: Keys, max_script_bytes: int) -> None:
         self._router, self._keys, self._limit = router, keys, max_script_bytes
         self.dropped = DropCounter()
-        #: True: ignore all requests (another daemon uses this node's id).
-        self.paused = False
 
     def handlers(self, node: str) -> dict[str, Handler]:
         """A handler for each channel; ``node`` is this node's id."""
         broadcast = {
-            self._keys.request_channel(op): partial(self._receive, Source.PUBLISHED, partial(decode_broadcast, op))
+            self._keys.request_channel(op): partial(self._receive, PUBLISHED, partial(decode_broadcast, op))
             for op in BROADCAST_OPS
         }
-        return {**broadcast, self._keys.node_channel(node): partial(self._receive, Source.DIRECT, decode_direct)}
+        return {**broadcast, self._keys.node_channel(node): partial(self._receive, DIRECT, decode_direct)}
 
     def retry_expired_claim(self, op: str, payload: bytes, *, own: bool) -> None:
-        """Route a request whose claim expired; ``own``: this node had claimed it, as an earlier daemon may have."""
-        self._receive(Source.OWN_EXPIRED_CLAIM if own else Source.EXPIRED_CLAIM, partial(decode_broadcast, op), payload)
+        """Handle a request whose claim expired; ``own``: this node held the claim, in this or an earlier daemon."""
+        self._receive(OWN_EXPIRED_CLAIM if own else EXPIRED_CLAIM, partial(decode_broadcast, op), payload)
 
-    def retry_unclaimed(self, deferred: DeferredRequest) -> None:
-        """Route a deferred request again (see ``DeferredRequests.on_unclaimed``)."""
-        our_turn = Source.DEFERRED_REPEAT_WE_ARE_NEXT if deferred.repeat else Source.DEFERRED_WE_ARE_NEXT
-        source = our_turn if deferred.we_are_next else Source.DEFERRED
-        self._receive(source, partial(decode_broadcast, deferred.op), deferred.payload, deferred)
-
-    def _receive(
-        self,
-        source: Source,
-        decode: Callable[[bytes, int], Request],
-        payload: bytes,
-        deferred: DeferredRequest | None = None,
-    ) -> None:
-        if self.paused:
-            return
+    def _receive(self, source: Source, decode: Callable[[bytes, int], Request], payload: bytes) -> None:
         try:
             request: Request | RejectedRequest = decode(payload, self._limit)
         except DecodeError as error:
-            self.dropped.add(error.kind, source.description, str(error))
+            if not self._router.paused:
+                self.dropped.add(error.kind, source.description, str(error))
             return
         except RejectedRequest as rejected:
             request = rejected
-        if deferred is None:
-            self._router.route(request, payload, source)
-        else:
-            self._router.route(request, payload, source, deferred.deferrals + 1, deferred.deadlines)
+        self._router.route(request, payload, source)

@@ -70,11 +70,11 @@ class Maintenance:
         """Route the requests whose claims expired; delete the claims of requests that Redis has forgotten."""
         if monotonic() < self._pause_until:
             return
-        request_store, renewer = self._manager.request_store, self._manager.claimer.renewer
+        request_store, claimer = self._manager.request_store, self._manager.claimer
         for expired in request_store.expired_claims():
             if expired.payload is None:
                 request_store.delete_expired_claim(expired.op, expired.id)
-            elif not renewer.is_held(expired.op, expired.id):
+            elif not claimer.is_held(expired.op, expired.id):
                 self._receiver.retry_expired_claim(expired.op, expired.payload, own=expired.own)
 
     def check_redis_data_loss(self) -> None:

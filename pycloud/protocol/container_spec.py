@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pycloud.errors import BadRequest
 from pycloud.protocol.image_reference import MAX_REFERENCE_LENGTH, is_reference, parse_reference
 
-#: Names of the runtimes that can run a script.
+#: Names of the built-in runtimes.
 RUNTIME_NAMES = ("script", "docker")
 #: Levels of nested objects and lists in the options; no option needs more.
 MAX_DEPTH = 32
@@ -43,7 +43,27 @@ class ContainerSpec:
     options: Mapping[str, Any]
 
 
+#: Whether a script is for a plugin, for each that this node runs: ``set_plugins``.
+_plugins: dict[str, Callable[[str], bool]] = {}
+
+
+def set_plugins(matches: Mapping[str, Callable[[str], bool]]) -> None:
+    """Set the plugins that this node runs, the preferred one first, and whether a script is for them."""
+    _plugins.clear()
+    _plugins.update(matches)
+
+
 def possible_runtimes(script: str) -> tuple[str, ...]:
+    """Which runtimes can run ``script`` where the request names none, the preferred one first.
+
+    The plugins of this node that match it come before the built-in runtimes, which have a rule for any script.
+    """
+    if not _plugins:
+        return built_in_runtimes(script)
+    return (*(kind for kind, matches in _plugins.items() if matches(script)), *built_in_runtimes(script))
+
+
+def built_in_runtimes(script: str) -> tuple[str, ...]:
     """Which of RUNTIME_NAMES can run ``script``: both where it consists of an image name and nothing else.
 
     It is an image script where the text after the image begins like a JSON object, and also where that or the image is

@@ -15,20 +15,12 @@ from typing import TypeVar
 import msgspec
 
 from pycloud.errors import BadRequest, RequestError, ScriptTooLarge
-from pycloud.protocol.container_spec import RUNTIME_NAMES, possible_runtimes
-from pycloud.protocol.log_stream import validate_follow
-from pycloud.protocol.messages import (
-    MAX_TAIL,
+from pycloud.protocol.messages import Heartbeat
+from pycloud.protocol.requests import (
     REQUESTS,
     CreateRequest,
-    DrainRequest,
-    FollowRequest,
-    Heartbeat,
-    LogsRequest,
     Request,
-    StatusRequest,
 )
-from pycloud.protocol.validation import validate_labels, validate_name
 
 MAX_ID_LENGTH = 256
 #: JSON may encode each byte of a script as six (as in \u000a); the rest is room for the other keys.
@@ -42,10 +34,6 @@ CANONICAL_FORM_LIMIT = 1 << 16
 MAX_RAW_ID_LENGTH = MAX_ID_LENGTH * 12 + 2
 #: A value that cannot be decoded: unlike None it is neither an id nor the absence of one.
 INVALID = object()
-#: Variables that identify a session; a request cannot set them.
-RESERVED_ENV = frozenset({"PYCLOUD_SESSION", "PYCLOUD_CLOUD", "PYCLOUD_HOSTNAME", "PYCLOUD_PORT"})
-#: Requests that name no session.
-WITHOUT_SESSION = (CreateRequest, DrainRequest)
 
 T = TypeVar("T")
 
@@ -59,27 +47,18 @@ class DecodeError(ValueError):
 
 
 class RejectedRequest(Exception):
-    """A request with a usable id that is answered with ``error``.
+    """A request with a valid id that is answered with ``error``.
 
-    ``request_type`` is its message type, ``session`` the session it names (may be empty), ``digest`` that of its
-    payload.
+    ``kind`` is its type, ``session_id`` the session that it named (may be empty), ``digest`` that of its payload.
     """
 
-    #: False whatever its type: a rejection is answered like any other request.
+    #: Whatever its kind: the error is the response, and any node may give it.
     direct_only = False
 
-    def __init__(
-        self, request_type: type[Request], request_id: str, session: str, digest: str, error: RequestError
-    ) -> None:
+    def __init__(self, kind: type[Request], request_id: str, session_id: str, digest: str, error: RequestError) -> None:
         super().__init__(error.message)
-        self.request_type, self.id, self.session, self.digest, self.error = (
-            request_type,
-            request_id,
-            session,
-            digest,
-            error,
-        )
-        self.op = request_type.op
+        self.kind, self.id, self.session_id, self.digest, self.error = kind, request_id, session_id, digest, error
+        self.op = kind.op
 
 
 RawFields = dict[str, msgspec.Raw]
@@ -106,14 +85,11 @@ def decode_heartbeat(payload: bytes) -> Heartbeat:
     return _decode_or_raise(_decode_heartbeat, payload)
 
 
-def decode_request(op: str, payload: bytes, max_script_bytes: int) -> Request:
-    """The request published on the channel of ``op``, with its digest. Raises DecodeError or RejectedRequest."""
-    request = decode_broadcast(op, payload, max_script_bytes)
-    return msgspec.structs.replace(request, digest=digest_for(request, payload))
-
-
 def decode_broadcast(op: str, payload: bytes, max_script_bytes: int) -> Request:
-    """As ``decode_request``, without the digest, which costs as much as all the rest and is needed only for a claim."""
+    """The request that was published on the channel of ``op``. Raises DecodeError or RejectedRequest.
+
+    Without its digest, which costs as much as all the rest and is needed only for a claim: see ``digest_for``.
+    """
     request_type = REQUESTS[op]
     if len(payload) > payload_limit(max_script_bytes):
         raise _oversized_error(request_type, payload, max_script_bytes)
@@ -134,11 +110,13 @@ def decode_direct(payload: bytes, max_script_bytes: int) -> Request:
     return msgspec.structs.replace(request, digest=digest_for(request, payload))
 
 
-def digest_for(request: Request, payload: bytes) -> str:
+def digest_for(request: Request | RejectedRequest, payload: bytes) -> str:
     """The digest of a request: its own where it has one, otherwise that of its ``payload``."""
     if request.digest:
         return request.digest
-    return _status_digest(request.session) if isinstance(request, StatusRequest) else digest_of(_raw_fields(payload))
+    if isinstance(request, RejectedRequest) or not request.read_only:
+        return digest_of(_raw_fields(payload))
+    return _session_digest(request.session_id)
 
 
 def payload_limit(max_script_bytes: int) -> int:
@@ -172,13 +150,13 @@ def digest_of(fields: RawFields) -> str:
     return blake2b(spelled, digest_size=16).hexdigest()
 
 
-def _status_digest(session: str) -> str:
+def _session_digest(session: str) -> str:
     """The digest of a status request, which depends on the session alone; other keys are ignored."""
     return blake2b(session.encode(), digest_size=16).hexdigest()
 
 
 def _digest(request_type: type[Request], session: str, fields: RawFields) -> str:
-    return _status_digest(session) if request_type is StatusRequest else digest_of(fields)
+    return _session_digest(session) if request_type.read_only else digest_of(fields)
 
 
 def _decode_fast(request_type: type[Request], payload: bytes, max_script_bytes: int) -> Request | None:
@@ -186,7 +164,7 @@ def _decode_fast(request_type: type[Request], payload: bytes, max_script_bytes: 
     try:
         payload.decode()
         request = _decoders[request_type](payload)
-        return _validated(request, max_script_bytes) if is_valid_id(request.id) else None
+        return _complete(request, max_script_bytes) if is_valid_id(request.id) else None
     except (ValueError, RecursionError, RequestError):
         return None
 
@@ -234,7 +212,7 @@ def _decode(request_type: type[Request], payload: bytes, fields: RawFields, max_
     named = _decode_small(fields.get("session"))
     session = named if isinstance(named, str) else ""
     try:
-        return _validated(_decoders[request_type](payload), max_script_bytes)
+        return _complete(_decoders[request_type](payload), max_script_bytes)
     except RequestError as error:
         raise RejectedRequest(
             request_type, request_id, session, _digest(request_type, session, fields), error
@@ -244,13 +222,9 @@ def _decode(request_type: type[Request], payload: bytes, fields: RawFields, max_
         raise RejectedRequest(request_type, request_id, session, _digest(request_type, session, fields), bad) from error
 
 
-def _validated(request: Request, max_script_bytes: int) -> Request:
-    """The request with its computed fields, except the digest. Raises RequestError where a value is invalid."""
-    if isinstance(request, CreateRequest):
-        _validate_create(request, max_script_bytes)
-        return msgspec.structs.replace(request, digest="", runtimes=_runtimes_of(request))
-    _validate_session_request(request)
-    return msgspec.structs.replace(request, digest="") if request.digest else request
+def _complete(request: Request, max_script_bytes: int) -> Request:
+    request.validate(max_script_bytes)
+    return request.with_computed_fields()
 
 
 def _describe(error: Exception) -> str:
@@ -267,42 +241,6 @@ def _describe_type_mismatch(found: re.Match[str]) -> str:
 
 def _raw_digest(payload: bytes) -> str:
     return blake2b(b"%d:" % len(payload) + payload[:DIGEST_WINDOW], digest_size=16).hexdigest()
-
-
-def _validate_session_request(request: Request) -> None:
-    if isinstance(request, WITHOUT_SESSION):
-        return
-    if not request.session:
-        raise BadRequest(f"{request.op}: `session` is empty; it names the session, 20 hex digits")
-    if isinstance(request, FollowRequest):
-        validate_follow(request)
-    elif isinstance(request, LogsRequest) and not 0 < request.bytes <= MAX_TAIL:
-        raise BadRequest(f"logs: `bytes` is {request.bytes}; it goes from 1 to {MAX_TAIL}")
-
-
-def _validate_create(request: CreateRequest, max_script_bytes: int) -> None:
-    if not request.script:
-        raise BadRequest("create: `script` is empty")
-    size = len(request.script.encode())
-    if size > max_script_bytes:
-        raise ScriptTooLarge(f"the script has {size} bytes, the limit is {max_script_bytes} (max_script_bytes)")
-    for name, value in request.env.items():
-        if not name or "=" in name or "\0" in name or "\0" in value:
-            raise BadRequest(f"create: `env` has an unusable entry, {name[:64]!r}: no '=' in names, no NUL anywhere")
-        if name in RESERVED_ENV:
-            raise BadRequest(f"create: `env` cannot set {name}: PyCloud sets it")
-    if request.name is not None:
-        validate_name(request.name)
-    validate_labels(request.labels)
-
-
-def _runtimes_of(request: CreateRequest) -> tuple[str, ...]:
-    """The runtimes that can run its session, the preferred one first."""
-    if request.runtime is None:
-        return possible_runtimes(request.script)
-    if request.runtime not in RUNTIME_NAMES:
-        raise BadRequest(f"create: `runtime` is {request.runtime[:64]!r}; it is one of {', '.join(RUNTIME_NAMES)}")
-    return (request.runtime,)
 
 
 def _oversized_error(request_type: type[Request], payload: bytes, max_script_bytes: int) -> Exception:

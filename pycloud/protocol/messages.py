@@ -1,35 +1,18 @@
-"""Every message on the wire, as a type (docs/protocol.md). Incoming messages are decoded in ``decoding.py``.
-
-A request that is ``direct_only`` is for one node, and arrives on its direct channel: other nodes do not receive it.
+"""What nodes send, as types (docs/protocol.md): responses, heartbeats, events, streams. Requests are in
+``requests.py``.
 
 Pure. Keys are added, never renamed or removed: a client that reads only ``cloud``, ``id`` and ``status`` keeps working.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, Self
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-#: A computed field, not on the wire: a value under this name in a payload is overwritten.
-COMPUTED: str = msgspec.field(name="(computed)", default="")
-COMPUTED_RUNTIMES: tuple[str, ...] = msgspec.field(name="(computed kinds)", default=("script",))
-DEFAULT_TAIL = 64 * 1024
-MAX_TAIL = 1 << 20
 #: Heartbeats without which a node counts as offline.
 HEARTBEATS_MISSED = 3
-
-#: Bytes of output in transit to a viewer that has not acknowledged them.
-DEFAULT_WINDOW, MIN_WINDOW, MAX_WINDOW = 256 * 1024, 64 * 1024, 1 << 20
-#: Seconds that a stream stays open without a message of its viewer.
-DEFAULT_LEASE, MIN_LEASE, MAX_LEASE = 15.0, 0.5, 60.0
-#: Keepalive messages per lease, of viewers and of owners.
-KEEPALIVES_PER_LEASE = 3
-#: Bytes of output that a stream begins with where the request sets no start.
-DEFAULT_FOLLOW_TAIL = 64 * 1024
-MAX_LINES = 1_000_000
-MAX_OFFSET = 1 << 62
 
 #: Kinds of messages in a stream. Reserved for future streams with input: ``input``, ``resize``, ``signal``.
 OUTPUT, ACK, CLOSE = "output", "ack", "close"
@@ -46,154 +29,16 @@ class ErrorBody(msgspec.Struct, frozen=True):
     session: str | UnsetType = UNSET
 
 
-class CreateRequest(msgspec.Struct, frozen=True):
-    """Start ``script`` as a session. ``env`` is added to the session's environment.
+class BaseResponse(msgspec.Struct, frozen=True):
+    """What all responses have in common."""
 
-    ``where``: labels that its node must have. ``cloud``: id of the one node that must take it. ``runtime``: ``script``
-    or ``docker``; null: derived from the script. ``name``: unique among live sessions. ``labels``: for finding the
-    session.
-
-    ``runtimes`` is computed from these: the runtimes that can run the session, the preferred one first.
-
-    ``digest`` (here and below) is computed from the payload, to distinguish a repeat from another request.
-    """
-
-    op: ClassVar[str] = "create"
-    direct_only: ClassVar[bool] = False
-    id: str
-    script: str
-    env: dict[str, str] = {}
-    where: dict[str, str] = {}
-    cloud: str | None = None
-    runtime: str | None = None
-    name: str | None = None
-    labels: dict[str, str] = {}
-    digest: str = COMPUTED
-    runtimes: tuple[str, ...] = COMPUTED_RUNTIMES
+    @classmethod
+    def rejection(cls, node: str, session: str, error: ErrorBody) -> Self:
+        """The response to a request that is rejected or failed; ``session`` is the one that it named."""
+        return cls(cloud=node, id=session, status=False, error=error)
 
 
-class StatusRequest(msgspec.Struct, frozen=True):
-    """Return the state of ``session``."""
-
-    op: ClassVar[str] = "status"
-    direct_only: ClassVar[bool] = False
-    id: str
-    session: str
-    digest: str = COMPUTED
-
-
-class RemoveRequest(msgspec.Struct, frozen=True):
-    """End ``session`` and delete its data."""
-
-    op: ClassVar[str] = "remove"
-    direct_only: ClassVar[bool] = False
-    id: str
-    session: str
-    digest: str = COMPUTED
-
-
-class LogsRequest(msgspec.Struct, frozen=True):
-    """Send the newest ``bytes`` (at most MAX_TAIL) of the output of ``session``."""
-
-    op: ClassVar[str] = "logs"
-    direct_only: ClassVar[bool] = True
-    id: str
-    session: str
-    bytes: int = DEFAULT_TAIL
-    digest: str = COMPUTED
-
-
-class InspectRequest(msgspec.Struct, frozen=True):
-    """Return everything that its node knows about ``session``, and its present resource usage."""
-
-    op: ClassVar[str] = "inspect"
-    direct_only: ClassVar[bool] = True
-    id: str
-    session: str
-    digest: str = COMPUTED
-
-
-class DrainRequest(msgspec.Struct, frozen=True):
-    """Take no new sessions from now on (``draining``), or take them again.
-
-    ``cloud``: id of the node that is meant; another node rejects the request.
-    """
-
-    op: ClassVar[str] = "drain"
-    direct_only: ClassVar[bool] = True
-    #: It names no session.
-    session: ClassVar[str] = ""
-    id: str
-    draining: bool
-    cloud: str | None = None
-    digest: str = COMPUTED
-
-
-class FollowRequest(msgspec.Struct, frozen=True):
-    """Open a stream of the output of ``session``.
-
-    It begins at byte ``offset``; or with the newest ``tail`` bytes or ``lines`` lines; or with output written ``since``
-    (Unix seconds; together with ``lines``: at most so many lines). ``place`` accompanies ``offset``: the resume token
-    of the last output before it. ``once``: the stream ends where the output ended at the time of the request.
-    """
-
-    op: ClassVar[str] = "follow"
-    direct_only: ClassVar[bool] = True
-    id: str
-    session: str
-    kind: str = OUTPUT
-    offset: int | None = None
-    tail: int | None = None
-    lines: int | None = None
-    since: float | None = None
-    place: str | None = None
-    once: bool = False
-    window: int = DEFAULT_WINDOW
-    lease: float = DEFAULT_LEASE
-    digest: str = COMPUTED
-
-
-class StreamRequest(msgspec.Struct, frozen=True):
-    """A viewer's message in stream ``id``. ``ack``: output before ``offset`` is processed. ``close``: end the stream.
-
-    Every such message renews the stream's lease, whatever its kind.
-    """
-
-    op: ClassVar[str] = "stream"
-    direct_only: ClassVar[bool] = True
-    id: str
-    session: str
-    kind: str = ACK
-    offset: int = 0
-    digest: str = COMPUTED
-
-
-Request = (
-    CreateRequest
-    | StatusRequest
-    | RemoveRequest
-    | LogsRequest
-    | InspectRequest
-    | DrainRequest
-    | FollowRequest
-    | StreamRequest
-)
-REQUESTS: dict[str, type[Request]] = {
-    kind.op: kind
-    for kind in (
-        CreateRequest,
-        StatusRequest,
-        RemoveRequest,
-        LogsRequest,
-        InspectRequest,
-        DrainRequest,
-        FollowRequest,
-        StreamRequest,
-    )
-}
-
-
-class CreateResponse(msgspec.Struct, frozen=True):
+class CreateResponse(BaseResponse, frozen=True):
     """``id`` is the session's; null where none was created, and then ``error`` has the reason.
 
     ``ports``, of a container that has any: host ports by container port, as in ``{"80/tcp": 32768}``; ``port`` is the
@@ -208,8 +53,13 @@ class CreateResponse(msgspec.Struct, frozen=True):
     state: str | UnsetType = UNSET
     error: ErrorBody | UnsetType = UNSET
 
+    @classmethod
+    def rejection(cls, node: str, session: str, error: ErrorBody) -> Self:
+        """The response to a create that is rejected or failed: there is no session."""
+        return cls(cloud=node, id=None, error=error)
 
-class StatusResponse(msgspec.Struct, frozen=True):
+
+class StatusResponse(BaseResponse, frozen=True):
     """``status`` is true while the session is live. Keys that are not valid in its state are left out.
 
     ``exit_code`` is null where the session exited and the code can no longer be determined; ``reason`` then has the
@@ -235,7 +85,7 @@ class StatusResponse(msgspec.Struct, frozen=True):
     error: ErrorBody | UnsetType = UNSET
 
 
-class RemoveResponse(msgspec.Struct, frozen=True):
+class RemoveResponse(BaseResponse, frozen=True):
     """``status`` is true when the session existed and was removed, false when there was nothing to remove."""
 
     cloud: str
@@ -244,7 +94,7 @@ class RemoveResponse(msgspec.Struct, frozen=True):
     error: ErrorBody | UnsetType = UNSET
 
 
-class LogsResponse(msgspec.Struct, frozen=True):
+class LogsResponse(BaseResponse, frozen=True):
     """``data`` is the output from byte ``offset`` on; ``encoding`` is ``utf-8`` or ``base64``.
 
     ``status`` is false, and there is no data, where the node has no such session.
@@ -289,7 +139,7 @@ class InspectResponse(StatusResponse, frozen=True, kw_only=True):
     details: dict[str, Any] | UnsetType = UNSET
 
 
-class DrainResponse(msgspec.Struct, frozen=True):
+class DrainResponse(BaseResponse, frozen=True):
     """``status`` is true when the change is done; ``id`` is the node's.
 
     ``sessions``: how many are live there, or about to start. ``kept``: false where the change could not be saved (a
@@ -305,7 +155,7 @@ class DrainResponse(msgspec.Struct, frozen=True):
     error: ErrorBody | UnsetType = UNSET
 
 
-class FollowResponse(msgspec.Struct, frozen=True):
+class FollowResponse(BaseResponse, frozen=True):
     """The stream is open and begins at ``offset``; ``window`` (bytes) and ``lease`` (seconds) are the granted values.
 
     ``status`` is false, and there is no stream, where the node has no such session.
@@ -324,16 +174,6 @@ class FollowResponse(msgspec.Struct, frozen=True):
 Response = (
     CreateResponse | StatusResponse | RemoveResponse | LogsResponse | InspectResponse | DrainResponse | FollowResponse
 )
-RESPONSES: dict[str, type[Response]] = {
-    CreateRequest.op: CreateResponse,
-    StatusRequest.op: StatusResponse,
-    RemoveRequest.op: RemoveResponse,
-    LogsRequest.op: LogsResponse,
-    InspectRequest.op: InspectResponse,
-    DrainRequest.op: DrainResponse,
-    FollowRequest.op: FollowResponse,
-    StreamRequest.op: FollowResponse,
-}
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -439,10 +279,3 @@ _encoder = msgspec.json.Encoder()
 def encode(message: msgspec.Struct) -> bytes:
     """A message as UTF-8 JSON."""
     return _encoder.encode(message)
-
-
-def error_response(request_type: type[Request], node: str, session: str, error: ErrorBody) -> Response:
-    """The response to a request that is rejected or failed. ``session`` is the one it named (create: ignored)."""
-    if request_type is CreateRequest:
-        return CreateResponse(cloud=node, id=None, error=error)
-    return RESPONSES[request_type.op](cloud=node, id=session, status=False, error=error)  # type: ignore[call-arg]

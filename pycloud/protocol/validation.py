@@ -1,4 +1,4 @@
-"""Validates names and labels of sessions (docs/protocol.md, "Names and labels"). Pure."""
+"""Validates names, labels and environments of sessions (docs/protocol.md, "Names and labels"). Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ MAX_LABELS, MAX_LENGTH = 16, 63
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}", re.ASCII)
 _HEX = frozenset("0123456789abcdefABCDEF")
+#: PyCloud sets these variables of a session: they identify it, so a request cannot set them.
+RESERVED_ENV = frozenset({"PYCLOUD_SESSION", "PYCLOUD_CLOUD", "PYCLOUD_HOSTNAME", "PYCLOUD_PORT"})
 
 
 def is_name(text: str) -> bool:
@@ -52,3 +54,12 @@ def validate_labels(labels: Mapping[str, str]) -> None:
                 f"create: `labels` has the value {value[:80]!r} for {key}; "
                 f"one has at most {MAX_LENGTH} characters, all of them printable"
             )
+
+
+def validate_env(env: Mapping[str, str]) -> None:
+    """Raises BadRequest where a session's environment cannot be extended by these variables."""
+    for name, value in env.items():
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            raise BadRequest(f"create: `env` has an unusable entry, {name[:64]!r}: no '=' in names, no NUL anywhere")
+        if name in RESERVED_ENV:
+            raise BadRequest(f"create: `env` cannot set {name}: PyCloud sets it")

@@ -20,22 +20,19 @@ from gevent.pool import Group
 from msgspec import UNSET
 
 from pycloud.errors import BadRequest, RequestError, TooManyStreams
-from pycloud.protocol.log_stream import encode_output, lease_of, window_of
+from pycloud.protocol.log_stream import encode_output
 from pycloud.protocol.messages import (
     ACK,
     CLOSE,
-    DEFAULT_FOLLOW_TAIL,
-    KEEPALIVES_PER_LEASE,
     ErrorBody,
-    FollowRequest,
     FollowResponse,
     StreamClosed,
     StreamEnd,
     StreamKeepalive,
     StreamMessage,
-    StreamRequest,
     StreamSkipped,
 )
+from pycloud.protocol.requests import DEFAULT_FOLLOW_TAIL, KEEPALIVES_PER_LEASE, FollowRequest, StreamRequest
 from pycloud.protocol.session import Session, State
 from pycloud.runtimes import OutputChunk, OutputReader, ReadFrom
 from pycloud.runtimes.composite import CompositeRuntime
@@ -133,7 +130,9 @@ class LogStream:
         if read_from == ReadFrom():
             read_from = ReadFrom(tail=DEFAULT_FOLLOW_TAIL)
         self._reader = runtime.follow(request.session, read_from, request.once, self._wake.set)
-        self._flow_control = FlowControl(self._reader.start_offset, window_of(request), lease_of(request), monotonic())
+        self._flow_control = FlowControl(
+            self._reader.start_offset, request.granted_window, request.granted_lease, monotonic()
+        )
         return self.response()
 
     def response(self) -> FollowResponse:
@@ -146,8 +145,8 @@ class LogStream:
             status=True,
             offset=begin,
             place=UNSET if self._reader.start_position is None else self._reader.start_position,
-            window=window_of(request),
-            lease=lease_of(request),
+            window=request.granted_window,
+            lease=request.granted_lease,
         )
 
     @property

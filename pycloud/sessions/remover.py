@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,14 +12,12 @@ import redis
 
 from pycloud import fault_points
 from pycloud.errors import EngineUnavailable, RequestError
-from pycloud.protocol.messages import Event, RemoveRequest, RemoveResponse
+from pycloud.protocol.messages import Event, RemoveResponse
 from pycloud.protocol.session import Session, State
-from pycloud.runtimes.composite import CompositeRuntime
-from pycloud.sessions.events import EventPublisher
+from pycloud.sessions.context import NodeContext
 from pycloud.sessions.starter import SessionStarter
-from pycloud.store.request_claimer import RequestClaimer
-from pycloud.store.requests import MAX_REMEMBERED_RESPONSES, Claim, CommitResult, RequestStore, StoredResponse
-from pycloud.store.sessions import SessionStore
+from pycloud.sessions.table import SessionTable
+from pycloud.store.requests import MAX_REMEMBERED_RESPONSES, Claim, CommitResult, StoredResponse
 
 log = logging.getLogger(__name__)
 
@@ -27,32 +25,13 @@ UNLIMITED = float("inf")
 
 
 class SessionRemover:
-    """Removes ``sessions`` (by id). ``stop_grace``: seconds; ``clock`` gives Unix seconds.
+    """Removes sessions and takes them out of the table. ``stop_grace``: seconds between SIGTERM and SIGKILL."""
 
-    ``on_removal_failed`` is called with each session that ended and cannot be removed, ``on_removed`` with each that is
-    gone, to forget it.
-    """
-
-    def __init__(
-        self,
-        runtime: CompositeRuntime,
-        request_store: RequestStore,
-        session_store: SessionStore,
-        claimer: RequestClaimer,
-        event_publisher: EventPublisher,
-        starter: SessionStarter,
-        sessions: Mapping[str, Session],
-        on_removal_failed: Callable[[Session], None],
-        on_removed: Callable[[Session], None],
-        *,
-        stop_grace: float,
-        clock: Callable[[], float],
-    ) -> None:
-        self._runtime, self._request_store, self._session_store = runtime, request_store, session_store
-        self._claimer, self._event_publisher, self._starter = claimer, event_publisher, starter
-        self._sessions, self._on_removal_failed, self._on_removed = sessions, on_removal_failed, on_removed
-        self._removing: Counter[str] = Counter()
-        self._stop_grace, self._now = stop_grace, clock
+    def __init__(self, context: NodeContext, table: SessionTable, starter: SessionStarter, stop_grace: float) -> None:
+        self._runtime, self._now = context.runtime, context.now
+        self._request_store, self._session_store = context.request_store, context.session_store
+        self._claimer, self._event_publisher = context.claimer, context.event_publisher
+        self._table, self._starter, self._stop_grace = table, starter, stop_grace
         #: Sessions recovered as removed: whether that event was published is not known.
         self._already_removed: set[str] = set()
         #: Sessions to be removed without a requester that waits, where that has failed so far.
@@ -66,12 +45,12 @@ class SessionRemover:
         Journaled before the first signal, so that the next daemon continues where this one dies here.
         """
         note = {"request": claim.id, "digest": claim.digest, "token": claim.token}
-        with self._claimer.renewer.hold(claim):
+        with self._claimer.hold(claim):
             fault_points.fault_point("remove.claimed")
             try:
                 existed = self._terminate(session, self._stop_grace, note)
             except RequestError as error:
-                self._claimer.reject_claimed(claim, RemoveRequest(claim.id, session.id), error)
+                self._claimer.reject_claimed(claim, error, session.id)
                 return
             fault_points.fault_point("remove.stopped")
             self._answer(session, claim, existed)
@@ -115,21 +94,17 @@ class SessionRemover:
 
     def retry_deferred(self) -> None:
         """Retry all deferred removals in parallel."""
-        sessions = [session for each in self._deferred if (session := self._sessions.get(each))]
+        sessions = [session for each in self._deferred if (session := self._table.get(each))]
         self._deferred.intersection_update(session.id for session in sessions)
         gevent.joinall([gevent.spawn(self.remove_or_defer, session) for session in sessions])
 
     def remove_all(self, timeout: float) -> None:
         """Remove every session (setting ``on_stop``) in parallel; waits at most ``timeout`` seconds."""
-        greenlets = [gevent.spawn(self._try_to_remove, session) for session in list(self._sessions.values())]
+        greenlets = [gevent.spawn(self._try_to_remove, session) for session in list(self._table.sessions.values())]
         gevent.joinall(greenlets, timeout)
         if left := [greenlet for greenlet in greenlets if not greenlet.ready()]:
             log.warning("%d sessions are not gone yet: the next start of this cloud goes on with that", len(left))
             gevent.killall(left)
-
-    def is_removing(self, session: str) -> bool:
-        """Whether a session is being removed: its outcome is recorded at the end of that."""
-        return session in self._removing
 
     def mark_already_removed(self, session: Session) -> None:
         """Record that a session was removed before this daemon started."""
@@ -152,17 +127,12 @@ class SessionRemover:
         return existed or session.state is not State.FAILED
 
     def _stop(self, session: Session, grace: float, note: Mapping[str, Any], max_grace: float) -> bool:
-        self._removing[session.id] += 1
-        try:
-            return self._runtime.stop(session.id, grace, note, max_grace)
-        except RequestError:
-            if session.state is State.EXITED and self._removing[session.id] == 1:
-                self._on_removal_failed(session)
-            raise
-        finally:
-            self._removing[session.id] -= 1
-            if not self._removing[session.id]:
-                del self._removing[session.id]
+        with self._table.removing(session):
+            try:
+                return self._runtime.stop(session.id, grace, note, max_grace)
+            except RequestError:
+                self._table.on_removal_failed(session)
+                raise
 
     def _answer(self, session: Session, claim: Claim, existed: bool) -> None:
         """Answer that a session is gone, publish the event, and erase the session."""
@@ -175,14 +145,14 @@ class SessionRemover:
             self._event_publisher.publish_event(event)
         else:
             self.recent_responses.append(StoredResponse(claim, response, self._now()))
-        self._on_removed(session)
+        self._table.forget(session)
 
     def _finalize(self, session: Session) -> None:
         """Erase a session that is gone, and publish the event."""
         event = self._removed_event(session)
         self._session_store.erase(session)
         self._event_publisher.publish_event(event)
-        self._on_removed(session)
+        self._table.forget(session)
 
     def _removed_event(self, session: Session) -> Event | None:
         """The event of its removal, for the first of several removals of it to publish; None for the others."""

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from gevent.event import Event
 
-from pycloud.config.identity import Identity
 from pycloud.errors import EngineUnavailable, NameTaken, RequestError, StartFailed, WrongRuntime
-from pycloud.protocol.messages import CreateRequest
+from pycloud.protocol.requests import CreateRequest
 from pycloud.protocol.session import Session, State, new_session_id
 from pycloud.runtimes import PullProgress, SessionSpec, Started
-from pycloud.runtimes.composite import CompositeRuntime
-from pycloud.sessions.events import EventPublisher
+from pycloud.sessions.context import NodeContext
+from pycloud.sessions.table import SessionTable
 from pycloud.store.requests import Claim
-from pycloud.store.session_names import NameReservations
 
 log = logging.getLogger(__name__)
 
@@ -46,19 +43,15 @@ class _PendingStart:
 
 
 class SessionStarter:
-    """Starts sessions and adds them to ``sessions`` (by id); ``now`` gives Unix seconds."""
+    """Starts sessions and adds them to the table."""
 
-    def __init__(
-        self,
-        identity: Identity,
-        runtime: CompositeRuntime,
-        event_publisher: EventPublisher,
-        sessions: dict[str, Session],
-        name_reservations: NameReservations,
-        now: Callable[[], float],
-    ) -> None:
-        self._identity, self._runtime, self._event_publisher = identity, runtime, event_publisher
-        self._sessions, self._name_reservations, self._now = sessions, name_reservations, now
+    def __init__(self, context: NodeContext, table: SessionTable) -> None:
+        self._identity, self._runtime, self._now = context.identity, context.runtime, context.now
+        self._event_publisher, self._name_reservations = (
+            context.event_publisher,
+            context.session_store.name_reservations,
+        )
+        self._table = table
         self._pending: dict[str, _PendingStart] = {}
 
     def start(self, request: CreateRequest, claim: Claim, load: int) -> Session:
@@ -69,12 +62,13 @@ class SessionStarter:
         session, pending = self._new_session(request, claim), _PendingStart()
         if holder := self._name_reservations.reserve(session):
             raise NameTaken(request.name or "", holder)
-        self._sessions[session.id], self._pending[session.id] = session, pending
+        self._table.add(session)
+        self._pending[session.id] = pending
         self._event_publisher.publish("session.starting", session)
         try:
             started = self._run(self._start_request(session, request, load, pending), pending)
         except Exception as error:
-            del self._sessions[session.id]
+            self._table.discard(session)
             self._name_reservations.release(session)
             session.transition(State.FAILED)
             session.reason = str(error)

@@ -1,118 +1,135 @@
-"""Claims requests in Redis, so that exactly one node answers each; only a confirmed owner answers without a claim.
+"""Claims requests before a node handles them, renews the claims while it does, and answers those that it rejects.
 
-Also handles requests that are not carried out: a stored response is published again, a conflict or another rejection is
-answered.
+Every node claims, except an owner that is sure that no other node answers for it. A request that needs no handling is
+finished here: a stored response is published again, a conflict or another error is answered. A claim that is lost
+while it is held is noticed where it matters, when the response is committed.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from time import monotonic
 
-from msgspec import UNSET, Struct
+import gevent
+import redis
+from msgspec import UNSET
 
 from pycloud.errors import Abandoned, IdConflict, RequestError
-from pycloud.protocol.decoding import RejectedRequest, digest_for
+from pycloud.protocol.decoding import digest_for
 from pycloud.protocol.keys import owner_of
-from pycloud.protocol.messages import CreateRequest, ErrorBody, Request, StatusRequest, error_response
-from pycloud.store.claim_renewal import ClaimRenewer
-from pycloud.store.requests import Claim, ClaimResult, RequestStore
+from pycloud.protocol.messages import ErrorBody
+from pycloud.protocol.received import ReceivedRequest
+from pycloud.protocol.requests import REQUESTS, CreateRequest
+from pycloud.store.requests import CLAIM_VALIDITY, LEASE, Claim, ClaimResult, RequestStore
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which a response counts as fresh: a node that finds it has received the answered request, not a repeat.
+#: Seconds for which a response counts as new: a node that finds it received the answered request, not a repeat.
 FRESH_RESPONSE_AGE = 2.0
-
-
-class RequestDeadlines(Struct, frozen=True):
-    """Deadlines of a request, derived from the way it arrived.
-
-    ``replay_interval``: the request is known to be a repeat, so that even a fresh response is published again, unless
-    that was done within that many seconds; None: not known to be a repeat. After ``fresh_until`` (monotonic seconds) it
-    counts as delayed: where it was rejected meanwhile it is not started anew, as its requester may have stopped
-    waiting. After ``valid_until`` it is not started at all: another node may have answered it, and Redis may have
-    forgotten the response.
-    """
-
-    replay_interval: float | None = None
-    fresh_until: float = float("inf")
-    valid_until: float = float("inf")
+#: Seconds between two renewals: two may fail before a lease runs out.
+RENEWAL_INTERVAL = 0.3 * LEASE / 1000
 
 
 class RequestClaimer:
-    """Claims requests for node ``node``."""
+    """Claims requests for node ``node``, and renews all claims that are held from one greenlet."""
 
     def __init__(self, node: str, request_store: RequestStore) -> None:
         self._node, self._request_store = node, request_store
-        self.renewer = ClaimRenewer(request_store)
+        self._held: dict[Claim, float] = {}
+        self._renewing: gevent.Greenlet | None = None
 
-    def claim(self, request: Request, payload: bytes, deadlines: RequestDeadlines) -> Claim | None:
-        """The claim to carry a request out; None where it was replayed or rejected, or is another node's."""
-        session = "" if isinstance(request, CreateRequest) else request.session
-        digest = digest_for(request, payload)
-        claim = self._claim(type(request), request.id, session, digest, payload, deadlines)
-        if claim and isinstance(request, CreateRequest) and request.name:
-            return replace(claim, name=request.name)
-        return claim
+    def start(self) -> None:
+        """Start renewing."""
+        self._renewing = gevent.spawn(self._renew_for_ever)
 
-    def reject(self, request: Request, payload: bytes, error: RequestError, deadlines: RequestDeadlines) -> None:
-        """Answer once that a request cannot be carried out."""
-        if claim := self.claim(request, payload, deadlines):
-            self.reject_claimed(claim, request, error)
+    def stop(self) -> None:
+        """Stop renewing."""
+        if self._renewing is not None:
+            self._renewing.kill()
 
-    def reject_malformed(self, rejected: RejectedRequest, payload: bytes, deadlines: RequestDeadlines) -> None:
-        """Answer a request that could only be decoded in part with its error."""
-        if claim := self._claim(
-            rejected.request_type, rejected.id, rejected.session, rejected.digest, payload, deadlines
-        ):
-            self._commit_error(claim, rejected.request_type, rejected.session, rejected.error)
-
-    def reject_claimed(self, claim: Claim, request: Request, error: RequestError) -> None:
-        """Answer a claimed request with an error."""
-        self._commit_error(claim, type(request), "" if isinstance(request, CreateRequest) else request.session, error)
-
-    def reject_claimed_create(self, claim: Claim, error: RequestError) -> None:
-        """Answer a claimed create with an error."""
-        self._commit_error(claim, CreateRequest, "", error)
-
-    def _claim(
-        self,
-        request_type: type[Request],
-        id_: str,
-        session: str,
-        digest: str,
-        payload: bytes,
-        deadlines: RequestDeadlines,
-    ) -> Claim | None:
-        claim, own_session = Claim(request_type.op, id_, digest), owner_of(session) == self._node
-        limits = {"fresh_until": deadlines.fresh_until, "valid_until": deadlines.valid_until}
-        result, age = self._request_store.claim(claim, payload, own_session=own_session, **limits)
+    def claim(self, received: ReceivedRequest) -> Claim | None:
+        """The claim to handle a request; None: there is nothing left to do, or another node handles it."""
+        request = received.request
+        claim = Claim(request.op, request.id, digest_for(request, received.payload))
+        result, age = self._request_store.claim(
+            claim,
+            received.payload,
+            own_session=owner_of(request.session_id) == self._node,
+            fresh_until=received.fresh_until,
+            valid_until=received.valid_until,
+        )
         if result is ClaimResult.CLAIMED:
-            return claim
+            name = request.name if isinstance(request, CreateRequest) else None
+            return replace(claim, name=name) if name else claim
         if result is ClaimResult.ABANDONED:
-            self._commit_error(
-                claim, request_type, session, Abandoned("the clouds that tried to carry this out died over it")
-            )
-        elif result is ClaimResult.ANSWERED and (deadlines.replay_interval is not None or age > FRESH_RESPONSE_AGE):
-            self._request_store.replay(claim, deadlines.replay_interval or 0.0)
+            error = Abandoned("the clouds that tried to carry this out died over it")
+            self.reject_claimed(claim, error, request.session_id)
+        elif result is ClaimResult.ANSWERED:
+            self._replay(claim, received, age)
         elif result is ClaimResult.CONFLICT:
-            self._reject_conflict(claim, request_type, session, deadlines)
+            self._reject_conflict(claim, received)
         return None
 
-    def _reject_conflict(
-        self, claim: Claim, request_type: type[Request], session: str, deadlines: RequestDeadlines
-    ) -> None:
-        """Claim and store the response to a conflict under its own key; that to the first request is unchanged."""
+    def reject(self, received: ReceivedRequest, error: RequestError) -> None:
+        """Answer a request with an error, once."""
+        if claim := self.claim(received):
+            self.reject_claimed(claim, error, received.request.session_id)
+
+    def reject_claimed(self, claim: Claim, error: RequestError, session_id: str = "") -> None:
+        """Answer a claimed request with an error; ``session_id``: the session that it named."""
+        kind = REQUESTS[claim.op]
+        body = ErrorBody(error.code, error.message, error.session or UNSET)
+        # A read-only request is answered anew each time: one that is rejected now may succeed the next time.
+        retryable = error.retryable or kind.read_only
+        self._request_store.commit(claim, kind.response.rejection(self._node, session_id, body), retryable=retryable)
+
+    @contextmanager
+    def hold(self, claim: Claim, valid_until: float = float("inf")) -> Iterator[None]:
+        """Renew ``claim`` within this block. ``valid_until``: monotonic seconds, as of now; see the method."""
+        self._held[claim] = valid_until
+        try:
+            yield
+        finally:
+            self._held.pop(claim, None)
+
+    def valid_until(self, claim: Claim) -> float:
+        """Until when (monotonic seconds) Redis certainly remembers a claim or its next holder, without a renewal."""
+        return self._held.get(claim, float("inf"))
+
+    def is_held(self, op: str, request_id: str) -> bool:
+        """Whether this node is handling a request."""
+        return any(claim.op == op and claim.id == request_id for claim in self._held)
+
+    def renew(self) -> None:
+        """Renew all claims that are held, now."""
+        began = monotonic()
+        # Each is checked only when its turn comes: a claim that was answered meanwhile needs no renewal.
+        renewed = self._request_store.renew(claim for claim in list(self._held) if claim in self._held)
+        self._held.update((claim, began + CLAIM_VALIDITY) for claim in renewed if claim in self._held)
+
+    def _replay(self, claim: Claim, received: ReceivedRequest, age: float) -> None:
+        """Publish a stored response again, unless it is new and the request not known to be a repeat."""
+        interval = received.source.replay_interval
+        if interval is not None or age > FRESH_RESPONSE_AGE:
+            self._request_store.replay(claim, interval or 0.0)
+
+    def _reject_conflict(self, claim: Claim, received: ReceivedRequest) -> None:
+        """The error is claimed and stored apart: the response to the first request under this id stays."""
         conflict_claim = Claim(claim.op, claim.id, claim.digest, variant=claim.digest)
         result, age = self._request_store.claim(conflict_claim, b"")
         if result is ClaimResult.CLAIMED:
             reason = "this id was used before, with another payload; a new request needs a new id"
-            self._commit_error(conflict_claim, request_type, session, IdConflict(reason))
-        elif result is ClaimResult.ANSWERED and (deadlines.replay_interval is not None or age > FRESH_RESPONSE_AGE):
-            self._request_store.replay(conflict_claim, deadlines.replay_interval or 0.0)
+            self.reject_claimed(conflict_claim, IdConflict(reason), received.request.session_id)
+        elif result is ClaimResult.ANSWERED:
+            self._replay(conflict_claim, received, age)
 
-    def _commit_error(self, claim: Claim, request_type: type[Request], session: str, error: RequestError) -> None:
-        body = ErrorBody(error.code, error.message, error.session or UNSET)
-        response = error_response(request_type, self._node, session, body)
-        # A status is never final: a rejected one may succeed when it is repeated.
-        self._request_store.commit(claim, response, retryable=error.retryable or request_type is StatusRequest)
+    def _renew_for_ever(self) -> None:
+        while True:
+            gevent.sleep(RENEWAL_INTERVAL)
+            try:
+                self.renew()
+            except redis.RedisError as error:
+                log.warning("claims could not be renewed, trying again: %s", error)

@@ -15,7 +15,8 @@ from enum import StrEnum
 import msgspec
 
 from pycloud.protocol.keys import Keys
-from pycloud.protocol.messages import CreateRequest, Event, StatusRequest, encode
+from pycloud.protocol.messages import Event, encode
+from pycloud.protocol.requests import REQUESTS
 from pycloud.protocol.session import Session
 from pycloud.store.records import record_of, record_ttl
 from pycloud.store.scripts import load_script
@@ -149,7 +150,7 @@ class RequestStore:
         so that it is not claimed (HELD); a requester that still waits repeats it.
         """
         who = (claim.member, claim.token, self._node, claim.digest)
-        max_takeovers = MAX_TAKEOVERS if claim.op == CreateRequest.op else UNLIMITED_TAKEOVERS
+        max_takeovers = UNLIMITED_TAKEOVERS if REQUESTS[claim.op].names_session else MAX_TAKEOVERS
         args = (*who, payload, LEASE, RESPONSE_TTL, max_takeovers, self._pipeline.run_id, int(own_session))
         keys = self._claim_keys(claim)
         for held_up, until in ((0, min(fresh_until, valid_until)), (1, valid_until)):
@@ -198,7 +199,7 @@ class RequestStore:
         # A create that another node claimed in an earlier run of Redis may not be taken over (lua/claim.lua).
         found, bytes_left = list[tuple[tuple[str, str], bool]](), MAX_EXPIRED_PAYLOAD_BYTES
         for request, (holder, holder_run), size in zip(requests, holders, sizes, strict=True):
-            if bytes_left > 0 and (holder in (None, own) or holder_run == run or request[0] != CreateRequest.op):
+            if bytes_left > 0 and (holder in (None, own) or holder_run == run or _names_session(request[0])):
                 found.append((request, holder == own))
                 bytes_left -= size
         payloads = self._pipeline.execute_many(
@@ -225,7 +226,7 @@ class RequestStore:
 
         Not after ``deadline`` (monotonic seconds): the claim, and a takeover of it, may be forgotten by then.
         """
-        retryable_status = retryable and claim.op == StatusRequest.op  # it changes nothing, so it may be repeated
+        retryable_status = retryable and REQUESTS[claim.op].read_only  # it changes nothing, so it may be repeated
         session, change = (record, "record") if record else (erase, "erase") if erase else (None, "none")
         args: list[RedisArgument] = [
             *(claim.member, claim.token, claim.digest, encode(response)),
@@ -292,3 +293,9 @@ class RequestStore:
 
     def _request_key(self, op: str, request_id: str) -> str:
         return self._keys.request_key(op, request_id)
+
+
+def _names_session(op: str) -> bool:
+    """Whether requests of ``op`` are about a session; also true for an op of a newer version."""
+    kind = REQUESTS.get(op)
+    return kind is None or kind.names_session

@@ -1,14 +1,18 @@
-"""Reads a sorted set page by page; members present throughout are read once, whatever is added or removed meanwhile.
+"""Pages: a sorted set that is read page by page, and items in lists of a limited size. Pure.
 
-Pure. The cursor is the last member that was read, not a count of members: after a removal, a count would skip as many
-unread members.
+Members of a sorted set that are present throughout are read once, whatever is added or removed meanwhile. The cursor is
+the last member that was read, not a count of members: after a removal, a count would skip as many unread members.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +47,10 @@ def parse_page(reply: Sequence[bytes], after: Cursor, page_size: int) -> tuple[l
         return fresh, None
     score, member = (scores[-1], members[-1]) if fresh else (after.score, after.member)
     return fresh, Cursor(score, member, scores.count(score))
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of ``size``; the last list holds the rest."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch

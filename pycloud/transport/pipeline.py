@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
-from itertools import islice
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ import redis
 from gevent.event import AsyncResult, Event
 
 from pycloud.transport.connection import TIMEOUT, Backoff, Connection, OutageLog, connect, make_pool, send
+from pycloud.transport.paging import batched
 
 log = logging.getLogger(__name__)
 
@@ -277,9 +277,7 @@ def _deliver_reply(call: PendingCommand, reply: Any) -> None:
 
 def chunked(items: Iterable[T]) -> Iterator[list[T]]:
     """The items in lists of CHUNK_SIZE: other callers get their turn in between."""
-    rest = iter(items)
-    while chunk := list(islice(rest, CHUNK_SIZE)):
-        yield chunk
+    return batched(items, CHUNK_SIZE)
 
 
 def _is_retryable(error: redis.ResponseError) -> bool:

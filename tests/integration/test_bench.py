@@ -1,4 +1,4 @@
-"""make bench: what it prints is what it measured, and a missed target is its failure. How fast it is, is not tested."""
+"""``make bench``: it prints its readings and fails where a target is missed. The readings themselves are not tested."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench import trial
-from bench.disk import kind_of, own_disk
+from bench.environment import filesystem_type, own_filesystem
+from bench.limits import start_unwaited
 from tests.support.folders import ROOT
 from tests.support.waiting import wait_until
 
@@ -30,7 +30,7 @@ def test_a_row_is_measured_beside_its_limit() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_run_that_is_ended_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "bench", "--row", "create-one"]
     environ = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL) as bench:
@@ -42,8 +42,8 @@ def test_a_run_that_is_ended_leaves_nothing_behind(tmp_path: Path, number: signa
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or [])]
 
 
-def test_the_smallest_cloud_starts_each_process_without_a_look_at_those_that_it_started_before(tmp_path: Path) -> None:
-    pid = trial.start(tmp_path, "exec sleep 600").process.pid
+def test_the_smallest_node_does_not_poll_earlier_processes_at_each_start(tmp_path: Path) -> None:
+    pid = start_unwaited(tmp_path, "exec sleep 600").process.pid
     try:
         assert not [each for each in subprocess._active if each.pid == pid]  # type: ignore[attr-defined]
     finally:
@@ -51,27 +51,25 @@ def test_the_smallest_cloud_starts_each_process_without_a_look_at_those_that_it_
         os.waitpid(pid, 0)
 
 
-def test_files_lie_on_a_file_system_that_goes_away_with_the_run_or_where_temporary_ones_do(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with own_disk() as place:
-        if place is None:
+def test_the_file_system_of_the_bench_is_removed_with_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    with own_filesystem() as mount_point:
+        if mount_point is None:
             assert capsys.readouterr().err.endswith(f"what is measured lies in {tempfile.gettempdir()}\n")
         else:
-            assert place.is_mount()
-            assert kind_of(place) == "ext4"
-    assert place is None or not place.exists()
+            assert mount_point.is_mount()
+            assert filesystem_type(mount_point) == "ext4"
+    assert mount_point is None or not mount_point.exists()
 
 
-@pytest.mark.parametrize("cannot", ["mkfs.ext4", "mount"])
-def test_who_may_make_none_is_told_where_files_lie(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cannot: str
+@pytest.mark.parametrize("failing", ["mkfs.ext4", "mount"])
+def test_without_a_file_system_of_its_own_the_bench_prints_where_files_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failing: str
 ) -> None:
-    (tmp_path / cannot).write_text("#!/bin/sh\necho it may not be >&2; exit 1\n")
-    (tmp_path / cannot).chmod(0o755)
+    (tmp_path / failing).write_text("#!/bin/sh\necho it may not be >&2; exit 1\n")
+    (tmp_path / failing).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    with own_disk() as place:
-        assert place is None
+    with own_filesystem() as mount_point:
+        assert mount_point is None
     assert capsys.readouterr().err.splitlines() == [
         "it may not be",
         f"no file system of our own; what is measured lies in {tempfile.gettempdir()}",

@@ -1,10 +1,11 @@
-"""The contracts in pyproject.toml fail when they should: each is broken in a copy of the tree."""
+"""The contracts in pyproject.toml fail when they should, each broken in a copy of the tree, and hold at run time."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,12 @@ LAYERS = "Packages import only the packages below them"
 REQUESTER = "The requester's side knows nothing of the daemon"
 KEEPER = "The keeper imports the standard library and itself only"
 CYCLES = "No two packages or modules beside each other import each other"
+#: What no module of the requester's side may import, and none of them may load either.
+(DAEMON,) = (
+    contract["forbidden_modules"]
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    if contract["name"] == REQUESTER
+)
 
 
 @pytest.fixture
@@ -73,3 +80,14 @@ def test_the_keeper_starts_where_nothing_else_can_be_imported(tmp_path: Path) ->
         process.start()
         with process.client() as client:
             assert client.event(client.start("exit 3"))["exit_code"] == 3
+
+
+@pytest.mark.parametrize("module", ["pycloud.client", "pycloud.shell.main", "pycloud.shell.prompt.prompt"])
+def test_the_requesters_side_loads_nothing_of_the_daemon(module: str) -> None:
+    program = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+
+    assert len(DAEMON) > 5
+    assert not {"gevent", "docker", *DAEMON} & set(loaded)
+    if module != "pycloud.shell.prompt.prompt":
+        assert not {"prompt_toolkit", "pygments", "pycloud.shell.live.feed"} & set(loaded)

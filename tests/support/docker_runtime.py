@@ -191,7 +191,7 @@ class Host:
         fields = {"session": session, "script": f"{image}\n{json.dumps(options)}", "env": dict(env or {})}
         return session, self.ask("start", **fields, session_count=1, record=record)
 
-    def start(self, image: str, env: Mapping[str, str] | None = None, **options: object) -> str:
+    def start(self, image: str, env: Mapping[str, str] | None = None, **options: Any) -> str:
         """Start a session; its id. Raises Failed."""
         session, answer = self.launch(image, env=env, **options)
         answer.result(TIMEOUT)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from redis.client import PubSub
+
 from tests.support.requester import Requester
 from tests.support.waiting import wait_until
 
@@ -13,7 +15,7 @@ class Events:
     """All events since it was made, in their order."""
 
     def __init__(self, requester: Requester) -> None:
-        self._pubsub = requester.redis.pubsub(ignore_subscribe_messages=False)  # type: ignore[no-untyped-call,unused-ignore]
+        self._pubsub = PubSub(requester.redis.connection_pool)
         self._pubsub.subscribe(f"{requester.prefix}.events")
         wait_until(lambda: (self._pubsub.get_message(timeout=1) or {}).get("type") == "subscribe")
         self._heard: list[dict[str, Any]] = []
@@ -30,5 +32,4 @@ class Events:
 
     def first(self, event: str) -> dict[str, Any]:
         """The first of a kind, waited for."""
-        found: dict[str, Any] = wait_until(lambda: next((each for each in self.all() if each["event"] == event), None))
-        return found
+        return wait_until(lambda: [each for each in self.all() if each["event"] == event])[0]

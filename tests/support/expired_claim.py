@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import redis
+from redis.typing import EncodableT, FieldT
 
-from pycloud.protocol.decoding import decode_request
 from pycloud.protocol.keys import Keys
+from tests.support.decode import decode_request
 
 
 def leave_claimed(client: redis.Redis, op: str, request_id: str, payload: bytes) -> None:
     """Put the claim of a cloud that nobody knows there, in one transaction; its lease ran out long ago."""
     names = Keys()
-    claim: dict[str, str | int | bytes] = {
+    claim: dict[FieldT, EncodableT] = {
         "digest": decode_request(op, payload, len(payload)).digest,
         "token": "t",
         "cloud": "0" * 10,

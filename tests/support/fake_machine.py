@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,14 @@ class Machine:
         host = Host(self.uid, self.name, self.environ, self.home, self.system_file)
         return load(flags, host, config_file=config_file, daemon=daemon)
 
-    def refusal(self, **flags: str) -> str:
+    def refusal(self, **flags: Any) -> str:
         with pytest.raises(ConfigError) as caught:
             self.load(**flags)
         assert "\n" not in caught.value.message
         return caught.value.message
+
+
+def config_with(data_dir: Path, **values: object) -> Config:
+    """A configuration in which just these settings were set by somebody."""
+    places = {"data_dir": data_dir, "run_dir": data_dir / "run", "hostname": "h"}
+    return Config(**{**places, **values}, sources=dict.fromkeys(values, "flag"))  # type: ignore[arg-type]

@@ -50,8 +50,8 @@ class FakeCloud:
     def __init__(self, url: str, reply: Reply, *, cloud: str = "cccccccccc", names: Keys | None = None) -> None:
         self.cloud, self.names = cloud, names or Keys(DEFAULT_NAMESPACE)
         self.heard: list[Heard] = []
-        #: What its rank says beside what all say: change it, and ``announce``.
-        self.rank: dict[str, Any] = {}
+        #: Fields of its heartbeat other than the usual ones: change them, and ``announce``.
+        self.heartbeat_fields: dict[str, Any] = {}
         self.redis: Any = redis.Redis.from_url(url, protocol=2, socket_timeout=5)
         self._reply = reply
         self._ready, self._over = threading.Event(), threading.Event()
@@ -70,9 +70,9 @@ class FakeCloud:
             "runtime": "script",
             "heartbeat": 1.0,
         }
-        rank = Heartbeat(**{**usual, **self.rank})
+        heartbeat = Heartbeat(**{**usual, **self.heartbeat_fields})
         self.redis.zadd(self.names.nodes_key, {self.cloud: time.time()})
-        self.redis.set(self.names.node_key(self.cloud), encode(rank))
+        self.redis.set(self.names.node_key(self.cloud), encode(heartbeat))
 
     def retire(self) -> None:
         """Look dead, as one does whose heartbeat has stopped; it still hears what is published."""

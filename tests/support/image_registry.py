@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.engine import Engine
-from tests.support.redis_server import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 PROGRAM = "docker-registry"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import cast
 
 from grimp import ImportGraph
 from importlinter import Contract, ContractCheck, fields, output
@@ -17,7 +19,8 @@ class StandardLibraryOnly(Contract):
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         """Fails with every other import, also those within functions."""
         package = str(self.package)
-        allowed = {package.partition(".")[0], *sys.stdlib_module_names, *(self.allowed or ())}
+        extra = cast("Sequence[str] | None", self.allowed)  # import-linter has put the values where the fields were
+        allowed = {package.partition(".")[0], *sys.stdlib_module_names, *(extra or ())}
         modules = {package, *graph.find_descendants(package)}
         found = [(each, to) for each in modules for to in graph.find_modules_directly_imported_by(each)]
         wrong = sorted((each, to) for each, to in found if to not in modules | allowed)

@@ -142,7 +142,7 @@ class Client:
 
     def state(self, session: str) -> str | None:
         entry = self.list().get(session)
-        return entry and entry["state"]
+        return None if entry is None else str(entry["state"])
 
     def _sort(self, message: Message) -> None:
         if "event" in message:

@@ -21,7 +21,7 @@ class PlainPipeline:
     def execute(self, *command: RedisArgument) -> Any:
         """One command; the reply as it comes over the wire, as the bus hands it out."""
         pool = self._client.connection_pool
-        connection = pool.get_connection()
+        connection: Any = pool.get_connection()
         try:
             connection.send_command(*command)
             return connection.read_response()

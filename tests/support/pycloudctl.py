@@ -1,4 +1,4 @@
-"""The real pycloudctl in a process of its own, a real Redis, and a cloud that plays along."""
+"""The real pycloudctl in a process of its own, a real Redis, and a fake node."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Shell:
     """Runs ``pycloudctl`` as a user would who has set the variables in ``env``."""
 
     url: str
-    cloud: FakeCloud
+    node: FakeCloud
     obedient: Obedient
     home: Path
     env: dict[str, str] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Shell:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYCLOUD_", "XDG_"))}
         own = {
             "PYCLOUD_REDIS_URL": self.url,
-            "PYCLOUD_NAMESPACE": self.cloud.names.namespace,
+            "PYCLOUD_NAMESPACE": self.node.names.namespace,
             "PYTHONPATH": str(ROOT),
             "HOME": str(self.home),
             "TERM": "xterm",
@@ -91,11 +91,11 @@ class Shell:
         return Result(process.returncode, out, err.decode())
 
     def tell(self, *events: dict[str, object]) -> None:
-        """Put events on record, as a cloud would."""
-        with self.cloud.redis.pipeline() as pipeline:
+        """Put events on record, as a node would."""
+        with self.node.redis.pipeline() as pipeline:
             for event in events:
-                spelled = json.dumps({"cloud": self.cloud.cloud, "time": time.time(), **event})
-                pipeline.xadd(self.cloud.names.events_key, {"event": spelled})
+                spelled = json.dumps({"cloud": self.node.cloud, "time": time.time(), **event})
+                pipeline.xadd(self.node.names.events_key, {"event": spelled})
             pipeline.execute()
 
 
@@ -103,9 +103,9 @@ class Shell:
 def shell(shared_redis: RedisServer, tmp_path: Path) -> Iterator[Shell]:
     names = Keys(f"test.{secrets.token_hex(4)}")
     obedient = Obedient(names=names)
-    with FakeCloud(shared_redis.url, obedient, names=names) as cloud:
-        obedient.redis = cloud.redis
-        yield Shell(shared_redis.url, cloud, obedient, tmp_path)
+    with FakeCloud(shared_redis.url, obedient, names=names) as node:
+        obedient.redis = node.redis
+        yield Shell(shared_redis.url, node, obedient, tmp_path)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import time
 from typing import Any, Self
 
 import redis
+from redis.client import PubSub
 
 PREFIX = "year4000.pycloud"
 OPS = ("create", "status", "remove", "logs", "inspect", "drain", "follow", "stream")
@@ -20,7 +21,7 @@ class Requester:
         self.redis = redis.Redis.from_url(url, protocol=2)
         self.prefix = prefix
         self._heard: dict[str, list[bytes]] = {}
-        self._pubsub = self.redis.pubsub(ignore_subscribe_messages=True)
+        self._pubsub = PubSub(self.redis.connection_pool, ignore_subscribe_messages=True)
         self._pubsub.psubscribe(*(f"{prefix}.{op}.*" for op in OPS))
         self._pubsub.get_message(timeout=5)
 

@@ -23,11 +23,15 @@ def settled(look: Callable[[], tuple[T, Iterable[int]]]) -> T:
     if not waited_for:
         return found
 
-    def again() -> tuple[T] | None:
-        later, still = look()
-        return None if any(pid in waited_for and _was_just_made(pid) for pid in still) else (later,)
+    later: list[T] = []
 
-    return wait_until(again)[0]
+    def again() -> bool:
+        found, still = look()
+        later[:] = [found]
+        return not any(pid in waited_for and _was_just_made(pid) for pid in still)
+
+    wait_until(again)
+    return later[0]
 
 
 def _was_just_made(pid: int) -> bool:

@@ -23,6 +23,17 @@ class User(Protocol):
         """Their environment."""
 
 
+class _AnsweringScreen(pyte.Screen):
+    """Tells the program where the cursor is, when it asks."""
+
+    def __init__(self, columns: int, lines: int, send: Callable[[str], object]) -> None:
+        self._send = send
+        super().__init__(columns, lines)
+
+    def write_process_input(self, data: str) -> None:
+        self._send(data)
+
+
 class Screen:
     """The program behind a pseudo-terminal, and what it has drawn so far. ``raw``: all that it wrote, as it came."""
 
@@ -41,8 +52,7 @@ class Screen:
         )
         self._child.delaybeforesend = None
         self.raw = ""
-        self._screen = pyte.Screen(columns, lines)
-        self._screen.write_process_input = self._child.send  # where the cursor is, when the program asks
+        self._screen = _AnsweringScreen(columns, lines, self._child.send)
         self._stream = pyte.Stream(self._screen)
 
     @property

@@ -94,15 +94,18 @@ class JournalStore:
         return self._retry_at if self._pending else None
 
     def tick(self, now: float) -> None:
-        """Write the lines that could not be written before."""
+        """Write the lines that could not be written before, each journal by itself; gives up deleted ones."""
         for session, lines in list(self._pending.items()):
             try:
                 self._write_lines(session, lines)
-            except OSError:
-                self._retry_at = now + RETRY_INTERVAL  # not logged again: the first failure was
-                return
+            except OSError as error:
+                if not (isinstance(error, FileNotFoundError) and self._directory.is_dir()):
+                    self._retry_at = now + RETRY_INTERVAL  # not logged again: the first failure was
+                    continue
+                log.error("gave up %s lines of a journal that was deleted: %s", len(lines), error)
             del self._pending[session]
-        log.info("journals can be written again")
+        if not self._pending:
+            log.info("no journal has unwritten lines any more")
 
     def load(self) -> None:
         """Read all journals. Logs and renames to ``.bad`` those that are corrupt. Raises OSError."""

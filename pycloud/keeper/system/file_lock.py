@@ -1,4 +1,8 @@
-"""Files that are locked as long as a process runs; above all ``keeper.lock``: one keeper per data directory.
+"""Files that are locked (flock) as long as a process runs; above all ``keeper.lock``: one keeper per data directory.
+
+The lock is authoritative, the file's content only names its holder: a process that crashed leaves no lock, so its file
+never blocks a start. A lock file is never unlinked: a process that waits for the lock of an unlinked file would get it
+while another one creates the file anew.
 
 May touch: ``keeper.lock`` in the data directory, and the lock files that it is given.
 """
@@ -23,15 +27,18 @@ class LockedError(Exception):
     """Another keeper holds the data directory."""
 
 
-def open_locked(path: Path, timeout: float) -> int | None:
+def open_locked(path: Path, timeout: float, line: str | None = None) -> int | None:
     """Lock this file, creating it if necessary; return the descriptor, which holds the lock as long as it is open.
 
-    Return None when another process still holds it after ``timeout`` seconds. Raises OSError.
+    ``line`` replaces the contents, unless it is None. Return None when another process still holds the lock after
+    ``timeout`` seconds. Raises OSError.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
     try:
         os.fchmod(fd, MODE)
         if lock_within(fd, timeout):
+            if line is not None:
+                write(fd, line)
             return fd
     except BaseException:
         os.close(fd)
@@ -107,19 +114,22 @@ def holder(data_dir: Path) -> dict[str, Any] | None:
     that of a keeper that was killed, or of a copied directory, is ignored. ``pid`` is left out where it cannot be
     verified.
     """
-    if not is_held(data_dir):
-        return None
     path = data_dir / NAME
-    try:
-        info = json.loads(path.read_bytes())
-    except ValueError:
-        return None
+    info = content(path) if is_locked(path) else None
     if not isinstance(info, dict):
         return None
     pid = info.get("pid")
     if isinstance(pid, int) and has_open(pid, path):
         return info
     return {name: value for name, value in info.items() if name != "pid"}
+
+
+def content(path: Path) -> Any:
+    """Return the JSON value in a lock file; None where there is no file, or no JSON in it. Raises OSError."""
+    try:
+        return json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def has_open(pid: int, path: Path) -> bool:

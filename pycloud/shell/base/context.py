@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pycloud.client import Client
+from pycloud.errors import RedisUnavailable
 from pycloud.shell.terminal.output import Printer
 
 if TYPE_CHECKING:
@@ -46,3 +47,7 @@ class Context:
     read_stdin: Callable[[], bytes]
     flags: Mapping[str, str]
     prompt_state: PromptState | None = None
+
+    def report_redis_loss(self, error: RedisUnavailable | None) -> None:
+        """Report once that Redis is lost, or back (None), so that the lack of output is not misunderstood."""
+        self.printer.notice("Redis is back." if error is None else f"{error.message}; going on as soon as it is back.")

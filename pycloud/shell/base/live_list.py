@@ -62,10 +62,7 @@ def _draw(context: Context, live_list: LiveList[T]) -> None:
 def _print_changes(context: Context, live_list: LiveList[T]) -> None:
     printer, previous = context.printer, dict[str, object]()
 
-    def on_loss(error: RedisUnavailable | None) -> None:
-        printer.notice("Redis is back." if error is None else f"{error.message}; going on as soon as it is back.")
-
-    for entries in _watch(context, lambda: live_list.read(None), live_list.interval, on_loss):
+    for entries in _watch(context, lambda: live_list.read(None), live_list.interval, context.report_redis_loss):
         current = {live_list.id_of(entry): live_list.change_key(entry) for entry in entries}
         for entry in entries:
             if previous.get(live_list.id_of(entry)) != current[live_list.id_of(entry)]:

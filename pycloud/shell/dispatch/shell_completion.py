@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pycloud.client import Client
 from pycloud.shell.base.command import Argument, Command
+from pycloud.shell.dispatch.parser import PROGRAM
 
-PROGRAM = "pycloudctl"
 #: Command that prints ids and names of a kind, one word per line. The short timeout limits the delay in the terminal.
 WORD_COMMANDS = {
     "session": f"{PROGRAM} --timeout 1 completion sessions",

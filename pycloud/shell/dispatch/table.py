@@ -19,6 +19,14 @@ from pycloud.shell.base.command import (
 )
 from pycloud.shell.base.flags import SORT_ORDERS, since
 
+
+class OpenChoices(tuple[str, ...]):
+    """Values that completion offers for an argument; any other value is permitted too."""
+
+    def __contains__(self, value: object) -> bool:
+        return True
+
+
 #: Values of ``list --state``.
 STATES = tuple(state.value for state in State)
 
@@ -82,7 +90,12 @@ SESSION_COMMANDS: tuple[Command, ...] = (
             ),
             argument("--name", metavar="NAME", help="what it is called: no other session that lives may be"),
             _label_flag("a label to find it by; may be given several times"),
-            argument("--runtime", choices=RUNTIME_NAMES, help="what it shall be (default: what the script looks like)"),
+            argument(
+                "--runtime",
+                choices=OpenChoices(RUNTIME_NAMES),
+                metavar="RUNTIME",
+                help="what it shall be: script, docker or a plugin of its cloud (default: what the script looks like)",
+            ),
             argument("--id", metavar="ID", help="name the request: the same again starts nothing new"),
             argument("--follow", action="store_true", help="go on into its output, until it ends"),
             argument(

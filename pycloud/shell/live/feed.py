@@ -14,10 +14,11 @@ from typing import Self
 
 from pycloud.client import Client, UnusableAnswer
 from pycloud.client.events import EventFollower, EventRecord
-from pycloud.client.records import PAGE_SIZE, batched
+from pycloud.client.records import PAGE_SIZE
 from pycloud.errors import PyCloudError
 from pycloud.shell.live.health import Health, error_message
 from pycloud.shell.live.session_cache import SessionCache, SessionsSnapshot
+from pycloud.transport.paging import batched
 
 #: Seconds between two health reads, and timeout of one in seconds: in sum below the 2 s in which an outage is shown.
 HEALTH_INTERVAL, HEALTH_TIMEOUT = 0.5, 0.9

@@ -72,14 +72,10 @@ def _wait_until_empty(context: Context, nodes: Sequence[str]) -> ExitCode:
     PyCloudError where a node accepts sessions again.
     """
     printer, reported_away = context.printer, set[str]()
-
-    def on_loss(error: RedisUnavailable | None) -> None:
-        printer.notice("Redis is back." if error is None else f"{error.message}; going on as soon as it is back.")
-
     remaining: dict[str, int] = {}
     try:
         for known in context.client.watch(
-            context.client.known_nodes, every=1.0, timeout=context.timeout, on_loss=on_loss
+            context.client.known_nodes, every=1.0, timeout=context.timeout, on_loss=context.report_redis_loss
         ):
             found = [node for node in known if node.id in nodes]
             remaining = {

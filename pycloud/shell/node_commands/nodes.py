@@ -13,7 +13,7 @@ from pycloud.shell.base.context import Context
 from pycloud.shell.base.flags import labels_of
 from pycloud.shell.base.live_list import LiveList, follow
 from pycloud.shell.terminal.exit_codes import ExitCode
-from pycloud.shell.terminal.output import ColumnLayout, age, layout
+from pycloud.shell.terminal.output import ColumnLayout, age, bar, layout
 
 #: Heartbeat intervals without a heartbeat after which a node is stale: a short delay of one heartbeat is normal.
 STALE_AFTER_HEARTBEATS = 2.0
@@ -117,7 +117,9 @@ def table_cells(rows: Sequence[NodeRow]) -> list[tuple[str, ...]]:
             row.state,
             row.host or "-",
             f"{row.sessions}/{row.capacity}" if row.capacity else str(row.sessions),
-            f"{bar(row.score / full_load)} {row.score:.1f}" if isinstance(row.score, float) else "-",
+            f"{bar(row.score / full_load, BAR_WIDTH, '█', '·', '▌')} {row.score:.1f}"
+            if isinstance(row.score, float)
+            else "-",
             runtimes_cell(row),
             ",".join(f"{name}={value}" for name, value in sorted((row.labels or {}).items())),
             row.version or "",
@@ -131,12 +133,6 @@ def runtimes_cell(row: NodeRow) -> str:
     """The runtimes of a node; in parentheses those of which no session can be started at present."""
     off = row.unavailable or ()
     return ",".join(f"({name})" if name in off else name for name in row.runtimes or ())
-
-
-def bar(share: float) -> str:
-    """A bar for a share from 0 to 1, with a resolution of half a column."""
-    halves = round(min(1.0, max(0.0, share)) * BAR_WIDTH * 2)
-    return ("█" * (halves // 2) + "▌" * (halves % 2)).ljust(BAR_WIDTH, "·")
 
 
 def _live_list(context: Context, wanted: Mapping[str, str]) -> LiveList[NodeRow]:

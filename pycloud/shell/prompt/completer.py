@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, get_common_complete_suffix
 from prompt_toolkit.document import Document
-from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.formatted_text import to_formatted_text
 from prompt_toolkit.key_binding import KeyPressEvent
+from prompt_toolkit.layout.utils import explode_text_fragments
 
 from pycloud.client import SessionRecord
 from pycloud.shell.base.command import Argument, Command
@@ -26,20 +27,11 @@ from pycloud.shell.prompt.completion_context import (
     file_names,
     tokenize,
 )
-from pycloud.shell.prompt.fuzzy import best_matches, best_sorted_matches, fuzzy_pattern, match
+from pycloud.shell.prompt.fuzzy import best_matches, first_matches
 from pycloud.shell.terminal.output import address, age, printable
 
-#: Maximum number of offers: more are of no use, and each costs time at every key stroke.
+#: Maximum number of files, and of sessions, that are offered: each costs time at every key stroke.
 MAX_OFFERS = 50
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A completion, its description, and the length of its beginning that is hidden because it is on the line."""
-
-    text: str
-    description: str = ""
-    hidden_length: int = 0
 
 
 class LineCompleter(Completer):
@@ -57,61 +49,53 @@ class LineCompleter(Completer):
         line = tokenize(document.text_before_cursor)
         target = completion_target(self._by_name, line.before, line.word)
         word = line.word.removeprefix(target.prefix)
-        for offer in self._offers(target, word, line):
+        for found in self._matches(target, word, line):
             yield Completion(
-                target.prefix + quoted(offer.text),
+                target.prefix + quoted(found.text),
                 start_position=line.start - len(document.text_before_cursor),
-                display=_mark_matched(word[offer.hidden_length :], offer.text[offer.hidden_length :]),
-                display_meta=offer.description,
+                display=found.display,
+                display_meta=found.display_meta,
             )
 
-    def _offers(self, target: CompletionTarget, word: str, line: InputTokens) -> Iterable[Offer]:
+    def _matches(self, target: CompletionTarget, word: str, line: InputTokens) -> Iterable[Completion]:
+        """What may stand at the cursor and matches ``word``, the best first; the texts are not quoted yet."""
         if target.commands:
-            return _best_offers(word, {row.name: row.summary for row in self._rows})
+            return best_matches(word, {row.name: row.summary for row in self._rows})
         if target.flags:
             names = {_longest_name(item): str(item.options.get("help", "")) for item in target.flags}
-            return _best_offers(word, {**names, **_short_flags(word, target.flags)})
+            return best_matches(word, {**names, **_short_flags(word, target.flags)})
         item = target.value
         if item is None:
             return ()
         if item.choices:
-            return _best_offers(word, dict.fromkeys(item.choices, ""))
-        return self._value_offers(item, word, line)
+            return best_matches(word, dict.fromkeys(item.choices, ""))
+        return self._value_matches(item, word, line)
 
-    def _value_offers(self, item: Argument, word: str, line: InputTokens) -> Iterable[Offer]:
+    def _value_matches(self, item: Argument, word: str, line: InputTokens) -> Iterable[Completion]:
         if item.kind == "file":
-            hidden_length = word.rfind("/") + 1
-            return (Offer(name, hidden_length=hidden_length) for name in file_names(word)[:MAX_OFFERS])
+            return islice(_file_matches(word), MAX_OFFERS)
         if item.kind == "cloud":
-            return self._node_offers(word)
+            return self._node_matches(word)
         if item.kind == "session":
-            return self._session_offers(word, set(line.before))
+            return self._session_matches(word, set(line.before))
         return ()
 
-    def _node_offers(self, word: str) -> Iterable[Offer]:
-        """Online nodes whose id or host matches."""
+    def _node_matches(self, word: str) -> Iterator[Completion]:
+        """Online nodes whose id or host matches; only the id is displayed and inserted."""
         health = self._health()
-        node_by_text = {f"{node} {rank.host}": node for node, rank in health.nodes.items()}
-        for text in best_matches(word, node_by_text):
-            heartbeat = health.nodes[node_by_text[text]]
-            words = [
-                printable(heartbeat.host),
-                f"sessions: {heartbeat.sessions}",
-                "draining" if heartbeat.draining else "",
-            ]
-            silent = "silent" if heartbeat.id in health.snapshot.overdue else ""
-            yield Offer(heartbeat.id, ", ".join(part for part in (*words, silent) if part))
+        nodes = {f"{node} {heartbeat.host}": node for node, heartbeat in health.nodes.items()}
+        for found in best_matches(word, {text: describe_node(health, node) for text, node in nodes.items()}):
+            node = nodes[found.text]
+            display = explode_text_fragments(to_formatted_text(found.display))[: len(node)]
+            yield Completion(node, display=display, display_meta=found.display_meta)
 
-    def _session_offers(self, word: str, already_named: set[str]) -> Iterable[Offer]:
+    def _session_matches(self, word: str, already_named: set[str]) -> Iterator[Completion]:
         """Sessions that match, live ones first; without those that are already on the line."""
         sessions, now = self._sessions(), time.time()
-        found = best_sorted_matches(word, sessions.live_words, MAX_OFFERS)
-        found += (
-            best_sorted_matches(word, sessions.ended_words, MAX_OFFERS - len(found)) if len(found) < MAX_OFFERS else []
-        )
-        for text in found:
-            if text not in already_named:
-                yield Offer(text, describe_session(sessions.by_word[text], text, now))
+        live = first_matches(word, sessions.live_words, MAX_OFFERS)
+        for texts in (live, first_matches(word, sessions.ended_words, MAX_OFFERS - len(live))):
+            named = (text for text in texts if text not in already_named)
+            yield from best_matches(word, {text: describe_session(sessions.by_word[text], text, now) for text in named})
 
 
 def complete(event: KeyPressEvent) -> None:
@@ -134,6 +118,15 @@ def complete(event: KeyPressEvent) -> None:
         buffer.insert_text(common)
     else:
         buffer.start_completion()
+
+
+def describe_node(health: Health, node: str) -> str:
+    """The description of an online node: host, number of sessions, and whether it is draining or silent."""
+    heartbeat = health.nodes[node]
+    draining = "draining" if heartbeat.draining else ""
+    silent = "silent" if node in health.snapshot.overdue else ""
+    words = (printable(heartbeat.host), f"sessions: {heartbeat.sessions}", draining, silent)
+    return ", ".join(word for word in words if word)
 
 
 def describe_session(record: SessionRecord, word: str, now: float) -> str:
@@ -159,8 +152,11 @@ def quoted(text: str) -> str:
     return home + (shlex.quote(rest) if rest else "")
 
 
-def _best_offers(word: str, texts: Mapping[str, str]) -> Iterable[Offer]:
-    return (Offer(text, texts[text]) for text in best_matches(word, texts))
+def _file_matches(word: str) -> Iterator[Completion]:
+    """Files that match; the directory is not displayed, because it is on the line already."""
+    folder = word[: word.rfind("/") + 1]
+    for found in best_matches(word.removeprefix(folder), dict.fromkeys(file_names(word), "")):
+        yield Completion(folder + found.text, display=found.display)
 
 
 def _longest_name(item: Argument) -> str:
@@ -170,12 +166,3 @@ def _longest_name(item: Argument) -> str:
 def _short_flags(word: str, items: Iterable[Argument]) -> dict[str, str]:
     """Short flags and their help. A short flag is offered only after it was typed, to show its meaning."""
     return {name: str(item.options.get("help", "")) for item in items for name in item.names if name == word}
-
-
-def _mark_matched(word: str, text: str) -> StyleAndTextTuples:
-    """The text, with the part that matches the typed word marked."""
-    found = match(word, fuzzy_pattern(word), text) if word else None
-    if found is None or found.rank == 2:
-        return [("", text)]
-    end = found.start + len(word)
-    return [("", text[: found.start]), ("bold underline", text[found.start : end]), ("", text[end:])]

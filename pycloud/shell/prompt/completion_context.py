@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pycloud.shell.base.command import Argument, Command
 from pycloud.shell.base.flags import COMMON_FLAGS
-from pycloud.shell.prompt.fuzzy import best_matches
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ MAX_SCANNED = 2000
 
 
 def file_names(word: str) -> list[str]:
-    """The paths of files and directories that match ``word``, the best first.
+    """The names of the files in the directory that ``word`` begins with, sorted.
 
     Directories end with a slash. Hidden files match only where the dot was typed. Empty where the directory cannot be
     read.
@@ -150,4 +149,4 @@ def file_names(word: str) -> list[str]:
                     names[entry.name] = "/" if entry.is_dir() else ""
     except (OSError, RuntimeError):  # RuntimeError: no such home directory
         return []
-    return [f"{folder}{slash}{name}{names[name]}" for name in best_matches(beginning, sorted(names))]
+    return [name + names[name] for name in sorted(names)]

@@ -21,10 +21,10 @@ from prompt_toolkit.utils import is_dumb_terminal
 
 from pycloud.protocol.messages import Event
 from pycloud.shell.base.context import PromptState
+from pycloud.shell.base.event_line import event_line
 from pycloud.shell.dispatch.runner import Runner
 from pycloud.shell.live.feed import LiveState
 from pycloud.shell.live.health import redis_address
-from pycloud.shell.node_commands.events import event_line
 from pycloud.shell.prompt.completer import LineCompleter, complete
 from pycloud.shell.prompt.history import PromptHistory, history_file
 from pycloud.shell.prompt.notifications import NotificationPrinter

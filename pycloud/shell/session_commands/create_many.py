@@ -64,6 +64,8 @@ class CreateBatch:
         except (ValueError, RuntimeError) as error:  # ValueError: invalid fields. RuntimeError: the program is ending
             self.stopped.set()
             return PyCloudError(str(error))
+        except Exception as error:  # a bug; without a result for it, ``_collect`` would wait forever
+            return PyCloudError(f"{type(error).__name__}: {error}")
 
 
 class BatchResult:

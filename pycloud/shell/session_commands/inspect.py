@@ -17,7 +17,7 @@ from pycloud.protocol.messages import InspectResponse, encode
 from pycloud.shell.base.context import Context
 from pycloud.shell.base.lookup import find_session, not_found
 from pycloud.shell.terminal.exit_codes import ExitCode
-from pycloud.shell.terminal.output import STALE_NOTE, address, age, duration, printable
+from pycloud.shell.terminal.output import STALE_NOTE, address, age, duration, format_size, printable
 
 #: Fields that are shown under other names, in another form, or not at all.
 HIDDEN_FIELDS = frozenset({"id", "status", "host", "port", "stale", "figures", "details", "time", "trouble"})
@@ -93,12 +93,3 @@ def _format_value(name: str, value: Any, now: float) -> str:
         dict: lambda pairs: ", ".join(f"{key}={each}" for key, each in pairs.items()),
     }
     return kinds.get(type(value), str)(value)
-
-
-def format_size(count: float) -> str:
-    """A number of bytes as text, with units of powers of 1000."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

@@ -10,24 +10,16 @@ from itertools import islice
 import msgspec
 
 from pycloud.client import SessionRecord
-from pycloud.client.records import PAGE_SIZE, batched
+from pycloud.client.records import PAGE_SIZE
 from pycloud.protocol.keys import NODE_ID_LENGTH
-from pycloud.protocol.session import State
 from pycloud.shell.base.context import Context
 from pycloud.shell.base.flags import labels_of
 from pycloud.shell.base.live_list import LiveList, follow
 from pycloud.shell.base.lookup import find_nodes
+from pycloud.shell.base.session_order import in_order
 from pycloud.shell.terminal.exit_codes import ExitCode, UsageError
 from pycloud.shell.terminal.output import layout, session_row
-
-#: Order of the states for ``--sort state``: the most urgent first.
-_BY_URGENCY = (State.LOST, State.FAILED, State.STARTING, State.RUNNING, State.EXITED, State.REMOVED)
-SORT_FUNCTIONS: dict[str, Callable[[SessionRecord], tuple[int | str, ...]]] = {
-    "state": lambda record: (_urgency(record.state), record.state),
-    "host": lambda record: (record.host or "",),
-    "cloud": lambda record: (record.cloud,),
-    "name": lambda record: (0 if record.name else 1, record.name or ""),
-}
+from pycloud.transport.paging import batched
 
 
 def list_sessions(context: Context, args: Namespace) -> int:
@@ -124,18 +116,9 @@ def _removed_line(session: str) -> bytes:
     return msgspec.json.encode(SessionRecord(session[-NODE_ID_LENGTH:], session, status=False, state=""))
 
 
-def in_order(records: Sequence[SessionRecord], order: str) -> list[SessionRecord]:
-    """``records``, which must be in order of age, sorted by ``order``; equal ones stay in order of age."""
-    return sorted(records, key=SORT_FUNCTIONS[order]) if order in SORT_FUNCTIONS else list(records)
-
-
 def _needs_records(args: Namespace) -> bool:
     """Whether the selection depends on the records, and not only on the ids."""
     return bool(args.state or args.label) or args.name is not None
-
-
-def _urgency(state: str) -> int:
-    return next((heartbeat for heartbeat, known in enumerate(_BY_URGENCY) if known == state), len(_BY_URGENCY))
 
 
 def _slice_end(args: Namespace) -> int | None:

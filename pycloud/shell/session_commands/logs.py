@@ -13,6 +13,7 @@ from pycloud.protocol.session import State
 from pycloud.shell.base.command import ALL_LINES
 from pycloud.shell.base.context import Context
 from pycloud.shell.terminal.exit_codes import ExitCode, Interrupted
+from pycloud.shell.terminal.output import format_size
 
 
 def stream_logs(context: Context, session: str, args: Namespace) -> ExitCode:
@@ -24,14 +25,6 @@ def stream_logs(context: Context, session: str, args: Namespace) -> ExitCode:
         return _print_stream(context, session, args)
     except KeyboardInterrupt:
         raise Interrupted("Stopped following; the session goes on.") from None
-
-
-def format_bytes(size: int) -> str:
-    """A number of bytes as text, e.g. ``12.3 MB`` (units of powers of 1000)."""
-    for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= bytes_:
-            return f"{size / bytes_:.1f} {unit}"
-    return f"{size} bytes"
 
 
 def to_stream_message(item: LogItem) -> StreamMessage:
@@ -71,7 +64,7 @@ def _print_item(context: Context, session: str, item: LogItem) -> None:
     elif isinstance(item, Output):
         printer.raw(item.data)
     elif isinstance(item, Skipped):
-        printer.notice(f"[{'some output' if item.size is None else format_bytes(item.size)} skipped]")
+        printer.notice(f"[{'some output' if item.size is None else format_size(item.size)} skipped]")
     elif item.state not in (State.RUNNING, State.STARTING):
         printer.hint(f"Session {session} {_end_text(item)}.")
 

@@ -94,7 +94,7 @@ class RemovalBatch:
         for session in sessions:
             self._queue.put(session)
         self._results: SimpleQueue[tuple[str, Answer | Exception]] = SimpleQueue()
-        self._stop = threading.Event()
+        self._stop, self._lock = threading.Event(), threading.Lock()
         self._started = self._finished = self._removed = 0
         self._names_each = self._total <= MAX_NAMED or not context.printer.interactive
         self._progress = ProgressBar(context.printer, "Removed", self._total)
@@ -132,7 +132,8 @@ class RemovalBatch:
                 session = self._queue.get_nowait()
             except Empty:
                 return
-            self._started += 1
+            with self._lock:
+                self._started += 1
             try:
                 result: Answer | Exception = context.client.request(
                     "remove", {"session": session}, timeout=context.timeout

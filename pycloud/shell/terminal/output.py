@@ -154,6 +154,22 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
+def format_size(count: float) -> str:
+    """A number of bytes as text, with units of powers of 1000."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def bar(share: float, width: int, full: str, empty: str, half: str = "") -> str:
+    """A bar of ``width`` columns for a share from 0 to 1, to half a column where there is a character for ``half``."""
+    steps = 2 if half else 1
+    filled = round(min(1.0, max(0.0, share)) * width * steps)
+    return (full * (filled // steps) + half * (filled % steps)).ljust(width, empty)
+
+
 def printable(text: str) -> str:
     """The text with ``?`` in place of each character that is not printable (control characters)."""
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 
-from pycloud.shell.terminal.output import Printer
+from pycloud.shell.terminal.output import Printer, bar
 
 #: Minimum seconds between two redraws: more could not be read, and would fill a slow connection.
 MIN_DRAW_INTERVAL = 0.1
@@ -27,7 +27,9 @@ class ProgressBar:
         if self._printer.shows_progress and now - self._drawn_at >= MIN_DRAW_INTERVAL:
             self._drawn_at = now
             more = f", {failed} failed" if failed else ""
-            self._draw(f"{bar(done + failed, self._total)} {self._verb} {done} of {self._total}{more} ...")
+            filled = BAR_WIDTH * (done + failed) // self._total  # full only when all are done
+            drawn_bar = bar(filled / BAR_WIDTH, BAR_WIDTH, "#", ".")
+            self._draw(f"[{drawn_bar}] {self._verb} {done} of {self._total}{more} ...")
 
     def clear(self) -> None:
         """Erase the line, before other output."""
@@ -42,9 +44,3 @@ class ProgressBar:
             self._printer.err.write(f"\r{text.ljust(self._width)}\r{text}")
             self._printer.err.flush()
         self._width = len(text)
-
-
-def bar(done: int, total: int) -> str:
-    """A bar of ``BAR_WIDTH`` columns in brackets. ``total`` must not be 0."""
-    filled = BAR_WIDTH * done // total
-    return f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}]"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from pycloud.client import SessionRecord
-from pycloud.shell.session_commands.list import in_order
+from pycloud.shell.base.session_order import in_order
 
 
 @dataclass(frozen=True)

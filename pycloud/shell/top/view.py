@@ -11,7 +11,7 @@ from pycloud.protocol.session import State as Life
 from pycloud.shell.live.health import Health
 from pycloud.shell.live.session_cache import SessionsSnapshot
 from pycloud.shell.live.summary import status_line
-from pycloud.shell.terminal.output import STALE_NOTE, address, age, note, printable
+from pycloud.shell.terminal.output import STALE_NOTE, address, age, bar, note, printable
 from pycloud.shell.top.state import TopState
 
 StyledLine = tuple[str, str]  # style, text
@@ -76,12 +76,6 @@ def draw(frame: Frame, width: int, height: int) -> list[StyledLine]:
     return [(style, _fit(printable(text), width)) for style, text in lines[:height]]
 
 
-def bar(load: float) -> str:
-    """A bar for a load from 0 to 1."""
-    filled = round(max(0.0, min(load, 1.0)) * BAR_WIDTH)
-    return "[" + "|" * filled + " " * (BAR_WIDTH - filled) + "]"
-
-
 def load_fraction(heartbeat: Heartbeat, highest: float) -> float:
     """The load of a node: sessions divided by capacity; without a capacity, its score divided by the greater of
     ``FULL_LOAD`` and ``highest``, the highest score of all nodes.
@@ -102,7 +96,7 @@ def _node_lines(frame: Frame) -> list[StyledLine]:
         occupancy = (
             f"{heartbeat.sessions}/{heartbeat.capacity}" if heartbeat.capacity is not None else str(heartbeat.sessions)
         )
-        load = f"{bar(load_fraction(heartbeat, highest))} {heartbeat.score:6.1f}"
+        load = f"[{bar(load_fraction(heartbeat, highest), BAR_WIDTH, '|', ' ')}] {heartbeat.score:6.1f}"
         text = f"{heartbeat.id:10}  {heartbeat.host:{HOST_WIDTH}.{HOST_WIDTH}}  {load}  {occupancy:>8}"
         live_lines.append(("ansired" if silent else "", f"{text}  {', '.join(notes)}"))
     away = sorted(node for node, live in frame.sessions.live_by_node.items() if live and node not in health.nodes)

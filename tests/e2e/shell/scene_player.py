@@ -140,7 +140,7 @@ def stage() -> Iterator[Player]:
             stack.callback(daemon.end)
             daemon.launch()
         for daemon in daemons:
-            wait_until(lambda daemon=daemon: " ready: " in daemon.log(), 30, daemon.log)
+            _wait_until_ready(daemon)
         with Client(server.url) as client:
             wait_until(lambda: len(client.nodes()) == len(HOSTS), 30)
         screen = Screen(_operator(home, server.url), lines=LINES, columns=COLUMNS, around=_shell)
@@ -158,6 +158,10 @@ def record(
             each(scene)
             played.append((scene, list(player.play(scene))))
     return played
+
+
+def _wait_until_ready(daemon: Daemon) -> None:
+    wait_until(lambda: " ready: " in daemon.log(), 30, daemon.log)
 
 
 def _lobby(client: Client) -> SessionRecord:

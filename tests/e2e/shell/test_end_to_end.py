@@ -115,7 +115,7 @@ def test_the_library(daemon: Daemon, each_redis: RedisServer) -> None:
         session = client.create("echo hi; exec sleep 1000", env={"A": "b"})
         assert client.status(session.id).status is True
         assert session.id in list(client.session_ids())
-        assert [cloud.id for cloud in client.nodes()] == [daemon.cloud]
+        assert [node.id for node in client.nodes()] == [daemon.cloud]
         wait_until(lambda: client.logs(session.id) == b"hi\n")
         assert client.remove(session.id).status is True
         assert client.status(session.id).status is False

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import signal
 from typing import Any
 
 import redis
 
 from pycloud.protocol.keys import Keys
-from pycloud.shell.terminal.redraw import Redrawer as Drawing
-from pycloud.shell.terminal.redraw import truncate
 from tests.support.pycloudctl import TIMEOUT, Shell
 from tests.support.redis_server import RedisServer
 from tests.support.terminal import CTRL_C, Screen
@@ -21,10 +17,10 @@ from tests.support.waiting import wait_until
 
 def happens(shell: Shell, session: str, **record: str) -> None:
     """Something changes on record, and everybody is told."""
-    names: Keys = shell.cloud.names
+    names: Keys = shell.node.names
     if record:
-        shell.cloud.redis.hset(names.session_key(session), mapping=record)
-    shell.cloud.redis.xadd(names.events_key, {"event": b'{"event": "session.exited", "cloud": "c", "time": 1.5}'})
+        shell.node.redis.hset(names.session_key(session), mapping=record)
+    shell.node.redis.xadd(names.events_key, {"event": b'{"event": "session.exited", "cloud": "c", "time": 1.5}'})
 
 
 def test_a_program_gets_what_changes(shell: Shell) -> None:
@@ -59,7 +55,7 @@ def test_ids_and_the_end_of_the_time(shell: Shell) -> None:
 
 
 def test_it_survives_a_restart_of_redis(own_redis: RedisServer, shell: Shell) -> None:
-    names = shell.cloud.names
+    names = shell.node.names
     with redis.Redis.from_url(own_redis.url, protocol=2) as server:
 
         def add(session: str) -> None:
@@ -147,20 +143,3 @@ def test_usage(shell: Shell) -> None:
     unknown = shell.run("status", "-f", "ff")
     assert (unknown.code, unknown.out) == (3, b"")
     assert "there is no session ff" in unknown.err
-
-
-def test_the_same_picture_is_not_drawn_twice() -> None:
-    out = io.BytesIO()
-    drawing = Drawing(out, lambda: os.terminal_size((10, 4)))
-    drawing.draw(["one", "two", "three", "four"])
-    drawn = out.tell()
-    drawing.draw(["one", "two", "three", "five"])
-    assert out.tell() == drawn, "the fourth does not fit"
-    drawing.draw(["one"])
-    assert out.getvalue()[drawn:] == b"\r\x1b[3Aone\x1b[K\n\x1b[J"
-
-
-def test_lines_are_cut_by_columns_and_not_by_characters() -> None:
-    assert truncate("\x1b[32mrunning\x1b[0m on", 4) == "\x1b[32mrunn\x1b[0m"
-    assert truncate("日本語", 5) == "日本"
-    assert truncate("e\u0301a", 1) == "e\u0301"

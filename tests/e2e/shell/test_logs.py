@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 
 from pycloud.client import Client
-from pycloud.client.logs import Ended, Output, Skipped
-from pycloud.protocol.messages import encode
-from pycloud.shell.session_commands.logs import format_bytes, to_stream_message
+from pycloud.shell.terminal.output import format_size
 from tests.support.daemon import Daemon
 from tests.support.log_viewer import counting, numbers
 from tests.support.pycloudctl import PYCLOUDCTL, ROOT, TIMEOUT
@@ -134,7 +132,7 @@ def test_what_is_skipped_is_said(place: Place) -> None:
     code, out, err = place.run("logs", "-n", "all", session)
     assert code == 0
     assert 1 << 20 <= len(out) < 2 << 20
-    assert err == f"[{format_bytes(4_000_000 - len(out))} skipped]\n"
+    assert err == f"[{format_size(4_000_000 - len(out))} skipped]\n"
 
 
 @pytest.mark.parametrize("what", ["redis", "daemon"])
@@ -156,23 +154,3 @@ def test_following_survives_a_restart(place: Place, tmp_path: Path, what: str) -
     assert process.returncode == 0
     assert err.count(b"going on as soon as that is possible.") == err.count(b"Following again.") <= 1
     assert what == "daemon" or b"Following again." in err
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"), [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (12_340_000, "12.3 MB")]
-)
-def test_amounts(size: int, expected: str) -> None:
-    assert format_bytes(size) == expected
-
-
-def test_what_is_printed_for_programs() -> None:
-    assert (
-        encode(to_stream_message(Output(3, b"\xff")))
-        == b'{"kind":"output","offset":3,"data":"/w==","encoding":"base64"}'
-    )
-    assert encode(to_stream_message(Skipped(3, None))) == b'{"kind":"skipped","offset":3,"bytes":null}'
-    gone = to_stream_message(Ended(3, "unknown", reason="r"))
-    assert encode(gone) == b'{"kind":"end","offset":3,"state":"unknown","reason":"r"}'
-    assert (
-        encode(to_stream_message(Ended(3, "exited"))) == b'{"kind":"end","offset":3,"state":"exited","exit_code":null}'
-    )

@@ -101,14 +101,14 @@ def test_ux_14_ctrl_c_clears_the_line(screen: Screen) -> None:
 
 def test_ctrl_c_stops_waiting(shared_redis: RedisServer, shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "script").write_text("x")
-    with FakeCloud(shared_redis.url, silent, cloud="dddddddddd") as cloud:
-        shell.env["PYCLOUD_NAMESPACE"] = cloud.names.namespace
+    with FakeCloud(shared_redis.url, silent, cloud="dddddddddd") as node:
+        shell.env["PYCLOUD_NAMESPACE"] = node.names.namespace
         screen = Screen(shell, "--timeout", "60")
         screen.asks()
         screen.type(f"create {tmp_path}/script{ENTER}")
-        wait_until(lambda: cloud.heard, 20)
+        wait_until(lambda: node.heard, 20)
         screen.type(CTRL_C)
-        screen.shows("may still be carried out", f"--id {cloud.heard[0].fields['id'][:8]}")
+        screen.shows("may still be carried out", f"--id {node.heard[0].fields['id'][:8]}")
         screen.asks()
         screen.type(f"exit{ENTER}")
         assert screen.ends() == 0
@@ -176,7 +176,7 @@ def test_a_script_may_be_typed(shell: Shell, screen: Screen) -> None:
     screen.shows("Next: status ")
     screen.asks()
 
-    assert shell.cloud.heard[0].fields["script"] == "sleep 60\n"
+    assert shell.node.heard[0].fields["script"] == "sleep 60\n"
 
 
 def test_colours_on_a_terminal_only_where_wanted(shell: Shell) -> None:

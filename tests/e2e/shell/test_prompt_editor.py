@@ -5,10 +5,8 @@ from __future__ import annotations
 import stat
 
 import pytest
-from prompt_toolkit.document import Document
 
 from pycloud.shell.prompt.editor import KEY_HELP
-from pycloud.shell.prompt.highlighting import ScriptLexer, interpreter
 from tests.support.pycloudctl import Shell
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, UP, Screen
 from tests.support.waiting import wait_until
@@ -29,8 +27,8 @@ def test_ux_02_a_script_of_several_lines(shell: Shell, editor: Screen, end: str)
     editor.type(f"#!/bin/sh{ENTER}echo hello{ENTER}\tsleep 60{end}")
     editor.shows("  1 #!/bin/sh", "  2 echo hello", "  3     sleep 60", "Next: status ")
     editor.asks()
-    assert shell.cloud.heard[0].fields["script"] == "#!/bin/sh\necho hello\n    sleep 60\n"
-    assert shell.cloud.heard[0].fields["env"] == {"MAP": "castle"}
+    assert shell.node.heard[0].fields["script"] == "#!/bin/sh\necho hello\n    sleep 60\n"
+    assert shell.node.heard[0].fields["env"] == {"MAP": "castle"}
     history = shell.home / ".local/state/pycloud/pycloudctl_history"
     assert "hello" not in history.read_text(), "scripts are no lines of the prompt"
 
@@ -47,7 +45,7 @@ def test_ctrl_c_starts_nothing_and_loses_nothing(shell: Shell, editor: Screen) -
     wait_until(lambda: editor.text.count("  2 sleep 2") == 2, 20, lambda: editor.text)
     editor.type(ESC_ENTER)
     editor.shows("Next: status ")
-    assert [heard.fields["script"] for heard in shell.cloud.heard] == ["sleep 1\nsleep 2\n"]
+    assert [heard.fields["script"] for heard in shell.node.heard] == ["sleep 1\nsleep 2\n"]
 
 
 @pytest.mark.parametrize(("key", "said"), [(CTRL_C, "Nothing was started"), (CTRL_D, "Nothing was typed")])
@@ -55,7 +53,7 @@ def test_leaving_at_once(shell: Shell, editor: Screen, key: str, said: str) -> N
     editor.type(key)
     editor.shows(said)
     editor.asks()
-    assert shell.cloud.heard == []
+    assert shell.node.heard == []
 
 
 def test_ones_own_editor(shell: Shell) -> None:
@@ -70,38 +68,8 @@ def test_ones_own_editor(shell: Shell) -> None:
     screen.type("sleep 60" + CTRL_X_CTRL_E)
     screen.shows("  1 sleep 61", "  2 sleep 62")
     assert (shell.home / "seen").read_text() == "sleep 60"
-    assert shell.cloud.heard == [], "one looks at it before it is started"
+    assert shell.node.heard == [], "one looks at it before it is started"
     screen.type(ESC_ENTER)
     screen.shows("Next: status ")
-    assert shell.cloud.heard[0].fields["script"] == "sleep 61\nsleep 62\n"
+    assert shell.node.heard[0].fields["script"] == "sleep 61\nsleep 62\n"
     screen.close()
-
-
-@pytest.mark.parametrize(
-    ("line", "program"),
-    [
-        ("#!/bin/sh", "sh"),
-        ("#!/usr/bin/env python3", "python"),
-        ("#!/usr/bin/env -S python3.11 -u", "python"),
-        ("#! /usr/bin/perl -w", "perl"),
-        ("echo hello", "sh"),
-        ("", "sh"),
-    ],
-)
-def test_the_first_line_says_what_runs_it(line: str, program: str) -> None:
-    assert interpreter(line) == program
-
-
-def looks(script: str, line: int, word: str) -> str:
-    fragments = ScriptLexer().lex_document(Document(script))(line)
-    return next((style for style, text, *_ in fragments if text == word), "")
-
-
-def test_highlighting() -> None:
-    assert "keyword" in looks("#!/usr/bin/env python3\nimport os\n", 1, "import")
-    assert "builtin" in looks("#!/bin/sh\necho hello\n", 1, "echo")
-    assert "builtin" in looks("#!/opt/nobody-knows-this -x\necho hello\n", 1, "echo")
-    image = 'year4000/pycloud\n{\n    "port": 80\n}\n'
-    assert "keyword" in looks(image, 0, "year4000/pycloud")
-    assert "number" in looks(image, 2, "80")
-    assert "tag" in looks(image, 2, '"port"')

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import re
 
-from pycloud.protocol.messages import Event
-from pycloud.shell.prompt.notifications import (
-    MAX_INDIVIDUAL,
-    MAX_QUEUED,
-    OWN_EVENT_WINDOW,
-    NotificationQueue,
-    events_summary,
-)
 from tests.support.pycloudctl import Shell
 from tests.support.terminal import CTRL_C, ENTER, Screen
 from tests.support.waiting import wait_until
 
 SESSION = "f000000001cccccccccc"
 OTHER = "f000000002cccccccccc"
-
-
-def event(kind: str = "session.running", session: str = SESSION) -> Event:
-    return Event(kind, "cccccccccc", 1795471990.1, session=session)
 
 
 def watched(shell: Shell, screen: Screen) -> None:
@@ -32,50 +20,6 @@ def watched(shell: Shell, screen: Screen) -> None:
         return "cloud.up" in screen.text
 
     wait_until(told, 20, lambda: screen.text)
-
-
-def test_few_are_told_one_by_one_and_many_summed_up() -> None:
-    desk = NotificationQueue()
-    assert desk.seconds_until_due(0.0) is None
-    desk.add([event()] * MAX_INDIVIDUAL)
-    assert desk.seconds_until_due(0.0) == 0.0
-    assert desk.take(0.0) == ([event()] * MAX_INDIVIDUAL, {})
-    desk.add([event()] * 990 + [event("session.failed")] * 10)
-    assert desk.seconds_until_due(0.25) == 0.75
-    events, counted = desk.take(1.0)
-    assert events == []
-    assert (
-        events_summary(counted)
-        == "1,000 events: session.running 990, session.failed 10. `events` tells them one by one"
-    )
-    assert desk.seconds_until_due(9.0) is None
-
-
-def test_what_is_waiting_is_bounded() -> None:
-    desk = NotificationQueue()
-    for _ in range(100):
-        desk.add([event()] * MAX_QUEUED)
-    assert len(desk._queued) == MAX_QUEUED
-
-
-def test_what_a_command_did_itself_is_no_news_for_a_moment() -> None:
-    desk = NotificationQueue()
-    desk.add([event()])
-    desk.suppress_own({SESSION}, 10.0)
-    desk.add([event(session=OTHER)])
-    assert desk.take(10.1) == ([event(session=OTHER)], {})
-    desk.add([event("session.exited")])
-    assert desk.take(10.0 + OWN_EVENT_WINDOW)[0] == [event("session.exited")]
-
-
-def test_a_cloud_that_was_told_to_drain_here_is_no_news_but_its_end_is() -> None:
-    desk = NotificationQueue()
-    drained, down = (Event(name, "cccccccccc", 1.0) for name in ("cloud.draining", "cloud.down"))
-    desk.add([drained, down])
-    desk.suppress_own({"cccccccccc"}, 10.0)
-    assert desk.take(10.1) == ([down], {})
-    desk.add([drained])
-    assert desk.take(10.0 + OWN_EVENT_WINDOW)[0] == [drained], "somebody else has told it"
 
 
 def test_ux_09_a_half_typed_line_stays_as_it_is(shell: Shell, screen: Screen) -> None:

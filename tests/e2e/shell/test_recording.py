@@ -26,7 +26,7 @@ def test_what_is_typed_can_be_typed_or_is_complained_about(line: str) -> None:
     words = words_of(line, "pycloudctl")
     assert words is not None
     try:
-        assert Grammar(interactive=False).parse(words).command == (words or [None])[0]
+        assert Grammar(interactive=False).parse(words).command == (words[0] if words else None)
     except UsageError as problem:
         assert f"$ {line}\npycloudctl: {problem.message}\n" in HOUR
 

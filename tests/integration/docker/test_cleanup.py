@@ -1,4 +1,4 @@
-"""What has to go, where some of it does not; what comes back; and what is found while the engine goes away."""
+"""What has to go, where some of it does not, and what comes back."""
 
 from __future__ import annotations
 
@@ -7,22 +7,9 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
-import gevent
 import psutil
-from gevent.event import Event
 
-from pycloud.errors import EngineUnavailable
-from pycloud.runtimes import RecoveredSession
-from pycloud.runtimes.docker.busy_sessions import BusySessions
-from pycloud.runtimes.docker.cleanup import CleanupQueue
-from pycloud.runtimes.docker.engine.containers import Containers
-from pycloud.runtimes.docker.engine.listing import ListedContainer
-from pycloud.runtimes.docker.monitor import ContainerMonitor
-from pycloud.runtimes.docker.records import ContainerRecord, ContainerRecords, Stage
 from tests.support.docker_runtime import Host
 from tests.support.engine import Engine
 from tests.support.waiting import wait_until
@@ -61,32 +48,6 @@ def test_one_that_stays_holds_up_no_other(own_engine: Engine, host_on: HostOn) -
         assert host.files() == [f"{first}.json"]
     wait_until(lambda: host.files() == [], 20, host.log)
     assert own_engine.containers() == []
-
-
-def test_one_that_stays_is_not_tried_again_for_the_sake_of_others(tmp_path: Path) -> None:
-    records, tries = ContainerRecords(tmp_path / "docker", "c"), list[str]()
-
-    def remove(container: str) -> bool:
-        tries.append(container)
-        raise EngineUnavailable("it took too long")
-
-    engine = SimpleNamespace(connected=Event(), connected_at=0.0)
-    engine.connected.set()
-    undone = CleanupQueue(cast(Any, engine), cast(Containers, SimpleNamespace(remove=remove)), records)
-    records.load()
-    undone.start()
-    undone.add(ContainerRecord("s", Stage.RUNNING, 1.0, container="c"))
-    for _ in range(20):
-        undone.schedule("other")
-        gevent.idle()
-    assert tries == ["c"]
-    undone.schedule("s")
-    gevent.idle()
-    assert len(tries) == 2
-    undone.schedule()  # the engine is back
-    gevent.idle()
-    assert len(tries) == 3
-    undone.stop()
 
 
 def test_started_again_by_somebody_else(engine: Engine, host_on: HostOn) -> None:
@@ -153,33 +114,3 @@ def test_nothing_is_removed_before_it_is_known_that_there_is_no_other_daemon(eng
     assert (engine.containers(), host.files()) == ([f"pycloud_{half}"], [])
     host.call("start_watching")
     wait_until(lambda: (engine.containers(), host.files()) == ([], []), 20, host.log)
-
-
-class Fleeting:
-    """Three containers that nobody knows, of an engine that goes away when it is asked about the third."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def list(self, _cloud: str) -> dict[str, ListedContainer]:
-        record = {"request": "r", "digest": "d", "token": "t", "host": "h", "created": 1.0}
-        labels = {"pycloud.record": json.dumps(record)}
-        return {f"s{each}": ListedContainer(f"id{each}", f"s{each}", "running", labels, True) for each in range(3)}
-
-    def inspect(self, _container: str) -> dict[str, Any]:
-        self.asked += 1
-        if self.asked == 3:
-            raise EngineUnavailable("lost")
-        return {"State": {"Running": True, "StartedAt": "2024-01-01T00:00:00Z"}}
-
-
-def test_what_was_found_is_told_though_the_engine_goes_away(tmp_path: Path) -> None:
-    records, told = ContainerRecords(tmp_path / "docker", "c"), list[RecoveredSession]()
-    records.load()
-    survey = ContainerMonitor("c", cast(Containers, Fleeting()), records, cast(CleanupQueue, None), BusySessions())
-    try:
-        survey.resync(told.extend)
-    except EngineUnavailable:
-        assert [each.session for each in told] == ["s0", "s1"]
-    survey.resync(told.extend)
-    assert [each.session for each in told] == ["s0", "s1", "s2"]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
-from docker.errors import DockerException
 
-from pycloud.runtimes.docker.engine.client import EngineClient as Line
 from tests.support.docker_runtime import Failed, Host
 from tests.support.engine import Engine
 from tests.support.engine_proxy import EngineProxy
@@ -59,20 +56,6 @@ def test_so_many_are_started_side_by_side(proxy: EngineProxy, host_on: HostOn) -
     for _, answer in started:
         answer.result(60)
     assert proxy.most == 3
-
-
-def test_the_pool_of_connections_follows(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: dict[str, Any] = {}
-
-    def client(**kwargs: Any) -> None:
-        given.update(kwargs)
-        raise DockerException("no engine")
-
-    monkeypatch.setattr("docker.APIClient", client)
-    line = Line("unix:///no/such/engine.sock", 1.0, 40)
-    line.connect()
-    line.disconnect()
-    assert given["max_pool_size"] >= 40
 
 
 def test_an_engine_that_takes_its_time(proxy: EngineProxy, host_on: HostOn) -> None:

@@ -10,17 +10,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
-import gevent
 import pytest
 
 from pycloud.client import Client
-from pycloud.errors import StartFailed
 from pycloud.protocol.messages import Event
-from pycloud.runtimes import PullProgress
-from pycloud.runtimes.docker.engine import images
 from tests.support import image_registry as registries
 from tests.support import requirements
 from tests.support.daemon import Daemon
@@ -104,7 +98,7 @@ def test_a_requester_waits_for_as_long_as_a_pull_gets_on(
     registry.gate.allow(3 * MEGABYTE)
     cloud = daemon_on(own_redis, runtime="docker", docker_host=engine.host).start()
     with Requester(own_redis.url) as requester, Client(own_redis.url) as client, ThreadPoolExecutor() as pool:
-        events = requester.redis.pubsub(ignore_subscribe_messages=True)
+        events = requester.redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
         events.subscribe(f"{PREFIX}.events")
         answer = pool.submit(client.create, f"{image}\n{{}}", timeout=3, on_progress=seen.append)
         wait_until(lambda: seen and seen[-1].time - seen[0].time > 4, 30)
@@ -149,25 +143,6 @@ def test_a_disk_that_is_full_in_the_middle(shared_engine: Engine, host_on: HostO
         assert (failed.value.kind, failed.value.passing) == ("StartFailed", True)
         assert "no space left on device" in failed.value.message
         assert (engine.containers(), host.files()) == ([], [])
-
-
-def test_a_registry_that_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "REPORT_INTERVAL", 0.01)
-    monkeypatch.setattr(images, "STALL_TIMEOUT", 0.05)
-    monkeypatch.setattr(images, "credentials_of", lambda _image: {})
-    reports, begun = list[PullProgress](), list[float]()
-
-    def run(_work: object, patience: float) -> None:
-        begun.append(patience)
-        gevent.sleep(60)
-
-    pulls = images.ImagePuller(cast(Any, SimpleNamespace(run=run)))
-    for count in (1, 2):
-        with pytest.raises(StartFailed, match="the registry has said nothing for") as failed:
-            pulls.pull("x:1", None, reports.append)
-        assert failed.value.retryable
-        assert len(begun) == count, "the next one who wants it tries again"
-    assert reports
 
 
 def test_an_engine_that_dies_in_the_middle(own_engine: Engine, host_on: HostOn, registry: Registry) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from pycloud.shell.session_commands.create_many import MAX_CONCURRENT
-from pycloud.shell.terminal.progress_bar import bar
 from tests.support.fake_node import Fields, Heard
 from tests.support.pycloudctl import TIMEOUT, Shell
 from tests.support.terminal import CTRL_C, Screen
@@ -31,15 +30,15 @@ def answer_only(shell: Shell, number: int) -> None:
     def reply(heard: Heard, before: int) -> Fields | None:
         return shell.obedient(heard, before) if len(shell.obedient.sessions) < number else None
 
-    shell.cloud._reply = reply
+    shell.node._reply = reply
 
 
 def test_as_many_as_were_asked_for(shell: Shell, script: str) -> None:
     result = shell.run("create", script, "--count", "100", "-o", "ids", "-e", "A=b")
     assert (result.code, result.err) == (0, "")
     assert sorted(result.lines) == sorted(shell.obedient.sessions)
-    assert len({heard.fields["id"] for heard in shell.cloud.heard}) == 100
-    assert {heard.fields["env"]["A"] for heard in shell.cloud.heard} == {"b"}
+    assert len({heard.fields["id"] for heard in shell.node.heard}) == 100
+    assert {heard.fields["env"]["A"] for heard in shell.node.heard} == {"b"}
 
 
 def test_lines_come_as_sessions_run_and_the_worst_code_counts(shell: Shell, script: str) -> None:
@@ -50,9 +49,9 @@ def test_lines_come_as_sessions_run_and_the_worst_code_counts(shell: Shell, scri
         if len(said) % 2:
             return shell.obedient(heard, before)
         error = {"code": "no_capacity", "message": "every cloud is full"}
-        return {"cloud": shell.cloud.cloud, "id": None, "error": error}
+        return {"cloud": shell.node.cloud, "id": None, "error": error}
 
-    shell.cloud._reply = reply
+    shell.node._reply = reply
     result = shell.run("create", script, "--count", "10", "-o", "json")
     answers = [json.loads(text) for text in result.lines]
     assert (result.code, len(answers)) == (4, 10)
@@ -65,7 +64,7 @@ def test_lines_come_as_sessions_run_and_the_worst_code_counts(shell: Shell, scri
 def test_no_more_at_once_than_is_good(shell: Shell, script: str) -> None:
     answer_only(shell, 3)
     with shell.start("create", script, "--count", "200", "--timeout", "60") as process:
-        wait_until(lambda: len({heard.fields["id"] for heard in shell.cloud.heard}) == MAX_CONCURRENT + 3, 20)
+        wait_until(lambda: len({heard.fields["id"] for heard in shell.node.heard}) == MAX_CONCURRENT + 3, 20)
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
         out, err = process.communicate(timeout=TIMEOUT)
@@ -78,7 +77,7 @@ def test_no_more_at_once_than_is_good(shell: Shell, script: str) -> None:
 
 
 def test_what_all_would_meet_ends_it(shell: Shell, script: str) -> None:
-    shell.cloud.retire()
+    shell.node.retire()
     result = shell.run("create", script, "--count", "500")
     assert (result.code, result.out) == (124, b"")
     assert "not started: no cloud is listening" in result.err
@@ -121,10 +120,4 @@ def test_usage(shell: Shell, script: str) -> None:
         result = shell.run("create", script, *words)
         assert (result.code, result.out) == (2, b"")
         assert said in result.err
-    assert not shell.cloud.heard
-
-
-def test_a_bar() -> None:
-    assert bar(0, 7) == f"[{'.' * 30}]"
-    assert bar(5, 10) == f"[{'#' * 15}{'.' * 15}]"
-    assert bar(7, 7) == f"[{'#' * 30}]"
+    assert not shell.node.heard

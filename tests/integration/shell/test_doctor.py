@@ -70,37 +70,37 @@ def test_no_redis(shell: Shell) -> None:
 def test_a_cloud_that_is_gone(own_redis: RedisServer, patient: Shell, daemon_on: DaemonOn) -> None:
     daemon = daemon_on(own_redis).start()
     assert patient.run("create", "-", stdin=b"exec sleep 1000").code == 0
-    cloud = daemon.cloud
+    node = daemon.cloud
     daemon_on(own_redis).start()
     daemon.kill()
     with redis.Redis.from_url(own_redis.url) as server:
-        wait_until(lambda: not server.exists(Keys().node_key(cloud)), 30)
+        wait_until(lambda: not server.exists(Keys().node_key(node)), 30)
     wrong = problems(patient)
 
-    assert [row["about"] for row in wrong] == [cloud]
+    assert [row["about"] for row in wrong] == [node]
     assert "(on host.test); sessions of it on record: 1" in wrong[0]["text"]
 
 
 def test_two_daemons_of_one_id(own_redis: RedisServer, patient: Shell) -> None:
-    with FakeCloud(own_redis.url, silent) as cloud:
+    with FakeCloud(own_redis.url, silent) as node:
         over = threading.Event()
 
-        def speak() -> None:
+        def send_heartbeats() -> None:
             for number in itertools.count():
-                rank = Heartbeat(
-                    cloud.cloud, 0.5, time.time() + 60, 0, f"i{number % 2}", "2.0.0", "here", "script", 1.0
+                heartbeat = Heartbeat(
+                    node.cloud, 0.5, time.time() + 60, 0, f"i{number % 2}", "2.0.0", "here", "script", 1.0
                 )
-                cloud.redis.publish(cloud.names.heartbeat_channel, encode(rank))
+                node.redis.publish(node.names.heartbeat_channel, encode(heartbeat))
                 if over.wait(0.2):
                     return
 
-        speaker = threading.Thread(target=speak)
-        speaker.start()
+        sender = threading.Thread(target=send_heartbeats)
+        sender.start()
         wrong = problems(patient)
         over.set()
-        speaker.join()
+        sender.join()
 
-    assert [row["about"] for row in wrong] == [cloud.cloud] * 2
+    assert [row["about"] for row in wrong] == [node.cloud] * 2
     assert "two daemons use this id" in wrong[0]["text"]
     assert "pycloud --new-id" in wrong[0]["advice"]
     assert "ahead of Redis'" in wrong[1]["text"]

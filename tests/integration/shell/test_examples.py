@@ -20,14 +20,14 @@ EXAMPLES = ROOT / "examples"
 def test_a_session_by_redis_cli_alone(shell: Shell) -> None:
     program("redis-cli")
     script = 'echo "a\\b"\n\techo done\n'
-    env = {**os.environ, "REDIS_URL": shell.url, "NAMESPACE": shell.cloud.names.namespace}
+    env = {**os.environ, "REDIS_URL": shell.url, "NAMESPACE": shell.node.names.namespace}
     result = subprocess.run(
         [str(EXAMPLES / "redis-cli.sh"), script], env=env, capture_output=True, text=True, timeout=TIMEOUT
     )
 
     assert result.returncode == 0, result.stderr
     assert [line.split(":")[0] for line in result.stdout.splitlines()] == ["create", "status", "remove"]
-    assert shell.cloud.heard[0].fields["script"] == script.rstrip("\n")
+    assert shell.node.heard[0].fields["script"] == script.rstrip("\n")
     assert not shell.obedient.sessions
 
 

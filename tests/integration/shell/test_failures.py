@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pycloud.protocol.keys import Keys
-from tests.support.fake_node import FakeCloud, Fields, Heard, silent
+from tests.support.fake_node import FakeCloud, Fields, Heard, Reply, silent
 from tests.support.pycloudctl import PYCLOUDCTL, ROOT, TIMEOUT, Shell
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
@@ -23,12 +23,12 @@ CODES = ("owner_away", "no_capacity", "no_match", "remove_failed", "disk_full")
 
 
 @contextmanager
-def other_cloud(shell: Shell, reply: object) -> Iterator[FakeCloud]:
-    """A cloud that answers as a test wants it to, and nobody else does."""
-    names = Keys(shell.cloud.names.namespace + ".other")
-    with FakeCloud(shell.url, reply, cloud="dddddddddd", names=names) as cloud:  # type: ignore[arg-type]
+def other_node(shell: Shell, reply: Reply) -> Iterator[FakeCloud]:
+    """A node that answers as a test wants it to, and is alone in its namespace."""
+    names = Keys(shell.node.names.namespace + ".other")
+    with FakeCloud(shell.url, reply, cloud="dddddddddd", names=names) as node:
         shell.env["PYCLOUD_NAMESPACE"] = names.namespace
-        yield cloud
+        yield node
 
 
 def deaf_to_the_first(heard: Heard, before: int) -> Fields | None:
@@ -38,9 +38,9 @@ def deaf_to_the_first(heard: Heard, before: int) -> Fields | None:
 
 @pytest.mark.parametrize("op", ["status", "remove"])
 def test_one_that_is_not_answered_holds_up_no_other(shell: Shell, op: str) -> None:
-    with other_cloud(shell, deaf_to_the_first):
-        sure = ["--yes"] if op == "remove" else []
-        result = shell.run(op, FIRST, SECOND, "ff", "--timeout", "1.5", *sure)
+    with other_node(shell, deaf_to_the_first):
+        confirmation = ["--yes"] if op == "remove" else []
+        result = shell.run(op, FIRST, SECOND, "ff", "--timeout", "1.5", *confirmation)
 
     assert result.code == 124
     assert f"{FIRST}: no answer to request" in result.err
@@ -53,16 +53,16 @@ def test_a_request_that_nobody_answered_is_published_again(shell: Shell, op: str
     def deaf_to_the_first_time(_heard: Heard, before: int) -> Fields | None:
         return {"cloud": "dddddddddd", "id": SECOND, "status": True, "state": "running"} if before else None
 
-    with other_cloud(shell, deaf_to_the_first_time) as cloud:
+    with other_node(shell, deaf_to_the_first_time) as node:
         result = shell.run(op, "-" if op == "create" else SECOND, stdin=b"sleep 60")
 
     assert result.code == 0
-    assert len(cloud.heard) == 2
-    assert len({(heard.op, heard.fields["id"]) for heard in cloud.heard}) == 1
+    assert len(node.heard) == 2
+    assert len({(heard.op, heard.fields["id"]) for heard in node.heard}) == 1
 
 
 def test_without_a_cloud_each_session_is_named(shell: Shell) -> None:
-    shell.cloud.retire()
+    shell.node.retire()
     result = shell.run("remove", FIRST, SECOND, "-y")
 
     assert result.code == 124
@@ -71,17 +71,17 @@ def test_without_a_cloud_each_session_is_named(shell: Shell) -> None:
 
 
 def test_a_remove_can_be_repeated(shell: Shell) -> None:
-    with other_cloud(shell, silent) as cloud:
+    with other_node(shell, silent) as node:
         result = shell.run("remove", FIRST, "--timeout", "0.5")
         shell.run("remove", FIRST, "--timeout", "0.5", "--id", "mine")
 
     assert result.code == 124
     assert "stop_grace" in result.err
-    assert f"a longer timeout may help. To ask again without doing it twice: --id {cloud.heard[0].fields['id']}\n" in (
+    assert f"a longer timeout may help. To ask again without doing it twice: --id {node.heard[0].fields['id']}\n" in (
         result.err
     )
     assert result.err.count("To ask again") == 1
-    assert cloud.heard[-1].fields["id"] == "mine"
+    assert node.heard[-1].fields["id"] == "mine"
 
 
 def test_a_session_named_twice_counts_once(shell: Shell) -> None:
@@ -96,7 +96,7 @@ def test_every_refusal_ends_with_4(shell: Shell, code: str) -> None:
     def refuse(heard: Heard, before: int) -> Fields:
         return {"cloud": "dddddddddd", "id": FIRST, "status": False, "error": {"code": code, "message": "not now"}}
 
-    with other_cloud(shell, refuse):
+    with other_node(shell, refuse):
         result = shell.run("remove", FIRST)
 
     assert (result.code, result.out) == (4, b"")
@@ -106,7 +106,7 @@ def test_every_refusal_ends_with_4(shell: Shell, code: str) -> None:
 def test_wishes_for_a_cloud(shell: Shell) -> None:
     words = ("--where", "zone=eu", "--where", "disk=fast", "--cloud", "cccccccccc")
     assert shell.run("create", "-", *words, stdin=b"x").code == 0
-    fields = shell.cloud.heard[0].fields
+    fields = shell.node.heard[0].fields
     assert (fields["where"], fields["cloud"]) == ({"zone": "eu", "disk": "fast"}, "cccccccccc")
 
 
@@ -116,23 +116,23 @@ def test_a_script_that_no_cloud_can_take(shell: Shell) -> None:
     assert result.code == 4
     assert "(script_too_large)" in result.err
     assert shell.run("create", "-", stdin=b"x" * ((16 << 20) + 1)).code == 4
-    assert not shell.cloud.heard
+    assert not shell.node.heard
 
 
 def test_redis_lost_on_the_way(own_redis: RedisServer, shell: Shell) -> None:
-    with FakeCloud(own_redis.url, silent, names=shell.cloud.names) as cloud:
+    with FakeCloud(own_redis.url, silent, names=shell.node.names) as node:
         shell.env["PYCLOUD_REDIS_URL"] = own_redis.url
         with shell.start("create", "-", "--timeout", "3") as process:
             assert process.stdin is not None
             process.stdin.write(b"x")
             process.stdin.close()
             process.stdin = None
-            wait_until(lambda: cloud.heard)
+            wait_until(lambda: node.heard)
             own_redis.stop()
             _, err = process.communicate(timeout=TIMEOUT)
 
     assert process.returncode == 69
-    assert f"may still be carried out. To ask again without doing it twice: --id {cloud.heard[0].fields['id']}" in (
+    assert f"may still be carried out. To ask again without doing it twice: --id {node.heard[0].fields['id']}" in (
         err.decode()
     )
 

@@ -35,7 +35,7 @@ def test_every_command_and_flag_stands_in_it(shell: Shell) -> None:
 
 
 def test_nothing_that_is_said_is_taken_for_a_macro() -> None:
-    row = Command("x", ".sh ends\n.so /etc/passwd \\n(.g", lambda _context, _args: 0, (argument("-y", help="'tis"),))
+    row = Command("x", ".sh ends\n.so /etc/passwd \\n(.g", "module:function", (argument("-y", help="'tis"),))
     text = formatted(manual_page([row], (), version="1", codes={}).encode())
 
     assert ".so /etc/passwd \\n(.g" in text

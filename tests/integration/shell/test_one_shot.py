@@ -44,8 +44,8 @@ def test_a_session_from_a_file_to_its_end(shell: Shell, tmp_path: Path) -> None:
     created = shell.run("create", str(script), "-e", "A=1", "-e", "B=x=y", "-o", "ids")
     assert created.code == 0
     session = created.lines[0]
-    assert shell.cloud.heard[0].fields["env"] == {"A": "1", "B": "x=y"}
-    assert shell.cloud.heard[0].fields["script"] == script.read_text()
+    assert shell.node.heard[0].fields["env"] == {"A": "1", "B": "x=y"}
+    assert shell.node.heard[0].fields["script"] == script.read_text()
 
     status = shell.run("status", session)
     assert (status.code, status.lines[0].split()) == (0, ["SESSION", "STATE", "ADDRESS"])
@@ -60,13 +60,13 @@ def test_a_session_from_a_file_to_its_end(shell: Shell, tmp_path: Path) -> None:
 
 def test_a_script_from_standard_input(shell: Shell) -> None:
     assert shell.run("create", "-", stdin=b"sleep 60").code == 0
-    assert shell.cloud.heard[0].fields["script"] == "sleep 60"
+    assert shell.node.heard[0].fields["script"] == "sleep 60"
 
 
 def test_the_id_of_a_request_can_be_given(shell: Shell) -> None:
     shell.run("create", "-", "--id", "again-1", stdin=b"x")
 
-    assert shell.cloud.heard[0].fields["id"] == "again-1"
+    assert shell.node.heard[0].fields["id"] == "again-1"
 
 
 def test_json_is_the_answer_as_it_came(shell: Shell) -> None:
@@ -179,7 +179,7 @@ def test_usage_problems_say_what_is_wrong(shell: Shell, words: tuple[str, ...], 
     assert (result.code, result.out) == (2, b"")
     assert said in result.err
     assert result.err.startswith("pycloudctl: ")
-    assert not shell.cloud.heard
+    assert not shell.node.heard
 
 
 def test_a_database_needs_a_namespace(shell: Shell) -> None:
@@ -202,7 +202,7 @@ def test_files_that_cannot_be_scripts(shell: Shell, tmp_path: Path) -> None:
 def test_settings_come_from_flag_then_environment_then_file(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     nowhere = f"redis://127.0.0.1:{free_port()}/0"
-    file.write_text(f'redis = "{nowhere}"\nnamespace = "{shell.cloud.names.namespace}"\nrun_as = "root"\n')
+    file.write_text(f'redis = "{nowhere}"\nnamespace = "{shell.node.names.namespace}"\nrun_as = "root"\n')
     session = shell.obedient.add()
 
     assert shell.run("status", session, "--config", str(file)).code == 0
@@ -214,12 +214,12 @@ def test_settings_come_from_flag_then_environment_then_file(shell: Shell, tmp_pa
 
 
 def test_no_answer(shared_redis: RedisServer, shell: Shell) -> None:
-    with FakeCloud(shared_redis.url, silent, cloud="dddddddddd") as cloud:
-        shell.env["PYCLOUD_NAMESPACE"] = cloud.names.namespace
+    with FakeCloud(shared_redis.url, silent, cloud="dddddddddd") as node:
+        shell.env["PYCLOUD_NAMESPACE"] = node.names.namespace
         result = shell.run("create", "-", "--timeout", "0.5", stdin=b"x")
 
     assert result.code == 124
-    assert f"--id {cloud.heard[0].fields['id']}" in result.err
+    assert f"--id {node.heard[0].fields['id']}" in result.err
 
 
 def test_redis_away(shell: Shell) -> None:
@@ -239,9 +239,9 @@ def test_redis_frozen(own_redis: RedisServer, shell: Shell) -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error(shell: Shell) -> None:
-    with shell.cloud.redis.pipeline() as pipeline:
+    with shell.node.redis.pipeline() as pipeline:
         for number in range(20_000):
-            pipeline.zadd(shell.cloud.names.sessions_key, {f"{number:010x}cccccccccc": number})
+            pipeline.zadd(shell.node.names.sessions_key, {f"{number:010x}cccccccccc": number})
         pipeline.execute()
     with shell.start("list", "-o", "ids") as process:
         assert process.stdout is not None

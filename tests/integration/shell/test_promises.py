@@ -136,23 +136,23 @@ def test_ux_12_exit_codes(shell: Shell, shared_redis: RedisServer) -> None:
     assert shell.run("status", UNKNOWN).code == 3
     assert shell.run("create", "-", stdin=b"refuse").code == 4
     assert shell.run("list", "--redis", nowhere).code == 69
-    with FakeCloud(shared_redis.url, silent, cloud="dddddddddd") as cloud:
-        shell.env["PYCLOUD_NAMESPACE"] = cloud.names.namespace
+    with FakeCloud(shared_redis.url, silent, cloud="dddddddddd") as node:
+        shell.env["PYCLOUD_NAMESPACE"] = node.names.namespace
         assert shell.run("create", "-", "--timeout", "0.3", stdin=b"x").code == 124
 
 
 def test_ux_13_every_wait_has_a_timeout(shared_redis: RedisServer, shell: Shell) -> None:
     waiting = [row.name for row in COMMANDS if not row.prompt_only]
     assert all("--timeout" in Grammar(interactive=False).help_text(name) for name in waiting)
-    with FakeCloud(shared_redis.url, silent, cloud="dddddddddd") as cloud:
-        shell.env["PYCLOUD_NAMESPACE"] = cloud.names.namespace
+    with FakeCloud(shared_redis.url, silent, cloud="dddddddddd") as node:
+        shell.env["PYCLOUD_NAMESPACE"] = node.names.namespace
         session = "0123456789dddddddddd"
         for words in (("status", session), ("remove", session), ("logs", session), ("wait", session)):
             assert shell.run(*words, "--timeout", "0.3").code == ExitCode.NO_ANSWER, words
 
 
 def test_ux_13_no_cloud_is_said_at_once_with_causes_and_the_flag_to_change(shell: Shell) -> None:
-    shell.cloud.retire()
+    shell.node.retire()
     result = shell.run("create", "-", "--timeout", "3600", stdin=b"x")
 
     assert result.code == ExitCode.NO_ANSWER
@@ -161,17 +161,17 @@ def test_ux_13_no_cloud_is_said_at_once_with_causes_and_the_flag_to_change(shell
 
 
 def test_ux_14_ctrl_c_stops_waiting_and_never_the_session(shared_redis: RedisServer, shell: Shell) -> None:
-    with FakeCloud(shared_redis.url, silent, cloud="dddddddddd") as cloud:
-        shell.env["PYCLOUD_NAMESPACE"] = cloud.names.namespace
+    with FakeCloud(shared_redis.url, silent, cloud="dddddddddd") as node:
+        shell.env["PYCLOUD_NAMESPACE"] = node.names.namespace
         with shell.start("create", "-", "--timeout", "60") as process:
             assert process.stdin is not None
             process.stdin.write(b"x")
             process.stdin.close()
             process.stdin = None
-            wait_until(lambda: cloud.heard)
+            wait_until(lambda: node.heard)
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=30)
-        assert {heard.op for heard in cloud.heard} == {"create"}  # nothing was asked to be ended
+        assert {heard.op for heard in node.heard} == {"create"}  # nothing was asked to be ended
 
     assert process.returncode == ExitCode.INTERRUPTED
     assert b"may still be carried out" in err

@@ -38,7 +38,7 @@ def end_of(child: Any) -> tuple[str, int]:
 
 def removed(shell: Shell) -> list[str]:
     """The sessions that a cloud was asked to remove."""
-    return [heard.fields["session"] for heard in shell.cloud.heard if heard.op == "remove"]
+    return [heard.fields["session"] for heard in shell.node.heard if heard.op == "remove"]
 
 
 def test_ux_15_destroying_more_than_one_thing_asks(shell: Shell) -> None:
@@ -85,9 +85,9 @@ def test_ux_15_without_a_terminal_it_refuses_unless_told_yes(shell: Shell, words
     assert "Remove 3 sessions? Nobody can be asked here; --yes says yes." in result.err
     assert not removed(shell)
 
-    sure = shell.run("remove", *words, "--yes")
-    assert (sure.code, sorted(sure.lines)) == (0, sorted(f"{session} removed" for session in sessions))
-    assert sure.err == "Removed 3 of 3 sessions.\n"
+    confirmed = shell.run("remove", *words, "--yes")
+    assert (confirmed.code, sorted(confirmed.lines)) == (0, sorted(f"{session} removed" for session in sessions))
+    assert confirmed.err == "Removed 3 of 3 sessions.\n"
     assert not shell.obedient.sessions
 
 
@@ -119,7 +119,7 @@ def test_many_are_removed_at_a_time_and_counted_on_a_terminal(shell: Shell) -> N
 
 def test_what_cannot_be_removed_holds_up_no_other_and_is_said(shell: Shell) -> None:
     bad, *good = [shell.obedient.add() for _ in range(5)]
-    plain = shell.cloud._reply
+    plain = shell.node._reply
 
     def reply(heard: Heard, before: int) -> Fields | bytes | None:
         if heard.fields.get("session") == bad:
@@ -127,7 +127,7 @@ def test_what_cannot_be_removed_holds_up_no_other_and_is_said(shell: Shell) -> N
             return {"cloud": "cccccccccc", "id": bad, "status": False, "error": error}
         return plain(heard, before)
 
-    shell.cloud._reply = reply
+    shell.node._reply = reply
     result = shell.run("remove", "--all", "-y")
     assert (result.code, len(result.lines)) == (4, len(good))
     assert f"{bad}: disk on fire (remove_failed)" in result.err
@@ -137,7 +137,7 @@ def test_what_cannot_be_removed_holds_up_no_other_and_is_said(shell: Shell) -> N
 def test_ctrl_c_in_the_middle_says_what_was_done(shell: Shell) -> None:
     for _ in range(30):
         shell.obedient.add()
-    stuck, plain = threading.Event(), shell.cloud._reply
+    stuck, plain = threading.Event(), shell.node._reply
 
     def reply(heard: Heard, before: int) -> Fields | bytes | None:
         if len(removed(shell)) <= 5:
@@ -145,7 +145,7 @@ def test_ctrl_c_in_the_middle_says_what_was_done(shell: Shell) -> None:
         stuck.set()
         return None
 
-    shell.cloud._reply = reply
+    shell.node._reply = reply
     with shell.start("remove", "--all", "--yes") as process:
         assert process.stdout
         done = [process.stdout.readline() for _ in range(5)]

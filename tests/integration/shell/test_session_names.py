@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 import pytest
 import redis
+from redis.typing import EncodableT, FieldT
 
 from pycloud.client import Client
 from pycloud.protocol.keys import Keys
-from pycloud.transport.blocking import DeadlineConnection
+from pycloud.transport.blocking import DeadlineConnection, RedisCommand
 from tests.support.pycloudctl import Shell
 from tests.support.redis_server import RedisServer
 
@@ -27,7 +29,7 @@ def test_a_session_is_created_with_name_and_labels(shell: Shell) -> None:
     words = ("--name", "web", "--label", "app=shop", "--label", "tier=")
     created = shell.run("create", "-", *words, stdin=b"x")
 
-    fields = shell.cloud.heard[0].fields
+    fields = shell.node.heard[0].fields
     assert (fields["name"], fields["labels"]) == ("web", {"app": "shop", "tier": ""})
     assert created.lines[0].split()[:3] == ["SESSION", "NAME", "STATE"]
     assert created.lines[1].split()[1] == "web"
@@ -41,7 +43,7 @@ def test_a_name_is_taken_wherever_an_id_is(shell: Shell, op: str) -> None:
     shell.obedient.add(name="web-2")
 
     shell.run(op, "web", "--timeout", "5")
-    assert shell.cloud.heard[0].fields["session"] == session
+    assert shell.node.heard[0].fields["session"] == session
 
 
 def test_names_ids_and_beginnings_of_ids_go_together(shell: Shell) -> None:
@@ -69,26 +71,37 @@ def test_a_name_that_nobody_has_is_compared_with_those_that_there_are(shell: She
 
 def test_a_name_that_another_had_later_is_no_name_of_the_first(shell: Shell) -> None:
     first, second = shell.obedient.add("exited", name="web"), shell.obedient.add(name="web")
-    shell.cloud.redis.hset(shell.cloud.names.name_key("web"), "session", second)
-    shell.cloud.redis.delete(shell.cloud.names.session_key(second), shell.cloud.names.name_key("web"))
+    shell.node.redis.hset(shell.node.names.name_key("web"), "session", second)
+    shell.node.redis.delete(shell.node.names.session_key(second), shell.node.names.name_key("web"))
 
     result = shell.run("remove", "web")
     assert result.code == 3
     assert result.err.endswith(f"no session is called web any more; one that has ended was: {first}\n")
-    assert not shell.cloud.heard
+    assert not shell.node.heard
+
+
+def count_commands(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many commands each round trip to Redis carries, from now on."""
+    counts: list[int] = []
+    execute = DeadlineConnection.execute
+
+    def counted(
+        connection: DeadlineConnection, deadline: float, *commands: RedisCommand, text: bool = False
+    ) -> list[Any]:
+        counts.append(len(commands))
+        return execute(connection, deadline, *commands, text=text)
+
+    monkeypatch.setattr(DeadlineConnection, "execute", counted)
+    return counts
 
 
 def test_a_name_is_looked_up_in_one_read_however_many_sessions_there_are(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = shell.obedient.add(name="web")
-    calls: list[int] = []
-    plain = DeadlineConnection.execute
-    monkeypatch.setattr(
-        DeadlineConnection, "execute", lambda *args, **how: calls.append(len(args) - 2) or plain(*args, **how)
-    )
+    calls = count_commands(monkeypatch)
 
-    with Client(shell.url, namespace=shell.cloud.names.namespace) as client:
+    with Client(shell.url, namespace=shell.node.names.namespace) as client:
         assert client.session_named("web") == session
         assert client.sessions_named(["web", "other"]) == {"web": session}
     assert calls == [1, 2]
@@ -125,14 +138,11 @@ def test_ten_thousand_sessions_are_read_in_pages(shared_redis: RedisServer, monk
         for number in range(MANY):
             session = f"{number:010x}cccccccccc"
             pipe.zadd(names.sessions_key, {session: number})
-            record = {"cloud": "c" * 10, "state": "running", "created": number, "name": f"web-{number}"}
-            pipe.hset(names.session_key(session), mapping=record | {"labels": f'{{"tens": "{number % 10}"}}'})
+            name, labels = f"web-{number}", f'{{"tens": "{number % 10}"}}'
+            record: dict[FieldT, EncodableT] = {"cloud": "c" * 10, "state": "running", "created": number}
+            pipe.hset(names.session_key(session), mapping=record | {"name": name, "labels": labels})
         pipe.execute()
-    round_trips: list[int] = []
-    plain = DeadlineConnection.execute
-    monkeypatch.setattr(
-        DeadlineConnection, "execute", lambda *args, **how: round_trips.append(1) or plain(*args, **how)
-    )
+    round_trips = count_commands(monkeypatch)
 
     with Client(shared_redis.url, namespace=names.namespace) as reader:
         found = list(reader.sessions(labels={"tens": "3"}, name="web-*"))

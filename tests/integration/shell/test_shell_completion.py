@@ -8,14 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pycloud.shell.base.flags import COMMON_FLAGS, CONNECTION_FLAGS
-from pycloud.shell.dispatch.shell_completion import SHELLS, WORD_SOURCES, completion_script
-from pycloud.shell.dispatch.table import COMMANDS
+from pycloud.shell.dispatch.shell_completion import SHELLS, WORD_SOURCES
+from tests.support.command_table import FLAGS_OF_ALL_COMMANDS, ONE_SHOT_COMMANDS
 from tests.support.pycloudctl import PYCLOUDCTL, TIMEOUT, Shell
 from tests.support.requirements import program
 
-COMMON = (*CONNECTION_FLAGS, *COMMON_FLAGS)
-TYPED = [row for row in COMMANDS if not row.prompt_only]
 #: Does what bash does for TAB behind the words that it is given, and prints what is offered.
 TAB = """
 source "$1"; shift
@@ -55,7 +52,7 @@ def bash(shell: Shell, tmp_path: Path) -> Bash:
 
 
 def test_commands(bash: Bash) -> None:
-    assert bash.offers("") == [name for row in TYPED for name in (row.name, *row.aliases)]
+    assert bash.offers("") == [name for row in ONE_SHOT_COMMANDS for name in (row.name, *row.aliases)]
     assert bash.offers("re") == ["remove"]
     assert bash.offers("--redis", "x", "-o", "json", "sta") == ["status"]
     assert bash.offers("help", "stat") == ["status"]
@@ -68,9 +65,9 @@ def test_flags(bash: Bash) -> None:
     assert bash.offers("create", "--w") == ["--where"]
     assert bash.offers("status", "--w") == []
     assert bash.offers("ps", "--st") == ["--state"]
-    for row in TYPED:
+    for row in ONE_SHOT_COMMANDS:
         own = {name for item in row.arguments if item.is_flag for name in item.names}
-        common = {name for item in COMMON for name in item.names}
+        common = {name for item in FLAGS_OF_ALL_COMMANDS for name in item.names}
         assert set(bash.offers(row.name, "-")) == own | common | {"-h", "--help"}
 
 
@@ -101,15 +98,15 @@ def test_names(shell: Shell, bash: Bash) -> None:
 
 
 def test_hosts(shell: Shell, bash: Bash) -> None:
-    shell.cloud.rank = {"host": "game7.example.net", "heartbeat": 60.0}
-    shell.cloud.announce()
+    shell.node.heartbeat_fields = {"host": "game7.example.net", "heartbeat": 60.0}
+    shell.node.announce()
 
     assert bash.offers("drain", "ga") == bash.offers("list", "--cloud", "g") == ["game7.example.net"]
     assert bash.offers("drain", "") == ["c" * 10, "game7.example.net"]
 
 
 def test_clouds(shell: Shell, bash: Bash) -> None:
-    shell.cloud.redis.zadd(shell.cloud.names.nodes_key, {"d" * 10: 1, "$(touch ran)": 1})
+    shell.node.redis.zadd(shell.node.names.nodes_key, {"d" * 10: 1, "$(touch ran)": 1})
 
     assert bash.offers("drain", "") == bash.offers("list", "--cloud", "") == ["c" * 10, "d" * 10, "here"]
     assert bash.offers("undrain", "c" * 10, "d") == ["d" * 10]
@@ -120,7 +117,7 @@ def test_clouds(shell: Shell, bash: Bash) -> None:
 def test_what_somebody_wrote_into_redis_is_not_run(shell: Shell, bash: Bash) -> None:
     session = shell.obedient.add()
     for bad in ("$(touch ran)", "`touch ran`", "x;touch ran", "*"):
-        shell.cloud.redis.zadd(shell.cloud.names.sessions_key, {bad: 1})
+        shell.node.redis.zadd(shell.node.names.sessions_key, {bad: 1})
 
     assert bash.offers("status", "") == [session]
     assert not (bash.folder / "ran").exists()
@@ -130,15 +127,6 @@ def test_without_redis_nothing_is_offered_and_nothing_said(shell: Shell, bash: B
     bash._env["PYCLOUD_REDIS_URL"] = "redis://127.0.0.1:1"
 
     assert bash.offers("status", "") == []
-
-
-@pytest.mark.parametrize("name", SHELLS)
-def test_each_script_names_every_command_and_flag(name: str) -> None:
-    text = completion_script(name, COMMANDS, COMMON)
-    for row in TYPED:
-        assert row.name in text
-        for flag in (name for item in (*row.arguments, *COMMON) if item.is_flag for name in item.names):
-            assert flag.lstrip("-") in text
 
 
 @pytest.mark.parametrize("name", SHELLS)
@@ -173,18 +161,6 @@ def test_fish_and_zsh_offer_names(shell: Shell, tmp_path: Path) -> None:
     words = f"compdef() {{ }}; compadd() {{ print -l -- ${{(P)2}} }}; source {zsh}; _pycloudctl_sessions"
     done = subprocess.run([program("zsh"), "-f", "-c", words], capture_output=True, text=True, env=environ)
     assert done.stdout.split()[1:] == ["web-1"]
-
-
-def test_a_flag_means_the_same_everywhere() -> None:
-    """A shell that completes a value sees the name of its flag, and nothing else."""
-    seen: dict[str, tuple[bool, tuple[str, ...], str]] = {}
-    for item in (*COMMON, *(item for row in COMMANDS for item in row.arguments if item.is_flag)):
-        for name in item.names:
-            assert seen.setdefault(name, (item.takes_value, item.choices, item.kind)) == (
-                item.takes_value,
-                item.choices,
-                item.kind,
-            )
 
 
 def test_an_unknown_shell(shell: Shell) -> None:

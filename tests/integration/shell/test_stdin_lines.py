@@ -42,7 +42,7 @@ def test_the_script_cannot_come_from_there_too(shell: Shell) -> None:
 
     assert result.code == 2
     assert "name a file" in result.err
-    assert not shell.cloud.heard
+    assert not shell.node.heard
 
 
 def test_a_quotation_that_does_not_end(shell: Shell) -> None:

@@ -9,37 +9,14 @@ from pathlib import Path
 
 import pytest
 import redis
-from msgspec import UNSET
 
-from pycloud.protocol.messages import Event, StatusResponse, encode
-from pycloud.shell.session_commands.wait import exit_code_of
+from pycloud.protocol.messages import Event, encode
 from tests.support.daemon import Daemon
 from tests.support.pycloudctl import TIMEOUT, Shell
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import wait_until
 
 SESSION = "0123456789cccccccccc"
-
-
-@pytest.mark.parametrize(
-    ("state", "exit_code", "expected"),
-    [
-        ("exited", 0, 0),
-        ("exited", 3, 3),
-        ("exited", 143, 143),
-        ("exited", None, 1),
-        ("exited", 3221225786, 1),
-        ("failed", UNSET, 1),
-        ("removed", UNSET, 3),
-        (UNSET, UNSET, 3),
-        ("lost", UNSET, 124),
-    ],
-)
-def test_exit_codes(state: str, exit_code: int, expected: int) -> None:
-    code, said = exit_code_of(StatusResponse("c", SESSION, False, state, exit_code=exit_code, reason="why"))
-
-    assert code == expected
-    assert bool(said) == (code != exit_code)
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -64,7 +41,7 @@ def test_a_session_of_a_real_cloud(
 def test_ctrl_c_ends_no_session(shell: Shell) -> None:
     session = shell.obedient.add()
     with shell.start("wait", session) as process:
-        wait_until(lambda: shell.cloud.heard, 20)
+        wait_until(lambda: shell.node.heard, 20)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=TIMEOUT)
 
@@ -84,10 +61,10 @@ def test_the_end_of_a_timeout(shell: Shell) -> None:
 def test_a_session_that_is_removed_meanwhile(shell: Shell) -> None:
     session = shell.obedient.add()
     with shell.start("wait", session) as process:
-        wait_until(lambda: shell.cloud.heard, 20)
+        wait_until(lambda: shell.node.heard, 20)
         del shell.obedient.sessions[session]
         event = Event("session.removed", "cccccccccc", 1.5, session=session)
-        shell.cloud.redis.xadd(shell.cloud.names.events_key, {"event": encode(event)})
+        shell.node.redis.xadd(shell.node.names.events_key, {"event": encode(event)})
         _, err = process.communicate(timeout=TIMEOUT)
 
     assert process.returncode == 3

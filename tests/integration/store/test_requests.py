@@ -10,7 +10,7 @@ import redis
 
 from pycloud.protocol.responses import create_response
 from pycloud.store import requests as ledger_module
-from pycloud.store.claim_renewal import ClaimRenewer
+from pycloud.store.request_claimer import RequestClaimer
 from pycloud.store.requests import CLAIM_VALIDITY, STATUS_RESPONSE_TTL, Claim, ClaimResult, CommitResult, ExpiredClaim
 from tests.support.store_nodes import NAMES, A, B, C, D, Shared, again, claim_of, lapse, response, session_for
 from tests.support.waiting import wait_until
@@ -34,7 +34,7 @@ def test_another_payload_is_a_conflict_before_and_after_the_answer(clouds: dict[
 
 def test_an_answer_is_stored_published_and_replayed(clouds: dict[str, Shared], client: redis.Redis) -> None:
     claim = claim_of()
-    with client.pubsub(ignore_subscribe_messages=True) as pubsub:
+    with client.pubsub(ignore_subscribe_messages=True) as pubsub:  # type: ignore[no-untyped-call]
         pubsub.subscribe(NAMES.response_channel("create", claim.id))
         pubsub.get_message(timeout=5)
         clouds[A].ledger.claim(claim, b"payload")
@@ -137,7 +137,7 @@ def test_an_answer_that_may_pass_is_replayed_for_seconds_only(clouds: dict[str, 
     clouds[A].ledger.commit(claim, response(A), retryable=True)
     assert clouds[B].ledger.claim(again(claim), b"p")[0] is ClaimResult.ANSWERED
     assert clouds[B].ledger.are_claimed([("create", claim.id)]) == [True]
-    until = int(client.hget(NAMES.request_key("create", claim.id), "until"))
+    until = int(client.hget(NAMES.request_key("create", claim.id), "until") or 0)
     seconds, micros = client.time()
     assert 0 < until - (seconds * 1000 + micros // 1000) <= 5000
     client.hset(NAMES.request_key("create", claim.id), "until", 1)
@@ -241,7 +241,7 @@ def test_what_may_have_been_taken_over_and_forgotten_is_not_answered(
 
 
 def test_a_claim_is_known_for_a_while_after_each_renewal(clouds: dict[str, Shared], client: redis.Redis) -> None:
-    claims, claim, other = ClaimRenewer(clouds[A].ledger), claim_of(), claim_of()
+    claims, claim, other = RequestClaimer(A, clouds[A].ledger), claim_of(), claim_of()
     for each in (claim, other):
         clouds[A].ledger.claim(each, b"p")
     assert claims.valid_until(claim) == float("inf"), "not worked on"

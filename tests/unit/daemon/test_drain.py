@@ -11,7 +11,7 @@ import pytest
 from pycloud.daemon import drain as draining
 from pycloud.daemon.drain import DrainHandler
 from pycloud.daemon.heartbeat import HeartbeatService
-from pycloud.protocol.messages import DrainRequest
+from pycloud.protocol.requests import DrainRequest
 from pycloud.sessions.manager import SessionManager
 
 CLOUD = "c" * 10

@@ -10,11 +10,12 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from pycloud.cluster.deferred_requests import DeferredRequests
+from pycloud.cluster.deferred_requests import DeferredRequest, DeferredRequests
 from pycloud.cluster.membership import Membership
-from pycloud.daemon.router import Router, Source
-from pycloud.protocol.messages import CreateRequest, Heartbeat, RemoveRequest, Request, StatusRequest
-from pycloud.store.request_claimer import RequestDeadlines
+from pycloud.daemon.router import Router
+from pycloud.protocol.messages import Heartbeat
+from pycloud.protocol.received import DIRECT, PUBLISHED, ReceivedRequest, Source
+from pycloud.protocol.requests import CreateRequest, RemoveRequest, Request, StatusRequest
 
 CLOUDS = [f"{number:010x}" for number in range(30)]
 CREATE = b"the payload"
@@ -28,7 +29,7 @@ class Member:
     def __init__(self, cloud: str) -> None:
         self.view, self.standby, self.acted = Membership(cloud, "i", 60.0), DeferredRequests(cast(Any, None)), 0
         act = self._act
-        claimer = SimpleNamespace(reject=act, reject_malformed=act)
+        claimer = SimpleNamespace(reject=act)
         self.handed_over: list[str] = []
         session_store = SimpleNamespace(forward=lambda _op, _payload, cloud: self.handed_over.append(cloud))
         self.cloud = SimpleNamespace(
@@ -61,7 +62,7 @@ def test_of_thirty_clouds_one_takes_a_create_and_few_keep_it(crowd: dict[str, Me
     for number in range(300):
         before = Counter({cloud: member.acted + member.kept for cloud, member in crowd.items()})
         for member in crowd.values():
-            member.router.route(CreateRequest(f"r{number}", "script"), CREATE, Source.PUBLISHED)
+            member.router.route(CreateRequest(f"r{number}", "script"), CREATE, PUBLISHED)
         after = Counter({cloud: member.acted + member.kept for cloud, member in crowd.items()})
         assert len(after - before) == CARING
     assert {member.acted for member in crowd.values()} == {10}
@@ -75,13 +76,13 @@ def test_whose_session_it_is_not_does_nothing(
         session = "0" * 10 + owner
         crowd[owner].cloud.sessions[session] = SimpleNamespace(id=session)
         for member in crowd.values():
-            member.router.route(kind(f"r{number}", session), CREATE, Source.PUBLISHED)
+            member.router.route(kind(f"r{number}", session), CREATE, PUBLISHED)
     assert {(member.acted, member.kept) for member in crowd.values()} == {(1, 0)}
 
 
 def test_of_what_nobody_knows_one_cloud_says_so(crowd: dict[str, Member]) -> None:
     for member in crowd.values():
-        member.router.route(StatusRequest("r", "nonsense"), CREATE, Source.PUBLISHED)
+        member.router.route(StatusRequest("r", "nonsense"), CREATE, PUBLISHED)
     assert sum(member.acted for member in crowd.values()) == 1
     assert sum(member.kept for member in crowd.values()) == CARING - 1
 
@@ -96,7 +97,7 @@ def test_where_nobody_can_take_a_create_one_cloud_says_so_at_once(
     for member in crowd.values():
         for peer in member.view.peers.values():
             peer.last_heartbeat = msgspec.structs.replace(peer.last_heartbeat, capacity=0 if full else None)
-        member.router.route(request_, CREATE, Source.PUBLISHED)
+        member.router.route(request_, CREATE, PUBLISHED)
     assert sum(member.acted for member in crowd.values()) == 1
     assert sum(member.kept for member in crowd.values()) == CARING - 1, "should that one die over it"
 
@@ -110,8 +111,8 @@ def test_what_was_kept_for_long_is_left_to_who_asks_again(
 ) -> None:
     member = crowd[CLOUDS[0]]
     until = monotonic() + (-1.0 if late else 60.0)
-    came = RequestDeadlines(fresh_until=until, valid_until=until)
-    member.router.route(request_, CREATE, Source.DEFERRED_WE_ARE_NEXT, 1, came)
+    received = ReceivedRequest(request_, CREATE, PUBLISHED, fresh_until=until, valid_until=until)
+    member.router.reconsider(DeferredRequest(received, our_turn=True))
     assert member.acted == acted
 
 
@@ -120,22 +121,23 @@ def test_creates_with_a_name_wait_until_a_new_redis_was_told_which_names_there_a
     for member in crowd.values():
         member.router.on_server_changed()
         for request in (plain, named):
-            member.router.route(request, CREATE, Source.PUBLISHED)
+            member.router.route(request, CREATE, PUBLISHED)
     assert sum(member.acted for member in crowd.values()) == 1, "the plain one, at once"
     kept = [kept for member in crowd.values() for queue in member.standby._queues.values() for _at, kept in queue]
-    caring = [each for each in kept if each.id == "r2"]
+    caring = [each for each in kept if each.received.request.id == "r2"]
     assert 0 < len(caring) <= CARING
-    assert all(each.we_are_next for each in caring)
+    assert all(each.our_turn for each in caring)
     some = next(iter(crowd.values()))
     before = some.acted
-    some.router.route(named, CREATE, Source.DEFERRED_WE_ARE_NEXT, 1)
+    deferred = DeferredRequest(ReceivedRequest(named, CREATE, PUBLISHED), our_turn=True)
+    some.router.reconsider(deferred)
     assert some.acted == before
     some.router._resync_until = 0.0
-    some.router.route(named, CREATE, Source.DEFERRED_WE_ARE_NEXT, 2)
+    some.router.reconsider(deferred)
     assert some.acted == before + 1
 
 
-@pytest.mark.parametrize("heard", [Source.PUBLISHED, Source.DIRECT])
+@pytest.mark.parametrize("heard", [PUBLISHED, DIRECT])
 def test_what_waited_for_a_cloud_that_was_frozen_for_long_is_not_begun(crowd: dict[str, Member], heard: Source) -> None:
     """Others have answered it, and its answer is forgotten. What comes on a new subscription is news."""
     member, now = crowd[CLOUDS[0]], monotonic()
@@ -164,7 +166,7 @@ def test_who_may_just_have_missed_a_cloud_that_fits_refuses_nothing_yet(listenin
     )
     member.view.on_heartbeat(rank("a", score=1.0, sessions=0, instance="i", sent=now - listening), now - listening)
     member.view._last_confirming_heartbeat = now
-    member.router.route(EU, CREATE, Source.PUBLISHED)
+    member.router.route(EU, CREATE, PUBLISHED)
     assert (member.acted, member.kept) == (acted, 1 - acted)
 
 
@@ -174,6 +176,6 @@ def test_what_nobody_heard_that_fits_is_handed_over_by_one_of_those_who_do_not()
         for cloud, score, labels in (("a", 1.0, {}), ("b", 2.0, {}), ("c", 3.0, {"region": "eu"})):
             member.view.on_heartbeat(rank(cloud, score=score, sessions=0, instance="i", labels=labels, sent=now), now)
         member.router.spawn = lambda work, *args: work(*args)  # type: ignore[method-assign]
-        member.router.route(EU, CREATE, Source.DEFERRED_WE_ARE_NEXT, 1)
+        member.router.reconsider(DeferredRequest(ReceivedRequest(EU, CREATE, PUBLISHED), our_turn=True))
     assert [member.handed_over for member in members] == [["c"], []]
     assert [(member.acted, member.kept) for member in members] == [(0, 1)] * 2, "and both see that it acts"

@@ -1,4 +1,4 @@
-"""Whatever bytes come in: a request, a refusal or a reason to drop it, and never anything else."""
+"""Whatever bytes come in: a request, a refusal or a reason to drop it, and never anything else; heartbeats, too."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pycloud.protocol.container_spec import RUNTIME_NAMES
 from pycloud.protocol.decoding import (
-    RESERVED_ENV,
     DecodeError,
     RejectedRequest,
     decode_broadcast,
     decode_direct,
     decode_heartbeat,
-    decode_request,
     digest_for,
     is_valid_id,
     payload_limit,
 )
-from pycloud.protocol.messages import (
+from pycloud.protocol.messages import encode
+from pycloud.protocol.requests import (
     CreateRequest,
     DrainRequest,
     InspectRequest,
@@ -29,6 +29,9 @@ from pycloud.protocol.messages import (
     RemoveRequest,
     StatusRequest,
 )
+from pycloud.protocol.validation import RESERVED_ENV
+from tests.support.decode import decode_request
+from tests.support.heartbeats import heartbeat_of
 
 LIMIT = 1024
 OPS = ("create", "status", "remove")
@@ -72,7 +75,7 @@ def test_any_object_is_dropped_exactly_when_its_id_is_not_usable(op: str, fields
         assert result.id == fields["id"]
 
 
-@given(usable_ids, st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=100))
+@given(usable_ids, st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=100))
 def test_a_create_comes_out_as_it_went_in(request_id: str, script: str) -> None:
     request = decode_request("create", body(id=request_id, script=script), LIMIT)
     assert isinstance(request, CreateRequest)
@@ -254,3 +257,37 @@ def test_what_operators_ask_is_asked_directly() -> None:
 def test_a_rank_decodes_or_says_why_not(payload: bytes) -> None:
     with pytest.raises(DecodeError):
         decode_heartbeat(payload)
+
+
+@pytest.mark.parametrize(
+    ("fields", "runtimes"),
+    [
+        ({"script": "exec sleep 1"}, ("script",)),
+        ({"script": 'nginx\n{"port": 80}'}, ("docker",)),
+        ({"script": 'nginx\n{"port": 80}', "runtime": "script"}, ("script",)),
+        ({"script": "nginx"}, RUNTIME_NAMES),
+        ({"script": "nginx", "runtime": "docker"}, ("docker",)),
+        ({"script": "nginx", "runtime": None}, RUNTIME_NAMES),
+    ],
+)
+def test_what_a_create_may_be(fields: dict[str, Any], runtimes: tuple[str, ...]) -> None:
+    request = decode_request("create", body(id="r", **fields), LIMIT)
+    assert isinstance(request, CreateRequest)
+    assert request.runtimes == runtimes
+
+
+def test_an_unknown_runtime_is_left_to_placement() -> None:
+    request = decode_request("create", body(id="r", script="x", runtime="swarm"), LIMIT)
+    assert isinstance(request, CreateRequest)
+    assert request.runtimes == ("swarm",)
+
+
+def test_nobody_sets_what_is_computed() -> None:
+    request = decode_request("create", body(id="r", script="echo x", **{"(computed kinds)": ["docker"]}), LIMIT)
+    assert isinstance(request, CreateRequest)
+    assert request.runtimes == ("script",)
+
+
+def test_a_rank_carries_its_kinds_over_the_wire() -> None:
+    heartbeat = heartbeat_of("c", runtimes=("script", "docker"), unavailable=("docker",))
+    assert decode_heartbeat(encode(heartbeat)) == heartbeat

@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pycloud.client.records import parse_record as read_record
-from pycloud.protocol.messages import REQUESTS, CreateRequest, ErrorBody, encode, error_response
+from pycloud.protocol.messages import ErrorBody, encode
+from pycloud.protocol.requests import REQUESTS, CreateRequest
 from pycloud.protocol.responses import create_response, logs_response, status_response
 from pycloud.protocol.session import Session, State
 from pycloud.store import records
@@ -81,13 +82,13 @@ def test_a_session_that_never_ran_has_a_reason() -> None:
 def test_refusals_keep_the_original_three_keys() -> None:
     error = ErrorBody("bad_request", "why")
     body = {"code": "bad_request", "message": "why"}
-    assert json.loads(encode(error_response(CreateRequest, CLOUD, "", error))) == {
+    assert json.loads(encode(CreateRequest.response.rejection(CLOUD, "", error))) == {
         "cloud": CLOUD,
         "id": None,
         "error": body,
     }
     for kind in set(REQUESTS.values()) - {CreateRequest}:
-        answer = json.loads(encode(error_response(kind, CLOUD, "s", error)))
+        answer = json.loads(encode(kind.response.rejection(CLOUD, "s", error)))
         assert answer == {"cloud": CLOUD, "id": "s", "status": False, "error": body}
 
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.protocol.decoding import RejectedRequest, decode_request
-from pycloud.protocol.messages import CreateRequest
+from pycloud.protocol.decoding import RejectedRequest
+from pycloud.protocol.requests import CreateRequest
 from pycloud.protocol.validation import MAX_LABELS, MAX_LENGTH, is_name
+from tests.support.decode import decode_request
 
 LIMIT = 1 << 20
 

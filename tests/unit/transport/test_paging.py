@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.transport.paging import START, Cursor, page_limits, parse_page
+from pycloud.transport.paging import START, Cursor, batched, page_limits, parse_page
 
 Members = dict[bytes, float]
 #: Few scores, so that many members share one.
@@ -49,3 +49,8 @@ def test_scores_are_told_exactly() -> None:
     place = Cursor(1795471920.4000001, b"m", 1)
     assert float(page_limits(place, 1)[0]) == place.score
     assert float(page_limits(START, 1)[0]) == float("-inf")
+
+
+def test_items_in_lists_of_a_limited_size() -> None:
+    assert list(batched("abcde", 2)) == [["a", "b"], ["c", "d"], ["e"]]
+    assert list(batched(iter(()), 2)) == []

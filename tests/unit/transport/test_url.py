@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycloud.transport.url import hide_password, parse_redis_url
+from pycloud.transport.url import check_database, hide_password, parse_redis_url
 
 
 def test_parse_redis_url() -> None:
@@ -45,7 +47,7 @@ def test_options_that_are_taken_are_understood_by_the_library_too() -> None:
     options = "username=me&password=p%40ss&db=2&ssl_ca_certs=/ca.pem&ssl_cert_reqs=none&ssl_check_hostname=false"
     parts = parse_redis_url(f"rediss://h?{options}")
     assert (parts.username, parts.password, parts.database) == ("me", "p@ss", 2)
-    connection = redis.ConnectionPool.from_url(f"rediss://h?{options}").make_connection()
+    connection: Any = redis.ConnectionPool.from_url(f"rediss://h?{options}").make_connection()
     assert (connection.username, connection.password, connection.db) == ("me", "p@ss", 2)
     assert (connection.ca_certs, connection.check_hostname) == ("/ca.pem", False)
 
@@ -69,3 +71,10 @@ def test_hide_password(url: str, shown: str) -> None:
 def test_no_password_is_ever_shown(password: str) -> None:
     shown = hide_password(f"redis://me:{password}@h/0")
     assert shown == "redis://me:***@h/0"
+
+
+def test_a_database_of_its_own_needs_a_namespace_of_its_own() -> None:
+    check_database("redis://localhost/0", "year4000.pycloud")
+    check_database("redis://localhost/3", "mine")
+    with pytest.raises(ValueError, match="database 3"):
+        check_database("redis://localhost/3", "year4000.pycloud")

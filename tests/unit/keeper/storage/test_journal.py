@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 
 from pycloud.keeper.storage import journal
 from pycloud.keeper.storage.journal import JournalError, decode, encode, fold
-from pycloud.keeper.storage.journal_store import JournalStore
 
 SESSION = "0123456789abcdef0123"
 times = st.floats(min_value=1, max_value=4e9)
@@ -114,66 +112,7 @@ def test_bytes_that_are_no_lines_are_refused(data: bytes) -> None:
         decode(data)
 
 
-def test_a_torn_line_does_not_spoil_the_next_one(tmp_path: Path) -> None:
-    book = JournalStore(tmp_path)
-    book.create(SESSION, {"starting": 1.0, "port": 1, "record": {}})
-    with Path(book.path(SESSION)).open("ab") as file:
-        file.write(b'{"ended": 3')
-    again = JournalStore(tmp_path)
-    again.load()
-    again.append(SESSION, {"removed": 4.0})
-    third = JournalStore(tmp_path)
-    third.load()
-    assert third.entries == again.entries
-    assert third.entries[SESSION].removed == 4.0
-
-
-def test_an_unreadable_journal_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / f"{SESSION}.journal").write_bytes(b"no journal\n")
-    book = JournalStore(tmp_path)
-    book.load()
-    assert not book.entries
-    assert [path.name for path in tmp_path.iterdir()] == [f"{SESSION}.bad"]
-    assert book.is_corrupt(SESSION)
-    assert "set aside" in caplog.text
-
-
-def test_what_a_full_disk_refuses_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    book = JournalStore(tmp_path)
-    book.create(SESSION, {"starting": 1.0, "port": 1, "record": {}})
-    path = Path(book.path(SESSION))
-    aside = path.rename(tmp_path / "aside")  # opening it for appending fails now, as on a disk that is gone
-    book.append_with_retry(SESSION, {"ended": 2.0, "exit_code": 7, "reason": None}, now=100.0)
-    book.append_with_retry(SESSION, {"note": {"a": 1}}, now=100.5)
-    assert book.entries[SESSION].exit_code == 7
-    due = book.due()
-    assert due is not None
-    assert due > 100.5
-    book.tick(due)
-    assert book.due() is not None
-    aside.rename(path)
-    book.tick(due)
-    assert book.due() is None
-    again = JournalStore(tmp_path)
-    again.load()
-    assert again.entries == book.entries
-
-
 def test_entries_cannot_be_changed_by_accident() -> None:
     entry = fold(SESSION, [{"starting": 1.0, "port": 1, "record": {}}])
     with pytest.raises(dataclasses.FrozenInstanceError):
         entry.port = 2  # type: ignore[misc, union-attr]
-
-
-def test_what_was_deleted_is_not_waited_for(tmp_path: Path) -> None:
-    book = JournalStore(tmp_path)
-    book.create(SESSION, {"starting": 1.0, "port": 1, "record": {}})
-    assert not book.has_unwritten
-    tmp_path.joinpath("elsewhere").mkdir()
-    Path(book.path(SESSION)).rename(tmp_path / "elsewhere" / "journal")
-    book.append_with_retry(SESSION, {"ended": 2.0, "exit_code": 7, "reason": None}, now=100.0)
-    assert not book.has_unwritten
-    (tmp_path / "elsewhere" / "journal").rename(Path(book.path(SESSION)))
-    assert book.has_unwritten
-    book.tick(200.0)
-    assert not book.has_unwritten

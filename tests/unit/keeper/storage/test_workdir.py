@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from pathlib import Path
 
 import pytest
 
 from pycloud.keeper.storage import workdir
-from pycloud.keeper.storage.dir_remover import DirRemover
 from tests.support.folders import let_others_pass
-from tests.support.waiting import wait_until
 
 
 def test_it_holds_script_and_facts(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    workdir.create(path, "echo ü\n", {"port": 1}, None)
+    workdir.create(str(path), "echo ü\n", {"port": 1}, None)
     assert path.stat().st_mode & 0o777 == 0o700
     assert (path / "pycloud.init").read_text() == "echo ü\n"
     assert (path / "pycloud.init").stat().st_mode & 0o777 == 0o700
@@ -25,7 +22,7 @@ def test_it_holds_script_and_facts(tmp_path: Path) -> None:
 
 
 def test_nothing_to_remove_is_fine(tmp_path: Path) -> None:
-    workdir.remove(tmp_path / "nothing")
+    workdir.remove(str(tmp_path / "nothing"))
 
 
 def test_a_tree_is_removed_and_links_are_not_followed(tmp_path: Path) -> None:
@@ -39,7 +36,7 @@ def test_a_tree_is_removed_and_links_are_not_followed(tmp_path: Path) -> None:
         (tree / name / "link").symlink_to(precious)
     (tree / "link").symlink_to(precious, target_is_directory=True)
     os.mkfifo(tree / "pipe")
-    workdir.remove(tree)
+    workdir.remove(str(tree))
     assert not tree.exists()
     assert (precious / "file").read_text() == "keep me"
 
@@ -48,7 +45,7 @@ def test_a_link_in_place_of_the_directory_is_removed_alone(tmp_path: Path) -> No
     precious = tmp_path / "precious"
     precious.mkdir()
     (tmp_path / "link").symlink_to(precious)
-    workdir.remove(tmp_path / "link")
+    workdir.remove(str(tmp_path / "link"))
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
 
@@ -62,7 +59,7 @@ def test_no_depth_is_too_deep(tmp_path: Path) -> None:
         os.close(here)
         here = below
     os.close(here)
-    workdir.remove(top)
+    workdir.remove(str(top))
     assert not top.exists()
 
 
@@ -73,7 +70,7 @@ def _as_nobody_remove(tree: Path) -> int:
         try:
             os.setgid(65534)
             os.setuid(65534)
-            workdir.remove(tree)
+            workdir.remove(str(tree))
         except BaseException:
             os._exit(1)
         os._exit(0)
@@ -93,33 +90,6 @@ def test_rights_given_away_are_taken_back(tmp_path: Path) -> None:
     let_others_pass(tmp_path)
     assert _as_nobody_remove(tree) == 0
     assert not tree.exists()
-
-
-def test_small_things_go_at_once_and_big_ones_in_a_thread(tmp_path: Path) -> None:
-    woken = threading.Event()
-    remover = DirRemover(woken.set)
-    done: list[tuple[str, OSError | None]] = []
-    small, big = tmp_path / "small", tmp_path / "big"
-    small.mkdir()
-    (small / "file").touch()
-    remover.remove([small, tmp_path / "no log"], lambda error: done.append(("small", error)))
-    assert done == [("small", None)]
-    (big / "sub").mkdir(parents=True)
-    remover.remove([big], lambda error: done.append(("big", error)))
-    assert len(done) == 1
-    assert woken.wait(10)
-    wait_until(lambda: remover.collect() or len(done) == 2)
-    assert done[1] == ("big", None)
-    assert not big.exists()
-    assert not small.exists()
-
-
-def test_what_cannot_be_removed_is_said(tmp_path: Path) -> None:
-    said: list[OSError | None] = []
-    remover = DirRemover(lambda: None)
-    remover.remove(["/proc/version"], said.append)
-    wait_until(lambda: remover.collect() or said)
-    assert isinstance(said[0], OSError)
 
 
 @pytest.mark.parametrize("inside", ["a directory", "many files", "a large file"])

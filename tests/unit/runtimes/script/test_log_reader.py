@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import gevent
@@ -14,7 +15,13 @@ from pycloud.keeper.storage import log_file
 from pycloud.keeper.system.inotify import InotifyWatcher
 from pycloud.runtimes import OutputChunk, ReadFrom
 from pycloud.runtimes.script.file_watcher import FileWatcher
-from pycloud.runtimes.script.log_reader import RESUME_BEFORE_END, UNWATCHED_POLL_INTERVAL, ScriptLogReader
+from pycloud.runtimes.script.log_reader import (
+    RESUME_BEFORE_END,
+    UNWATCHED_POLL_INTERVAL,
+    ScriptLogReader,
+    resume_offset,
+)
+from tests.support.files import append
 
 
 @pytest.fixture
@@ -31,11 +38,6 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def write(path: Path, data: bytes) -> None:
-    with path.open("ab") as log:
-        log.write(data)
-
-
 def woken(calls: list[str], count: int) -> bool:
     with gevent.Timeout(5, False):
         while len(calls) < count:
@@ -45,16 +47,14 @@ def woken(calls: list[str], count: int) -> bool:
 
 def test_all_readers_of_a_log_are_woken_once(path: Path, growth: FileWatcher) -> None:
     calls: list[str] = []
-    readers = [
-        ScriptLogReader(path, ReadFrom(offset=0), False, growth, lambda name=name: calls.append(name)) for name in "ab"
-    ]  # type: ignore[misc]
+    readers = [ScriptLogReader(path, ReadFrom(offset=0), False, growth, partial(calls.append, name)) for name in "ab"]
     for reader in readers:
         assert reader.read(100) == OutputChunk(0, b"one\n")
         assert reader.read(100) is None
         assert reader.poll_interval == math.inf
         assert not reader.is_complete(session_ended=False)
-    write(path, b"two\n")
-    write(path, b"three\n")
+    append(path, b"two\n")
+    append(path, b"three\n")
     assert woken(calls, 2)
     assert sorted(calls) == ["a", "b"]
     for reader in readers:
@@ -62,7 +62,7 @@ def test_all_readers_of_a_log_are_woken_once(path: Path, growth: FileWatcher) ->
         assert reader.read(100) is None
         assert reader.is_complete(session_ended=True)
     readers[0].close()
-    write(path, b"four\n")
+    append(path, b"four\n")
     assert woken(calls, 3)
     assert calls[2] == "b"
 
@@ -75,15 +75,15 @@ def test_without_a_watch_it_looks_by_itself(path: Path, growth: FileWatcher, mon
     reader = ScriptLogReader(path, ReadFrom(tail=0), False, growth, lambda: None)
     assert reader.read(100) is None
     assert reader.poll_interval == UNWATCHED_POLL_INTERVAL
-    write(path, b"two\n")
+    append(path, b"two\n")
     assert reader.read(100) == OutputChunk(4, b"two\n")
 
 
 def test_who_was_overtaken_goes_on_close_to_the_end(path: Path, growth: FileWatcher) -> None:
     reader = ScriptLogReader(path, ReadFrom(offset=0), False, growth, lambda: None)
     reader.read(100)
-    write(path, b"x" * (4 * RESUME_BEFORE_END))
-    log_file.limit_size(path, 2 * RESUME_BEFORE_END)
+    append(path, b"x" * (4 * RESUME_BEFORE_END))
+    log_file.limit_size(str(path), 2 * RESUME_BEFORE_END)
     size = path.stat().st_size
     assert reader.read(3) == OutputChunk(size - RESUME_BEFORE_END, b"xxx")
     assert reader.read(3) == OutputChunk(size - RESUME_BEFORE_END + 3, b"xxx")
@@ -109,3 +109,17 @@ def test_a_log_that_is_gone(path: Path, growth: FileWatcher) -> None:
         reader.read(100)
     with pytest.raises(FileNotFoundError):
         ScriptLogReader(path, ReadFrom(tail=0), False, growth, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept", "begun", "expected"),
+    [
+        (500, 500, True, 500),  # all is there
+        (500, 100, True, 500),
+        (500, 800, False, 800),  # who begins gets the oldest that is kept
+        (500, 800, True, 10**9 - RESUME_BEFORE_END),  # who was overtaken goes on close to the end
+        (500, 10**9 - 10, True, 10**9 - 10),  # but not with what is freed
+    ],
+)
+def test_where_to_go_on_in_a_log(wanted: int, kept: int, begun: bool, expected: int) -> None:
+    assert resume_offset(wanted, kept, 10**9, begun) == expected

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,16 +10,15 @@ import pytest
 import pycloud
 from pycloud.client.health import DiagnosticReport, NodeReport, ReceivedHeartbeat, RedisReport
 from pycloud.protocol.messages import Heartbeat
-from pycloud.shell.node_commands.config import SettingValue
-from pycloud.shell.node_commands.doctor import check_settings
 from pycloud.shell.node_commands.findings import Finding, findings
+from tests.support.findings import only_finding
 
 REDIS = RedisReport({"redis_version": "7.0.15", "role": "master"}, 0.0002, 0.0, (32 << 20, 8 << 20, 60), (), ())
 
 
-def rank(cloud: str = "cccccccccc", **more: Any) -> Heartbeat:
-    base = {
-        "id": cloud,
+def heartbeat(node: str = "cccccccccc", **fields: Any) -> Heartbeat:
+    usual = {
+        "id": node,
         "score": 1.0,
         "time": 0.0,
         "sessions": 2,
@@ -30,26 +28,22 @@ def rank(cloud: str = "cccccccccc", **more: Any) -> Heartbeat:
         "runtime": "script",
         "heartbeat": 1.0,
     }
-    return Heartbeat(**{**base, **more})
+    return Heartbeat(**{**usual, **fields})
 
 
-def found(redis: RedisReport = REDIS, *ranks: Heartbeat, away: NodeReport | None = None, **more: Any) -> list[Finding]:
-    """What is wrong where these clouds live, and each is heard."""
-    clouds = [NodeReport(each.id, each, 0.5, each.sessions) for each in ranks or (rank(),)]
-    heard = tuple(ReceivedHeartbeat(cloud.heartbeat, -0.01) for cloud in clouds if cloud.heartbeat)
-    facts = DiagnosticReport(redis, (*clouds, *([away] if away else [])), heard)
-    return [each for each in findings(dataclasses.replace(facts, **more)) if each.level != "ok"]
-
-
-def one(findings: list[Finding]) -> tuple[str, str, str]:
-    (only,) = findings
-    assert only.advice, "each says what to do"
-    return only.level, only.about, only.text
+def found(
+    redis: RedisReport = REDIS, *heartbeats: Heartbeat, away: NodeReport | None = None, **fields: Any
+) -> list[Finding]:
+    """What is wrong where these nodes are online, and a heartbeat of each is received."""
+    nodes = [NodeReport(each.id, each, 0.5, each.sessions) for each in heartbeats or (heartbeat(),)]
+    received = tuple(ReceivedHeartbeat(node.heartbeat, -0.01) for node in nodes if node.heartbeat)
+    facts = DiagnosticReport(redis, (*nodes, *([away] if away else [])), received)
+    return [each for each in findings(dataclasses.replace(facts, **fields)) if each.level != "ok"]
 
 
 def test_where_all_is_well_nothing_is_wrong() -> None:
     assert found() == []
-    assert found(REDIS, rank("a"), rank("b")) == []
+    assert found(REDIS, heartbeat("a"), heartbeat("b")) == []
 
 
 @pytest.mark.parametrize(
@@ -75,7 +69,7 @@ def test_where_all_is_well_nothing_is_wrong() -> None:
     ],
 )
 def test_redis(change: dict[str, Any], level: str, said: str) -> None:
-    finding = one(found(dataclasses.replace(REDIS, **change)))
+    finding = only_finding(found(dataclasses.replace(REDIS, **change)))
 
     assert (finding[0], said in finding[2]) == (level, True), finding
 
@@ -104,69 +98,55 @@ def test_limits_that_will_do(limits: tuple[int, int, int]) -> None:
     ],
 )
 def test_what_a_cloud_says_of_itself(change: dict[str, Any], level: str, said: str) -> None:
-    finding = one(found(REDIS, rank(**change)))
+    finding = only_finding(found(REDIS, heartbeat(**change)))
 
     assert (finding[:2], said in finding[2]) == ((level, "cccccccccc"), True), finding
 
 
 def test_what_ends_draining_whatever_began_it() -> None:
-    (finding,) = found(REDIS, rank(draining=True))
+    (finding,) = found(REDIS, heartbeat(draining=True))
 
     assert "undrain cccccccccc" in finding.advice
 
 
 def test_versions_that_differ() -> None:
-    assert "1.9.0" in one(found(REDIS, rank("a", version="1.9.0"), rank("b")))[2]
+    assert "1.9.0" in only_finding(found(REDIS, heartbeat("a", version="1.9.0"), heartbeat("b")))[2]
 
 
 def test_nobody_lives() -> None:
-    assert "no cloud lives" in one(found(nodes=(), received_heartbeats=()))[2]
+    assert "no cloud lives" in only_finding(found(nodes=(), received_heartbeats=()))[2]
 
 
 def test_clouds_that_are_away() -> None:
-    assert one(found(away=NodeReport("dddddddddd", None, 300, 2)))[:2] == ("problem", "dddddddddd")
-    assert "(on game8); sessions of it on record: 2" in one(found(away=NodeReport("d", None, 300, 2, "game8")))[2]
-    assert one(found(away=NodeReport("dddddddddd", None, 300, 0)))[::2] == ("note", "not heard of for 5m")
+    assert only_finding(found(away=NodeReport("dddddddddd", None, 300, 2)))[:2] == ("problem", "dddddddddd")
+    assert (
+        "(on game8); sessions of it on record: 2" in only_finding(found(away=NodeReport("d", None, 300, 2, "game8")))[2]
+    )
+    assert only_finding(found(away=NodeReport("dddddddddd", None, 300, 0)))[::2] == ("note", "not heard of for 5m")
 
 
 def test_a_cloud_that_says_nothing() -> None:
-    assert "said nothing" in one(found(received_heartbeats=()))[2]
+    assert "said nothing" in only_finding(found(received_heartbeats=()))[2]
 
 
 def test_this_user_may_not_listen_or_read() -> None:
-    assert "may not listen" in one(found(received_heartbeats=None))[2]
+    assert "may not listen" in only_finding(found(received_heartbeats=None))[2]
     assert found(nodes=None) == []
 
 
 def test_clocks() -> None:
-    assert found(received_heartbeats=(ReceivedHeartbeat(rank(), -9.0), ReceivedHeartbeat(rank(), -0.1))) == [], (
-        "the first was held up on its way"
-    )
-    finding = one(found(received_heartbeats=(ReceivedHeartbeat(rank(), 7.5), ReceivedHeartbeat(rank(), 7.0))))
+    def ahead(*offsets: float) -> tuple[ReceivedHeartbeat, ...]:
+        return tuple(ReceivedHeartbeat(heartbeat(), offset) for offset in offsets)
+
+    assert found(received_heartbeats=ahead(-9.0, -0.1)) == [], "the first was held up on its way"
+    finding = only_finding(found(received_heartbeats=ahead(7.5, 7.0)))
     assert finding == ("problem", "cccccccccc", "its clock is 7.5 s ahead of Redis' (on game7)")
 
 
 @pytest.mark.parametrize(("instances", "level"), [("aabb", "note"), ("abab", "problem"), ("abbba", "problem")])
 def test_copied_ids(instances: str, level: str) -> None:
-    heard = tuple(ReceivedHeartbeat(rank(instance=name, host=f"host-{name}"), 0.0) for name in instances)
-    finding = one(found(received_heartbeats=heard))
+    received = tuple(ReceivedHeartbeat(heartbeat(instance=name, host=f"host-{name}"), 0.0) for name in instances)
+    finding = only_finding(found(received_heartbeats=received))
 
     assert finding[0] == level
     assert "host-a and host-b" in finding[2]
-
-
-def test_settings(tmp_path: Path) -> None:
-    file = tmp_path / "mine.toml"
-    file.touch(mode=0o644)
-    url = "redis://:sesame@here/0"
-
-    def wrong(value: str, source: str) -> list[Finding]:
-        return [each for each in check_settings([SettingValue("redis", value, source)]) if each.level != "ok"]
-
-    assert wrong("redis://here/0", "flag --redis") == wrong(url, "variable PYCLOUD_REDIS_URL") == []
-    assert "no Redis was named" in one(wrong("redis://here/0", "default"))[2]
-    assert "command line" in one(wrong(url, "flag --redis"))[2]
-    assert "others can read" in one(wrong(url, f"file {file}"))[2]
-    assert "sesame" not in "".join(map(str, check_settings([SettingValue("redis", url, f"file {file}")])))
-    file.chmod(0o600)
-    assert wrong(url, f"file {file}") == []

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/keeper/lifecycle``, a file for each module."""

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/shell/base``, a file for each module."""

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/shell/dispatch``, a file for each module."""

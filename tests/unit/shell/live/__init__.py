@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/shell/live``, a file for each module."""

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/shell/prompt``, a file for each module."""

@@ -1,0 +1,1 @@
+"""Tests of ``pycloud/shell/session_commands``, a file for each module."""
