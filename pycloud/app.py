@@ -37,8 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done, 1: failed, 2: wrong usage or settings, 130: interrupted; with --status also 3: not running, 4: unknown.
     """
     complete_stdio()
+    return _exit_code(lambda: _run(_arguments(argv)))
+
+
+def _exit_code(run: Callable[[], int]) -> int:
+    """The exit code of ``run``, which reports its errors by raising them."""
     try:
-        return _run(_arguments(argv))
+        return run()
     except ConfigError as error:
         code, message = 2, error.message
     except PyCloudError as error:
@@ -119,33 +124,33 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ConfigError(missing)
     _require_redis(config)
     if action == "check-config":
-        _check_policy(config)
+        from pycloud.runtimes import factory  # loads modules that a daemon must not load before patching
+
+        factory.check(config)
         read = ", ".join(map(str, config.files)) or "no file"
         print(f"configuration is ok (read: {read})")
         return 0
     directories.prepare(config)
-    if action == "restart" and holder(config.pid_file):
-        control.stop(config)
+    if action == "restart" and holder(config.pid_file) and (failed := _stop_in_child(config)):
+        return failed
     if action is None:
         directories.prepare(config)
         return serve(config, _on_ready_noop, foreground=True)
     return _start_daemon(config)
 
 
-def _check_policy(config: Config) -> None:
-    """Raise ConfigError where the container policy is invalid; does nothing without the docker runtime.
+def _stop_in_child(config: Config) -> int:
+    """Stop the daemon; returns 0, or the exit code of a failure.
 
-    Loads modules that a daemon must not load before patching.
+    In a process of its own: it may load modules that a daemon must not load before patching (``Runtime.end_all``).
     """
-    if "docker" not in config.runtime:
-        return
-    from pycloud.runtimes.docker.spec.policy import Policy
-
-    try:
-        Policy.from_config(config)
-    except ConfigError as error:
-        name = error.message.partition(":")[0].replace("docker.", "docker_")
-        raise ConfigError(f"{config.sources.get(name, 'settings')}: {error.message}") from error
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        code = _exit_code(lambda: 0 * control.stop(config))
+        sys.stdout.flush()
+        os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _require_redis(config: Config) -> None:

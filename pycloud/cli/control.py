@@ -1,7 +1,7 @@
 """``--stop`` and ``--status``: commands on a running daemon, through its pid file.
 
-No gevent, no Redis. Only the process that holds the lock is signalled. Sessions that are to end with the daemon are
-ended through their keeper or their container engine.
+No Redis. Only the process that holds the lock is signalled. Sessions that are to end with the daemon are ended by their
+runtimes (``end_all``).
 """
 
 from __future__ import annotations
@@ -14,18 +14,13 @@ from pathlib import Path
 
 from pycloud.cli.daemonize import wait_gone
 from pycloud.cli.pidfile import Holder, PermissionDenied, holder
-from pycloud.config import Config, detection
+from pycloud.config import Config
 from pycloud.errors import PyCloudError
-from pycloud.keeper.system import file_lock
 
 #: Exit codes of --status, as for init scripts (Linux Standard Base): running, not running, unknown.
 RUNNING, NOT_RUNNING, UNKNOWN = 0, 3, 4
-#: File in a data directory that holds the node's id (pycloud/config/identity.py).
-NODE_ID_FILE = "cloud-id"
 #: Seconds between two progress messages while waiting.
 _MESSAGE_INTERVAL = 2.0
-#: Seconds beyond ``stop_grace`` that sessions may take to end and their directories to be deleted.
-_END_TIMEOUT = 60.0
 
 
 def status(config: Config) -> int:
@@ -52,7 +47,11 @@ def stop(config: Config) -> int:
     if found is not None:
         stop_holder(found, config.pid_file, timeout=config.start_timeout + config.stop_grace)
         print(f"pycloud has stopped (it was pid {found.pid})")
-    ended = _end_all(config) if config.on_stop == "remove" else None
+    ended = None
+    if config.on_stop == "remove":
+        from pycloud.runtimes import factory  # loads the runtimes, which the other commands do not need
+
+        ended = factory.end_all(config)
     if ended:
         print(f"sessions ended: {ended}")
     if found is None and ended is None:
@@ -83,41 +82,6 @@ def stop_holder(found: Holder, pid_file: Path, timeout: float) -> None:
         raise PyCloudError(f"may not stop pid {found.pid}: it belongs to another user (try sudo)") from None
     finally:
         os.close(pidfd)
-
-
-def _end_all(config: Config) -> int | None:
-    """End sessions that a daemon left running because it had another setting or was killed; None: there were none.
-
-    Returns how many sessions were ended.
-    """
-    counts = [count for count in (_end_scripts(config), _end_containers(config)) if count is not None]
-    return sum(counts) if counts else None
-
-
-def _end_containers(config: Config) -> int | None:
-    """End all container sessions; returns how many, None where none was ever started."""
-    node, records = config.data_dir / NODE_ID_FILE, config.data_dir / "docker"
-    if not node.exists() or not any(records.glob("*.json")):
-        return None
-    # Loads gevent, which is not needed here but does no harm.
-    from pycloud.runtimes.docker.offline_removal import remove_all
-
-    engine = detection.resolve_auto(config).docker_host
-    return remove_all(str(engine), node.read_text().strip(), records, config.stop_grace)
-
-
-def _end_scripts(config: Config) -> int | None:
-    """End all script sessions through the keeper; returns how many, None without a keeper."""
-    from pycloud.keeper.ipc import client, protocol  # loads sockets, which a daemon must not do before patching
-
-    try:
-        if not file_lock.is_held(config.data_dir):
-            return None
-        timeout = config.stop_grace + _END_TIMEOUT
-        with client.BlockingKeeperClient(config.data_dir / protocol.SOCKET, timeout) as keeper:
-            return keeper.stop_all(config.stop_grace)
-    except (OSError, protocol.OperationRejected, protocol.LineError) as error:
-        raise PyCloudError(f"cannot end the sessions of {config.data_dir}: {error}") from error
 
 
 def _wait_with_messages(pidfd: int, pid: int, timeout: float) -> None:

@@ -24,9 +24,9 @@ def prepare(config: Config) -> None:
         _make(config.run_dir, RUN_MODE)
         closed = config.run_as and _closed_to(config.run_as, config.data_dir)
     except OSError as error:
-        raise PyCloudError(f"cannot make the directory {error.filename}: {error.strerror}") from error
+        raise PyCloudError(f"cannot create the directory {error.filename}: {error.strerror}") from error
     if closed:
-        raise ConfigError(f"run_as: {config.run_as} cannot pass through {closed}; allow it with: chmod o+x {closed}")
+        raise ConfigError(f"run_as: {config.run_as} cannot traverse {closed}; allow it with: chmod o+x {closed}")
 
 
 def _make(path: Path, mode: int) -> None:

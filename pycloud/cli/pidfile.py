@@ -47,7 +47,7 @@ class PidFile:
             raise PyCloudError(f"cannot write {self._path}: {error.strerror}") from error
         if fd is None:
             existing = holder(self._path)
-            who = f"pid {existing.pid}" if existing and existing.pid else "its pid is not known here"
+            who = f"pid {existing.pid}" if existing and existing.pid else "its pid cannot be seen from here"
             raise AlreadyRunning(f"another pycloud ({who}) {self._purpose}")
         self._fd = fd
 
@@ -75,7 +75,7 @@ def _is_locked(path: Path) -> bool:
     try:
         return file_lock.is_locked(path)
     except PermissionError as error:
-        raise PermissionDenied(f"may not look at {path}: it belongs to another user (try sudo)") from error
+        raise PermissionDenied(f"may not read {path}: it belongs to another user (try sudo)") from error
     except OSError as error:
         raise PyCloudError(f"cannot read {path}: {error.strerror}") from error
 

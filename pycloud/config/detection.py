@@ -46,17 +46,22 @@ def containers_disabled_reason(config: Config) -> str:
     """Why a node with the default ``runtime`` runs no containers; empty where it runs them or the setting was set."""
     if "docker" in config.runtime or config.was_set("runtime"):
         return ""
-    path = str(config.docker_host).partition("://")[2]
-    if not Path(path).exists():
-        return f"no containers: there is no {path}"
-    return f"no containers: {path} may not be used by user {os.geteuid()}"
+    return f"no containers: {engine_problem(str(config.docker_host))}"
+
+
+def engine_problem(engine: str) -> str | None:
+    """Why this process cannot use the socket of an engine; None: it can, or the engine is on the network."""
+    path = Path(engine.partition("://")[2])
+    if engine_usable(engine):
+        return None
+    return f"{path} may not be used by user {os.geteuid()}" if path.exists() else f"there is no {path}"
 
 
 def _engine_from_environ(environ: Mapping[str, str]) -> str:
     """The engine in DOCKER_HOST; empty where that is not set. Raises ConfigError."""
     url = environ.get("DOCKER_HOST", "")
     try:
-        return str(engine_url().read(url)) if url else ""
+        return engine_url(url) if url else ""
     except ValueError as error:
         raise ConfigError(f"variable DOCKER_HOST: {error}") from None
 

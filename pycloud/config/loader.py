@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pycloud.config.plugins import installed
 from pycloud.config.settings import DEFAULT_REDIS, FROM_DEFAULT, Config, Setting, settings
+from pycloud.config.types import read
 from pycloud.errors import ConfigError
 from pycloud.protocol.keys import DEFAULT_NAMESPACE
 from pycloud.transport.url import check_database
@@ -61,9 +63,8 @@ class RawSetting:
 
     def read(self) -> object:
         """The checked value. Raises ConfigError where it is invalid."""
-        value_type = self.setting.value_type
         try:
-            return value_type.read(value_type.from_text(self.value) if self.is_text else self.value)  # type: ignore[arg-type]
+            return read(self.setting.kind, self.value, is_text=self.is_text)
         except ValueError as error:
             raise ConfigError(f"{self.location}: {error}") from None
 
@@ -72,8 +73,8 @@ def add_flags(parser: argparse._ActionsContainer) -> None:
     """Add one flag per setting. The values stay text, which ``load`` reads like that of every other source."""
     for item in settings().values():
         text = f"{item.help} (default: {item.default_text}; variable {item.variable})".replace("%", "%%")
-        if item.value_type.placeholder is not None:
-            parser.add_argument(item.flag, dest=item.name, metavar=item.value_type.placeholder, help=text)
+        if not item.is_switch:
+            parser.add_argument(item.flag, dest=item.name, metavar=item.placeholder, help=text)
             continue
         parser.add_argument(item.flag, dest=item.name, action="store_const", const="true", help=text)
         off = item.flag.replace("--", "--no-", 1)
@@ -93,8 +94,9 @@ def load(flags: Mapping[str, Any], host: Host, *, config_file: str | None = None
         values[raw.setting.name] = raw.read()
         sources[raw.setting.name] = raw.source
     _add_defaults(values, host, daemon)
+    tables = _plugin_tables(files, sources)
     config = Config(
-        **values, files=tuple(files), sources={name: sources.get(name, FROM_DEFAULT) for name in settings()}
+        **values, tables=tables, files=tuple(files), sources={**dict.fromkeys(settings(), FROM_DEFAULT), **sources}
     )
     _validate_combinations(config, host)
     return config
@@ -160,15 +162,36 @@ def iter_raw_settings(
     known_keys = {item.key: item for item in known.values()}
     for file, content in files.items():
         for key, value in _flatten(file, content).items():
-            if key not in known_keys:
-                raise ConfigError(f"file {file}: unknown key {key}{suggestion(key, list(known_keys))}")
-            yield RawSetting(known_keys[key], f"file {file}", f"file {file}: {key}", value, is_text=False)
+            if key in known_keys:
+                yield RawSetting(known_keys[key], f"file {file}", f"file {file}: {key}", value, is_text=False)
+            elif key not in content or not isinstance(value, dict):  # a table is that of a plugin, see _plugin_tables
+                raise _unknown_key(file, key)
     for item in known.values():
         if text := environ.get(item.variable):
             yield RawSetting(item, f"variable {item.variable}", f"variable {item.variable}", text, is_text=True)
     for item in known.values():
         if (text := flags.get(item.name)) is not None:
             yield RawSetting(item, f"flag {item.flag}", f"flag {item.flag}", text, is_text=True)
+
+
+def _plugin_tables(files: Mapping[Path, Mapping[str, Any]], sources: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """The tables of runtimes that are installed plugins, by name; their sources are added to ``sources``.
+
+    Raises ConfigError for any other table that is no setting.
+    """
+    tables: dict[str, dict[str, Any]] = {}
+    known_keys = {"docker", *(item.key for item in settings().values())}
+    for file, content in files.items():
+        for name in content.keys() - known_keys:
+            if name not in installed():
+                raise _unknown_key(file, name)
+            tables[name] = {**tables.get(name, {}), **content[name]}
+            sources[name] = f"file {file}"
+    return tables
+
+
+def _unknown_key(file: Path, key: str) -> ConfigError:
+    return ConfigError(f"file {file}: unknown key {key}{suggestion(key, [item.key for item in settings().values()])}")
 
 
 def _flatten(file: Path, content: Mapping[str, Any]) -> dict[str, Any]:

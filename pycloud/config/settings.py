@@ -1,6 +1,6 @@
 """Every setting of the daemon, each described once.
 
-``Config`` is the single list: its fields carry type, default, value type and help; the flags, the environment
+``Config`` is the single list: its fields carry type, limits, default and help; the flags, the environment
 variables, the keys of files and ``--help`` are all derived from them. Sources are read in ``loader``. To add a setting,
 add a field here; no other module needs a change. Pure: no I/O, no gevent, no Redis.
 """
@@ -11,9 +11,13 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from pycloud.config import types
+from pycloud.errors import ConfigError
 from pycloud.protocol.container_spec import RUNTIME_NAMES
 from pycloud.protocol.keys import DEFAULT_NAMESPACE
 
@@ -21,24 +25,35 @@ DEFAULT_REDIS = "redis://localhost:6379/0"
 #: The entry in ``Config.sources`` of a setting that was not set.
 FROM_DEFAULT = "default"
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
-class SettingInfo:
-    """Metadata of a field of Config. ``default_text`` describes the default where the field's own value cannot."""
+class Info:
+    """Metadata of a field of Config. ``placeholder`` stands for the value in ``--help``, where its type does not say.
 
-    value_type: types.ValueType
+    ``default_text`` describes the default where the field's own value cannot.
+    """
+
     help: str
+    placeholder: str = ""
     default_text: str | None = None
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting, ready for a command line or a file."""
+    """One setting, ready for a command line or a file. ``kind``: its annotated type, None as a value left out."""
 
     name: str
-    value_type: types.ValueType
+    kind: Any
+    placeholder: str
     help: str
     default_text: str
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether its flag has no value."""
+        return self.kind.__origin__ is bool
 
     @property
     def flag(self) -> str:
@@ -61,148 +76,121 @@ class Config:
     """The daemon's settings, complete and checked. Sizes are bytes, times seconds, paths absolute."""
 
     # Not in repr: it may hold a password, and a repr may end up in logs.
-    redis: Annotated[str, SettingInfo(types.redis_url(), "the Redis to use: redis://, rediss:// or unix://")] = field(
+    redis: Annotated[str, types.REDIS_URL, Info("the Redis to use: redis://, rediss:// or unix://", "URL")] = field(
         default=DEFAULT_REDIS, repr=False
     )
-    namespace: Annotated[str, SettingInfo(types.text("NAME", forbidden="{}"), "prefix of all channels and keys")] = (
-        DEFAULT_NAMESPACE
-    )
+    namespace: Annotated[str, types.NAMESPACE, Info("prefix of all channels and keys", "NAME")] = DEFAULT_NAMESPACE
     data_dir: Annotated[
         Path,
-        SettingInfo(
-            types.path("DIR"),
+        types.PATH,
+        Info(
             "sessions, cloud id, logs",
+            "DIR",
             "/var/lib/pycloud as root, else pycloud in the XDG state directory, ~/.local/state",
         ),
     ]
     run_dir: Annotated[
         Path,
-        SettingInfo(
-            types.path("DIR"),
+        types.PATH,
+        Info(
             "pid file",
+            "DIR",
             "/run/pycloud as root, else pycloud in the XDG runtime directory; in the data directory when that was set",
         ),
     ]
     log_file: Annotated[
         Path | None,
-        SettingInfo(
-            types.path("FILE"), "where to log", "standard error; with --daemon pycloud.log in the data directory"
-        ),
+        types.PATH,
+        Info("where to log", "FILE", "standard error; with --daemon pycloud.log in the data directory"),
     ] = None
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"],
-        SettingInfo(types.choice("debug", "info", "warning", "error"), "the least severe messages to log"),
-    ] = "info"
-    hostname: Annotated[
-        str, SettingInfo(types.text("NAME"), "what requesters are told to connect to", "this machine's name")
-    ]
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Info("the least severe messages to log")] = (
+        "info"
+    )
+    hostname: Annotated[str, types.WORD, Info("what requesters are told to connect to", "NAME", "this machine's name")]
     runtime: Annotated[
         tuple[str, ...],
-        SettingInfo(
-            types.runtimes(RUNTIME_NAMES),
+        types.RUNTIMES,
+        Info(
             "what sessions may be, as in script,docker; auto: scripts, and containers where the engine's socket can be "
             "used; only containers where PyCloud itself is in one that was given the socket",
+            "|".join(("auto", *RUNTIME_NAMES)),
             "auto",
         ),
     ] = ("auto",)
-    max_script_bytes: Annotated[int, SettingInfo(types.integer("BYTES", 1, 16 << 20), "refuse larger scripts")] = (
-        1 << 20
-    )
+    max_script_bytes: Annotated[int, types.size(1, 16 << 20), Info("refuse larger scripts")] = 1 << 20
     stop_grace: Annotated[
-        float, SettingInfo(types.seconds(0, 3600), "time that a session has between SIGTERM and SIGKILL")
+        float, types.seconds(0, 3600), Info("time that a session has between SIGTERM and SIGKILL")
     ] = 10.0
     port_range: Annotated[
-        tuple[int, int] | None, SettingInfo(types.port_range(), "ports given to sessions", "the system's choice")
+        tuple[int, int] | None, types.PORT_RANGE, Info("ports given to sessions", "LOW-HIGH", "the system's choice")
     ] = None
     run_as: Annotated[
-        str | None, SettingInfo(types.text("USER"), "user that scripts run as, when the daemon is root", "the daemon's")
+        str | None, types.WORD, Info("user that scripts run as, when the daemon is root", "USER", "the daemon's")
     ] = None
     session_env: Annotated[
-        tuple[str, ...],
-        SettingInfo(
-            types.variable_names(),
-            "what scripts inherit beside PATH, HOME, LANG, LC_*, TZ and USER, separated by commas",
-            "nothing",
+        types.VariableNames,
+        Info(
+            "what scripts inherit beside PATH, HOME, LANG, LC_*, TZ and USER, separated by commas", "NAMES", "nothing"
         ),
     ] = ()
-    embedded_redis: Annotated[bool, SettingInfo(types.boolean(), "start a private Redis", "no")] = False
-    heartbeat: Annotated[float, SettingInfo(types.seconds(0.1, 60), "time between two ranks of this cloud")] = 1.0
+    embedded_redis: Annotated[types.Switch, Info("start a private Redis", "", "no")] = False
+    heartbeat: Annotated[float, types.seconds(0.1, 60), Info("time between two ranks of this cloud")] = 1.0
     capacity: Annotated[
-        int | None, SettingInfo(types.integer("COUNT", 0, 1_000_000), "most sessions that this cloud takes", "no limit")
+        int | None, types.count(0, 1_000_000), Info("most sessions that this cloud takes", "", "no limit")
     ] = None
     labels: Annotated[
         tuple[tuple[str, str], ...],
-        SettingInfo(types.labels(), "what a create may ask for (where), as in region=eu,disk=ssd", "none"),
+        types.LABELS,
+        Info("what a create may ask for (where), as in region=eu,disk=ssd", "NAME=VALUE,...", "none"),
     ] = ()
-    draining: Annotated[bool, SettingInfo(types.boolean(), "take no new sessions", "no")] = False
-    session_weight: Annotated[
-        float, SettingInfo(types.number("NUMBER", "number", 0, 1000), "what each session adds to this cloud's score")
-    ] = 1.0
+    draining: Annotated[types.Switch, Info("take no new sessions", "", "no")] = False
+    session_weight: Annotated[float, types.factor(0, 1000), Info("what each session adds to this cloud's score")] = 1.0
     load_weight: Annotated[
-        float,
-        SettingInfo(types.number("NUMBER", "number", 0, 1000), "what each percent of CPU and memory adds to its score"),
+        float, types.factor(0, 1000), Info("what each percent of CPU and memory adds to its score")
     ] = 1.0
     lost_after: Annotated[
-        float, SettingInfo(types.seconds(1, 86400), "silence after which another cloud's sessions count as lost")
+        float, types.seconds(1, 86400), Info("silence after which another cloud's sessions count as lost")
     ] = 30.0
-    remember: Annotated[
-        float, SettingInfo(types.seconds(0, 366 * 86400), "how long an ended session is remembered")
-    ] = 3600.0
-    log_bytes: Annotated[
-        int, SettingInfo(types.integer("BYTES", 4096, 1 << 40), "newest output kept of each session")
-    ] = 10 << 20
-    on_stop: Annotated[
-        Literal["keep", "remove"],
-        SettingInfo(types.choice("keep", "remove"), "what becomes of sessions when the daemon stops"),
-    ] = "keep"
+    remember: Annotated[float, types.seconds(0, 366 * 86400), Info("how long an ended session is remembered")] = 3600.0
+    log_bytes: Annotated[int, types.size(4096, 1 << 40), Info("newest output kept of each session")] = 10 << 20
+    on_stop: Annotated[Literal["keep", "remove"], Info("what becomes of sessions when the daemon stops")] = "keep"
     docker_host: Annotated[
         str | None,
-        SettingInfo(
-            types.engine_url(),
-            "the container engine, as in tcp://127.0.0.1:2375",
-            "DOCKER_HOST, or unix:///var/run/docker.sock",
-        ),
+        types.ENGINE_URL,
+        Info("the container engine, as in tcp://127.0.0.1:2375", "URL", "DOCKER_HOST, or unix:///var/run/docker.sock"),
     ] = None
     docker_allow: Annotated[
-        tuple[str, ...],
-        SettingInfo(
-            types.words("OPTIONS"), "closed container options to open for requests, separated by commas", "none"
-        ),
+        types.Words, Info("closed container options to open for requests, separated by commas", "OPTIONS", "none")
     ] = ()
     docker_volumes: Annotated[
-        tuple[str, ...],
-        SettingInfo(
-            types.words("PATHS"),
+        types.Words,
+        Info(
             "host paths and volumes that sessions may mount, separated by commas; with :ro only to read",
+            "PATHS",
             "none of them",
         ),
     ] = ()
     docker_images: Annotated[
-        tuple[str, ...],
-        SettingInfo(types.words("PATTERNS"), "images that sessions may use, as in year4000/*,nginx", "any"),
+        types.Words, Info("images that sessions may use, as in year4000/*,nginx", "PATTERNS", "any")
     ] = ()
     docker_defaults: Annotated[
-        Mapping[str, Any],
-        SettingInfo(types.table("JSON"), "container options that every session gets unless it says otherwise", "none"),
+        types.Table, Info("container options that every session gets unless it says otherwise", "JSON", "none")
     ] = field(default_factory=dict)
     docker_network: Annotated[
-        str | None, SettingInfo(types.text("NAME"), "network that containers join", "the engine's default")
+        str | None, types.WORD, Info("network that containers join", "NAME", "the engine's default")
     ] = None
-    docker_pull: Annotated[
-        Literal["missing", "always", "never"],
-        SettingInfo(types.choice("missing", "always", "never"), "when images are pulled"),
-    ] = "missing"
-    docker_parallel: Annotated[
-        int, SettingInfo(types.integer("COUNT", 1, 1000), "how many containers are started side by side")
-    ] = 8
+    docker_pull: Annotated[Literal["missing", "always", "never"], Info("when images are pulled")] = "missing"
+    docker_parallel: Annotated[int, types.count(1, 1000), Info("how many containers are started side by side")] = 8
     docker_timeout: Annotated[
-        float, SettingInfo(types.seconds(1, 3600), "how long the container engine may take for one call")
+        float, types.seconds(1, 3600), Info("how long the container engine may take for one call")
     ] = 60.0
     start_timeout: Annotated[
-        float, SettingInfo(types.seconds(0.1, 3600), "how long --daemon waits until the cloud is ready")
+        float, types.seconds(0.1, 3600), Info("how long --daemon waits until the cloud is ready")
     ] = 30.0
 
-    #: The source of each setting: "flag --redis", "variable PYCLOUD_REDIS_URL", "file /etc/...", or FROM_DEFAULT.
+    #: The tables of files that hold the settings of plugins, by runtime. Not in repr, as ``redis``.
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    #: The source of each setting and table: "flag --redis", "variable PYCLOUD_REDIS_URL", "file /...", FROM_DEFAULT.
     sources: Mapping[str, str] = field(default_factory=dict)
     #: The files that were read; later ones override earlier ones.
     files: tuple[Path, ...] = ()
@@ -221,16 +209,33 @@ class Config:
         """Whether a source set this setting, even to its default."""
         return self.sources.get(name, FROM_DEFAULT) != FROM_DEFAULT
 
+    def table(self, runtime: str, kind: type[T]) -> T:
+        """The settings of a runtime that is a plugin: its table, as the msgspec type ``kind``. Raises ConfigError."""
+        try:
+            return msgspec.convert(self.tables.get(runtime, {}), kind)
+        except msgspec.ValidationError as error:
+            reason, _, path = str(error).partition(" - at `$")
+            source = self.sources.get(runtime, FROM_DEFAULT)
+            raise ConfigError(f"{source}: {runtime}{path.rstrip('`')}: {reason}") from None
+
 
 def settings() -> dict[str, Setting]:
     """All settings by name, in the order in which ``--help`` lists them."""
-    found = {}
     hints = get_type_hints(Config, include_extras=True)
-    for item in dataclasses.fields(Config):
-        for info in getattr(hints[item.name], "__metadata__", ()):
-            default_text = str(item.default) if info.default_text is None else info.default_text
-            found[item.name] = Setting(item.name, info.value_type, info.help, default_text)
-    return found
+    declared = ((item, hints[item.name]) for item in dataclasses.fields(Config))
+    return {item.name: _setting(item, hint) for item, hint in declared if get_origin(hint) is Annotated}
+
+
+def _setting(item: dataclasses.Field[Any], hint: Any) -> Setting:
+    """The setting that a field declares."""
+    info: Info = hint.__metadata__[-1]
+    base = next(
+        (each for each in get_args(hint.__origin__) if get_origin(hint.__origin__) is UnionType), hint.__origin__
+    )
+    default_text = str(item.default) if info.default_text is None else info.default_text
+    titles = [str(each.title) for each in hint.__metadata__ if isinstance(each, msgspec.Meta) and each.title]
+    placeholder = info.placeholder or "".join(titles) or "|".join(map(str, get_args(base)))
+    return Setting(item.name, Annotated[base, *hint.__metadata__], placeholder, info.help, default_text)
 
 
 def enabled_runtimes(config: Config, in_container: bool, socket_usable: bool) -> tuple[str, ...]:

@@ -1,237 +1,93 @@
-"""Value types of settings: how each is read from text and from TOML, and which values it rejects.
+"""What values settings may have: msgspec types with constraints, and the few kinds that are read by hand.
 
-Flags and environment variables are text, which ``from_text`` first converts to the equivalent TOML value; ``read`` then
-checks that, so that every source follows the same rules. Both raise ValueError with a reason that completes the
-sentence "this setting ...". Pure, except for the working directory (relative paths) and home directories (``~``).
+Flags and environment variables are text, which is first converted to the equivalent TOML value, so that every source
+follows the same rules. A rejected value raises ValueError with a reason that completes the sentence "this setting ...".
+Pure, except for the working directory (relative paths) and home directories (``~``).
 """
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
+import msgspec
+
+from pycloud.config.plugins import installed
+from pycloud.protocol.container_spec import RUNTIME_NAMES
 from pycloud.transport.url import parse_redis_url
 
 #: URL schemes of container engines.
 ENGINE_SCHEMES = ("unix", "tcp", "http", "https")
 #: Python's representation of bytes that are not UTF-8, in flags and environment variables.
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+#: Words for booleans beside those of msgspec.
+_BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
 @dataclass(frozen=True)
-class ValueType:
-    """One type of value. ``placeholder`` stands for it in ``--help``; None means a flag without a value."""
+class ByHand:
+    """A kind of value that no msgspec type describes: ``read`` checks a TOML value, ``from_text`` makes one of text."""
 
-    placeholder: str | None
     read: Callable[[object], Any]
     from_text: Callable[[str], object] = lambda text: text
 
 
-def text(placeholder: str, *, forbidden: str = "") -> ValueType:
-    """A printable word without spaces and without any of the characters in ``forbidden``."""
-
-    def read(value: object) -> str:
-        word = _string(value)
-        bad = next((char for char in word if char.isspace() or not char.isprintable() or char in forbidden), None)
-        if bad is not None:
-            raise ValueError(f"must not contain {bad!r}")
-        return word
-
-    return ValueType(placeholder, read)
+def number(what: str, placeholder: str, low: float, high: float) -> msgspec.Meta:
+    """The limits of a number, both included; ``what`` names it in errors, ``placeholder`` in ``--help``."""
+    return msgspec.Meta(ge=low, le=high, title=placeholder, description=f"a {what} from {low:.15g} to {high:.15g}")
 
 
-def choice(*names: str) -> ValueType:
-    """One of ``names``."""
-
-    def read(value: object) -> str:
-        if value not in names:
-            raise ValueError(f"must be one of {', '.join(names)}, not {value!r}")
-        return str(value)
-
-    return ValueType("|".join(names), read)
+seconds, factor = partial(number, "number of seconds", "SECONDS"), partial(number, "number", "NUMBER")
+count, size = partial(number, "whole number", "COUNT"), partial(number, "whole number", "BYTES")
 
 
-def integer(placeholder: str, low: int, high: int) -> ValueType:
-    """A whole number from ``low`` to ``high``."""
-
-    def read(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError(f"must be a whole number, not {value!r}")
-        return int(_within(value, low, high))
-
-    return ValueType(placeholder, read, _number(int, "whole number"))
-
-
-def number(placeholder: str, what: str, low: float, high: float) -> ValueType:
-    """A number from ``low`` to ``high``, fractions allowed; ``what`` names it in errors."""
-
-    def read(value: object) -> float:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-            raise ValueError(f"must be a {what}, not {value!r}")
-        return float(_within(value, low, high))
-
-    return ValueType(placeholder, read, _number(float, what))
+def read(kind: Any, value: object, *, is_text: bool) -> Any:
+    """``value`` as the annotated type ``kind`` declares it. Raises ValueError."""
+    by_hand = next((each for each in kind.__metadata__ if isinstance(each, ByHand)), None)
+    if is_text:
+        value = by_hand.from_text(str(value)) if by_hand else _from_text(kind.__origin__, str(value))
+    if by_hand:
+        return by_hand.read(value)
+    if is_text and kind.__origin__ is int and not _INTEGER.fullmatch(str(value)):
+        raise ValueError(f"must be {_allowed(kind)}, not {value!r}")  # msgspec takes "2.0" for a whole number
+    try:
+        return msgspec.convert(value, kind, strict=not is_text)
+    except msgspec.ValidationError as error:
+        item = re.search(r"`\$\[(\d+)\]`$", str(error))
+        rejected = value[int(item[1])] if item and isinstance(value, list) else value
+        raise ValueError(f"must be {_allowed(kind)}, not {rejected!r}") from None
 
 
-def seconds(low: float, high: float) -> ValueType:
-    """A number of seconds from ``low`` to ``high``."""
-    return number("SECONDS", "number of seconds", low, high)
+def _from_text(base: Any, text: str) -> object:
+    """The TOML value that ``text`` stands for; numbers and booleans stay text, which msgspec converts."""
+    if base in (int, float):
+        return text.strip().replace("_", "")
+    if get_origin(base) is tuple:
+        return _split(text)
+    if get_origin(base) is Mapping:
+        return _parse_json(text)
+    return _BOOLEANS.get(text.lower(), text) if base is bool else text
 
 
-def boolean() -> ValueType:
-    """True or false."""
-    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-
-    def read(value: object) -> bool:
-        if not isinstance(value, bool):
-            raise ValueError(f"must be true or false, not {value!r}")
-        return value
-
-    return ValueType(None, read, lambda word: words.get(word.lower(), word))
+def _allowed(kind: Any) -> str:
+    """The values that ``kind`` allows, in words."""
+    described = [str(each.description) for each in kind.__metadata__ if isinstance(each, msgspec.Meta)]
+    return described[0] if described else f"one of {', '.join(get_args(kind.__origin__))}"
 
 
-def path(placeholder: str) -> ValueType:
-    """An absolute path; a leading ``~`` is expanded. Text may be relative to the working directory."""
-
-    def read(value: object) -> Path:
-        try:
-            result = Path(_string(value)).expanduser()
-        except RuntimeError as error:
-            raise ValueError(f"names an unknown home directory: {error}") from None
-        if "\0" in str(result) or not result.is_absolute():
-            raise ValueError(f"must be an absolute path or begin with ~/, not {value!r}")
-        return result
-
-    def from_text(word: str) -> object:
-        # The daemon changes its directory to /, so a relative path must be resolved now.
-        return str(Path.cwd() / word) if word and not word.startswith("~") else word
-
-    return ValueType(placeholder, read, from_text)
+def _parse_json(text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"must be a JSON object: {error}") from None
 
 
-def variable_names() -> ValueType:
-    """Names of environment variables: a list in TOML, separated by commas in text."""
-
-    def read(value: object) -> tuple[str, ...]:
-        if not isinstance(value, list):
-            raise ValueError(f"must be a list of names, not {value!r}")
-        for name in value:
-            if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-                raise ValueError(f"must hold names of environment variables, and {name!r} is none")
-        return tuple(value)
-
-    return ValueType("NAMES", read, _split)
-
-
-def runtimes(known: tuple[str, ...]) -> ValueType:
-    """``auto``, or some of ``known``: one of them as text, several as a list in TOML, separated by commas in text."""
-
-    def read(value: object) -> tuple[str, ...]:
-        names = [value] if isinstance(value, str) else value
-        if not isinstance(names, list) or not names:
-            raise ValueError(f"must be auto, or some of {', '.join(known)}, not {value!r}")
-        for name in names:
-            if name not in (known if names != ["auto"] else ("auto",)):
-                raise ValueError(f"must be auto, or some of {', '.join(known)}, not {name!r}")
-        return tuple(dict.fromkeys(names))
-
-    return ValueType("|".join(("auto", *known)), read, _split)
-
-
-def words(placeholder: str) -> ValueType:
-    """Any words: a list in TOML, separated by commas in text."""
-
-    def read(value: object) -> tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(word, str) and word for word in value):
-            raise ValueError(f"must be a list of words, not {value!r}")
-        return tuple(value)
-
-    return ValueType(placeholder, read, _split)
-
-
-def table(placeholder: str) -> ValueType:
-    """Values of any type by name: a table in TOML, a JSON object in text."""
-
-    def read(value: object) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise ValueError(f"must be a table, not {value!r}")
-        return dict(value)
-
-    def from_text(text: str) -> object:
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"must be a JSON object: {error}") from None
-
-    return ValueType(placeholder, read, from_text)
-
-
-def labels() -> ValueType:
-    """Text by name: a table in TOML, ``NAME=VALUE,NAME=VALUE`` in text."""
-
-    def read(value: object) -> tuple[tuple[str, str], ...]:
-        if not isinstance(value, dict):
-            raise ValueError(f"must be NAME=VALUE pairs, not {value!r}")
-        for name, word in value.items():
-            if not name or not isinstance(word, str) or _SURROGATE.search(name + word):
-                raise ValueError(f"must hold text by name, and {name!r} does not")
-        return tuple(value.items())
-
-    def from_text(pairs: str) -> object:
-        split = [pair.strip().partition("=") for pair in pairs.split(",") if pair.strip()]
-        return {name: word for name, _, word in split} if all(equals for _, equals, _ in split) else pairs
-
-    return ValueType("NAME=VALUE,...", read, from_text)
-
-
-def port_range() -> ValueType:
-    """``LOW-HIGH``, both ends included."""
-
-    def read(value: object) -> tuple[int, int]:
-        match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", _string(value), flags=re.ASCII)
-        if match is None:
-            raise ValueError(f"must be LOW-HIGH, as in 40000-40999, not {value!r}")
-        low, high = int(match[1]), int(match[2])
-        if not 1 <= low <= high <= 65535:
-            raise ValueError(f"must lie between 1 and 65535, the lower port first, not {value!r}")
-        return low, high
-
-    return ValueType("LOW-HIGH", read)
-
-
-def engine_url() -> ValueType:
-    """The URL of a container engine, kept as text."""
-
-    def read(value: object) -> str:
-        url = _string(value)
-        scheme, found, rest = url.partition("://")
-        if not found and url.startswith("/"):
-            raise ValueError(f"must be a URL; did you mean unix://{url}?")
-        if scheme not in ENGINE_SCHEMES or not rest:
-            raise ValueError(f"must begin with {', '.join(f'{each}://' for each in ENGINE_SCHEMES)}, not {url!r}")
-        return url
-
-    return ValueType("URL", read)
-
-
-def redis_url() -> ValueType:
-    """A URL of scheme redis, rediss or unix, kept as text."""
-
-    def read(value: object) -> str:
-        if not isinstance(value, str):
-            raise ValueError("must be a Redis URL in quotes")
-        parse_redis_url(value)
-        return value
-
-    return ValueType("URL", read)
-
-
-def _split(text: str) -> object:
+def _split(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
@@ -243,17 +99,94 @@ def _string(value: object) -> str:
     return value
 
 
-def _within(value: float, low: float, high: float) -> float:
-    if not low <= value <= high:
-        raise ValueError(f"must be between {low:.15g} and {high:.15g}, not {value:.15g}")
+def _word(value: object, forbidden: str = "") -> str:
+    word = _string(value)
+    bad = next((char for char in word if char.isspace() or not char.isprintable() or char in forbidden), None)
+    if bad is not None:
+        raise ValueError(f"must not contain {bad!r}")
+    return word
+
+
+def _path(value: object) -> Path:
+    try:
+        result = Path(_string(value)).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"names an unknown home directory: {error}") from None
+    if "\0" in str(result) or not result.is_absolute():
+        raise ValueError(f"must be an absolute path or begin with ~/, not {value!r}")
+    return result
+
+
+def _runtimes(value: object) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if names == ["auto"]:
+        return ("auto",)
+    if not isinstance(names, list) or not names:
+        raise ValueError(f"must be auto, or some of {', '.join(RUNTIME_NAMES)}, not {value!r}")
+    if others := [name for name in names if name not in RUNTIME_NAMES]:
+        known = (*RUNTIME_NAMES, *installed())
+        if unknown := [name for name in others if name not in known]:
+            raise ValueError(f"must be auto, or some of {', '.join(known)}, not {unknown[0]!r}")
+    return tuple(dict.fromkeys(names))
+
+
+def _labels(value: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict):
+        raise ValueError(f"must be NAME=VALUE pairs, not {value!r}")
+    for name, word in value.items():
+        if not name or not isinstance(word, str) or _SURROGATE.search(name + word):
+            raise ValueError(f"must hold text by name, and {name!r} does not")
+    return tuple(value.items())
+
+
+def _labels_from_text(pairs: str) -> object:
+    split = [pair.partition("=") for pair in _split(pairs)]
+    return {name: word for name, _, word in split} if all(equals for _, equals, _ in split) else pairs
+
+
+def _port_range(value: object) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", _string(value), flags=re.ASCII)
+    if match is None:
+        raise ValueError(f"must be LOW-HIGH, as in 40000-40999, not {value!r}")
+    low, high = int(match[1]), int(match[2])
+    if not 1 <= low <= high <= 65535:
+        raise ValueError(f"must lie between 1 and 65535, the lower port first, not {value!r}")
+    return low, high
+
+
+def engine_url(value: object) -> str:
+    """The URL of a container engine, unchanged. Raises ValueError."""
+    url = _string(value)
+    scheme, found, rest = url.partition("://")
+    if not found and url.startswith("/"):
+        raise ValueError(f"must be a URL; did you mean unix://{url}?")
+    if scheme not in ENGINE_SCHEMES or not rest:
+        raise ValueError(f"must begin with {', '.join(f'{each}://' for each in ENGINE_SCHEMES)}, not {url!r}")
+    return url
+
+
+def _redis_url(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a Redis URL in quotes")
+    parse_redis_url(value)
     return value
 
 
-def _number(convert: Callable[[str], object], what: str) -> Callable[[str], object]:
-    def from_text(word: str) -> object:
-        try:
-            return convert(word)
-        except ValueError:
-            raise ValueError(f"must be a {what}, not {word!r}") from None
-
-    return from_text
+#: A printable word without spaces; that of a namespace also without braces.
+WORD, NAMESPACE = ByHand(_word), ByHand(lambda value: _word(value, "{}"))
+#: An absolute path; a leading ``~`` is expanded. Text may be relative to the working directory, which a daemon leaves.
+PATH = ByHand(_path, lambda text: str(Path.cwd() / text) if text and not text.startswith("~") else text)
+#: ``auto``, or names of runtimes (built in, or installed): text, or a list in TOML; separated by commas in text.
+RUNTIMES = ByHand(_runtimes, _split)
+#: Text by name: a table in TOML, ``NAME=VALUE,NAME=VALUE`` in text.
+LABELS = ByHand(_labels, _labels_from_text)
+PORT_RANGE, ENGINE_URL, REDIS_URL = ByHand(_port_range), ByHand(engine_url), ByHand(_redis_url)
+#: Words, and names of variables: a list in TOML, separated by commas in text.
+Words = Annotated[tuple[Annotated[str, msgspec.Meta(min_length=1)], ...], msgspec.Meta(description="a list of words")]
+VariableNames = Annotated[
+    tuple[Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z_][A-Za-z0-9_]*\Z")], ...],
+    msgspec.Meta(description="a list of names of environment variables"),
+]
+#: Values of any type by name: a table in TOML, a JSON object in text.
+Table = Annotated[Mapping[str, Any], msgspec.Meta(description="a table")]
+Switch = Annotated[bool, msgspec.Meta(description="true or false")]

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
+
+from pycloud.config import Config
 
 
 @dataclass(frozen=True)
@@ -156,17 +158,50 @@ class OutputReader(Protocol):
 
 
 class Runtime(Protocol):
-    """Runs sessions of one kind. All methods block until they are done, but never block other greenlets."""
+    """Runs sessions of one kind. All methods block until they are done, but never block other greenlets.
 
-    kind: str
+    Created as ``Runtime(config, node, nofile)``: the node's id, and the soft limit on descriptors that sessions get.
+    Class methods may be called in a process without gevent's monkey patching.
+    """
+
+    #: Its name; for a plugin also that of its entry point, of its table of settings (``Config.table``), and of its
+    #: directory ``plugins/NAME`` in the data directory.
+    kind: ClassVar[str]
     #: Called with sessions that were found only after ``recover``, because the engine could not be reached before.
     on_recovered: Callable[[list[RecoveredSession]], None]
 
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Raise ConfigError where its settings are invalid."""
+
+    @classmethod
+    def detect(cls, config: Config) -> str | None:
+        """Return why no session can run on this host; None: it can. Quick: it asks nobody over the network."""
+        return None
+
+    @classmethod
+    def matches(cls, script: str) -> bool:
+        """Return whether a create that names no runtime is for this one. Pure, and quick: called for each create.
+
+        Only plugins are asked: ``protocol/container_spec`` has the rule for the built-in runtimes.
+        """
+        return False
+
+    @classmethod
+    def end_all(cls, config: Config) -> int | None:
+        """End the sessions of the data directory, which no daemon uses; return how many, None: there were none ever.
+
+        Raises PyCloudError where that is impossible.
+        """
+        return None
+
     def unavailable_reason(self) -> str | None:
         """Return, for a requester, why no session can be started at present; None: it can. Never blocks."""
+        return None
 
     def host_name(self) -> str | None:
         """Return the host name that the engine reports; None where there is no engine, or none has answered yet."""
+        return None
 
     def connect(self) -> None:
         """Connect to the keeper or the engine. Raises PyCloudError where that is impossible."""

@@ -10,7 +10,7 @@ from pycloud.runtimes.base import Exit, OutputReader, ReadFrom, RecoveredSession
 
 
 class CompositeRuntime:
-    """Combines ``parts``: one runtime of each kind, the preferred one first."""
+    """Combines ``parts``: one runtime of each kind, the preferred one first. Methods are as in ``base.Runtime``."""
 
     def __init__(self, parts: Sequence[Runtime]) -> None:
         self._parts = {part.kind: part for part in parts}
@@ -43,21 +43,17 @@ class CompositeRuntime:
             part.on_recovered = lambda found, part=part: callback(self._register(part, found))  # type: ignore[misc]
 
     def connect(self) -> None:
-        """Connect all runtimes. Raises PyCloudError where that is impossible."""
         for part in self._parts.values():
             part.connect()
 
     def disconnect(self) -> None:
-        """Disconnect; sessions continue to run."""
         for part in self._parts.values():
             part.disconnect()
 
     def recover(self) -> list[RecoveredSession]:
-        """Return every session that exists or has a record."""
         return [each for part in self._parts.values() for each in self._register(part, part.recover())]
 
     def start_watching(self) -> None:
-        """Watch the recovered sessions from now on. No other daemon may use this node's id."""
         for part in self._parts.values():
             part.start_watching()
 
@@ -71,36 +67,28 @@ class CompositeRuntime:
             raise
 
     def annotate(self, session: str, annotations: Mapping[str, Any]) -> None:
-        """Merge ``annotations`` into the session's record."""
         self._runtime_of(session).annotate(session, annotations)
 
     def wait(self, session: str) -> Exit:
-        """Wait until the session has ended; return its exit."""
         return self._runtime_of(session).wait(session)
 
     def stop(self, session: str, grace: float, removal: Mapping[str, Any], max_grace: float = inf) -> bool:
-        """End and remove the session; return True if it existed. Raises RequestError where that is impossible."""
         return self._runtime_of(session).stop(session, grace, removal, max_grace)
 
     def forget(self, session: str) -> None:
-        """Delete everything that is left of a session that has ended or was stopped."""
         self._runtime_of(session).forget(session)
         self._by_session.pop(session, None)
 
     def tail(self, session: str, count: int) -> tuple[int, bytes]:
-        """Return the offset of the newest output and the output. Raises FileNotFoundError where there is none."""
         return self._runtime_of(session).tail(session, count)
 
     def follow(self, session: str, read_from: ReadFrom, once: bool, on_output: Callable[[], None]) -> OutputReader:
-        """Return an output reader. Raises FileNotFoundError where there is none, BadRequest, EngineUnavailable."""
         return self._runtime_of(session).follow(session, read_from, once, on_output)
 
     def usage(self, session: str) -> Usage | None:
-        """Return the current usage; None: the session does not run. Raises RequestError where it is unavailable."""
         return self._runtime_of(session).usage(session)
 
     def details(self, session: str) -> Mapping[str, Any]:
-        """Return further details for people. Raises RequestError where they are unavailable at present."""
         return self._runtime_of(session).details(session)
 
     def _register(self, part: Runtime, found: list[RecoveredSession]) -> list[RecoveredSession]:

@@ -12,10 +12,11 @@ from typing import Any
 from gevent.lock import BoundedSemaphore
 from gevent.pool import Group
 
-from pycloud.config import Config
-from pycloud.errors import EngineUnavailable, RemoveFailed, RequestError
+from pycloud.config import Config, detection
+from pycloud.config.identity import ID_FILE
+from pycloud.errors import ConfigError, EngineUnavailable, RemoveFailed, RequestError
 from pycloud.protocol.container_spec import parse
-from pycloud.runtimes.base import Exit, OutputReader, ReadFrom, RecoveredSession, SessionSpec, Started, Usage
+from pycloud.runtimes.base import Exit, OutputReader, ReadFrom, RecoveredSession, Runtime, SessionSpec, Started, Usage
 from pycloud.runtimes.docker.cleanup import CleanupQueue
 from pycloud.runtimes.docker.engine import events
 from pycloud.runtimes.docker.engine.client import EngineClient
@@ -25,6 +26,7 @@ from pycloud.runtimes.docker.engine.images import ImagePuller
 from pycloud.runtimes.docker.engine.log_reader import ContainerLogReader
 from pycloud.runtimes.docker.engine.stats import parse_details, parse_stats
 from pycloud.runtimes.docker.monitor import REMOVED_BY_US, ContainerMonitor
+from pycloud.runtimes.docker.offline_removal import remove_all
 from pycloud.runtimes.docker.records import ContainerRecord, ContainerRecords, Stage
 from pycloud.runtimes.docker.spec.container import build_container_config
 from pycloud.runtimes.docker.spec.policy import Policy
@@ -33,7 +35,7 @@ from pycloud.runtimes.docker.starter import ContainerStarter
 log = logging.getLogger(__name__)
 
 
-class DockerRuntime:
+class DockerRuntime(Runtime):
     """Runs containers for the node ``node``; ``config`` has no values ``auto`` left (``config/detection.py``).
 
     Raises ConfigError where the settings for containers are invalid.
@@ -41,7 +43,7 @@ class DockerRuntime:
 
     kind = "docker"
 
-    def __init__(self, config: Config, node: str) -> None:
+    def __init__(self, config: Config, node: str, _nofile: int = 0) -> None:
         self.on_recovered: Callable[[list[RecoveredSession]], None] = lambda _found: None
         self._config, self._node = config, node
         self._policy = Policy.from_config(config)
@@ -59,12 +61,33 @@ class DockerRuntime:
         self._removal_slots = BoundedSemaphore(config.docker_parallel)
         self._background = Group()
 
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Raise ConfigError where the container policy is invalid."""
+        try:
+            Policy.from_config(config)
+        except ConfigError as error:
+            name = error.message.partition(":")[0].replace("docker.", "docker_")
+            raise ConfigError(f"{config.sources.get(name, 'settings')}: {error.message}") from error
+
+    @classmethod
+    def detect(cls, config: Config) -> str | None:
+        """Return why the engine's socket cannot be used; None: it can, or the engine is on the network."""
+        return detection.engine_problem(str(config.docker_host))
+
+    @classmethod
+    def end_all(cls, config: Config) -> int | None:
+        """End all containers of the node; return how many, None where none was ever started. Raises PyCloudError."""
+        node, records = config.data_dir / ID_FILE, config.data_dir / "docker"
+        if not node.exists() or not any(records.glob("*.json")):
+            return None
+        engine = detection.resolve_auto(config).docker_host
+        return remove_all(str(engine), node.read_text().strip(), records, config.stop_grace)
+
     def host_name(self) -> str | None:
-        """Return the host name that the engine reports; None while it has not been reached."""
         return self._engine.host_name
 
     def unavailable_reason(self) -> str | None:
-        """Return why the engine can start no session at present; None where it can."""
         return self._engine.unavailable_reason()
 
     def connect(self) -> None:
@@ -76,7 +99,6 @@ class DockerRuntime:
         self._engine.connect()
 
     def disconnect(self) -> None:
-        """Disconnect from the engine; containers continue to run."""
         self._event_stream.stop()
         self._cleanup.stop()
         self._images.close()
@@ -102,7 +124,6 @@ class DockerRuntime:
         self._cleanup.start()
 
     def start(self, spec: SessionSpec) -> Started:
-        """Start a container. Raises RequestError."""
         image_script = parse(spec.script)
         hostname = str(spec.record.get("host", self._config.hostname))
         container_config = build_container_config(
@@ -117,12 +138,10 @@ class DockerRuntime:
         return record.started
 
     def annotate(self, session: str, annotations: Mapping[str, Any]) -> None:
-        """Merge ``annotations`` into the session's record; does nothing where the session is gone."""
         if record := self._records.get(session):
             self._records.write_best_effort(replace(record, record={**record.record, **annotations}))
 
     def wait(self, session: str) -> Exit:
-        """Wait until the session has ended; return its exit."""
         return self._monitor.exits.wait(session)
 
     def stop(self, session: str, grace: float, removal: Mapping[str, Any], max_grace: float = inf) -> bool:
@@ -159,14 +178,12 @@ class DockerRuntime:
         self._records.delete(session)
 
     def tail(self, session: str, count: int) -> tuple[int, bytes]:
-        """Return the offset of the newest output and the output. Raises FileNotFoundError, EngineUnavailable."""
         record = self._records.get(session)
         if record is None:
             raise FileNotFoundError(session)
         return self._containers.tail(record.container_ref, count)
 
     def follow(self, session: str, read_from: ReadFrom, once: bool, on_output: Callable[[], None]) -> OutputReader:
-        """Return a reader of the output. Raises FileNotFoundError, EngineUnavailable, BadRequest."""
         record = self._records.get(session)
         if record is None:
             raise FileNotFoundError(session)
@@ -176,7 +193,6 @@ class DockerRuntime:
             raise FileNotFoundError(error.message) from error
 
     def usage(self, session: str) -> Usage | None:
-        """Return the usage that the engine measures; None: it does not run. Raises EngineUnavailable."""
         record = self._records.get(session)
         if record is None or record.stage is not Stage.RUNNING:
             return None
@@ -187,7 +203,6 @@ class DockerRuntime:
         return None if stats is None else parse_stats(stats)
 
     def details(self, session: str) -> Mapping[str, Any]:
-        """Return the details that the engine reports of the container. Raises EngineUnavailable."""
         record = self._records.get(session)
         if record is None:
             return {}

@@ -14,10 +14,21 @@ from typing import Any
 from gevent.event import AsyncResult
 
 from pycloud.config import Config
-from pycloud.errors import RemoveFailed, StartFailed
-from pycloud.keeper.ipc import protocol
+from pycloud.errors import PyCloudError, RemoveFailed, StartFailed
+from pycloud.keeper.ipc import client, protocol
 from pycloud.keeper.storage import log_file
-from pycloud.runtimes.base import Exit, OutputReader, Phase, ReadFrom, RecoveredSession, SessionSpec, Started, Usage
+from pycloud.keeper.system import file_lock
+from pycloud.runtimes.base import (
+    Exit,
+    OutputReader,
+    Phase,
+    ReadFrom,
+    RecoveredSession,
+    Runtime,
+    SessionSpec,
+    Started,
+    Usage,
+)
 from pycloud.runtimes.script.file_watcher import FileWatcher
 from pycloud.runtimes.script.keeper_client import KeeperClient, KeeperMessage
 from pycloud.runtimes.script.keeper_process import KeeperSettings
@@ -46,13 +57,15 @@ def _is_text(value: str) -> bool:
 RECORD_MISSING = "the keeper's record of it is gone"
 #: Fields of the keeper's response to ``inspect`` that are of interest to people.
 DETAIL_FIELDS = ("pid", "user", "command", "directory", "keeper", "kept_since", "adopted")
+#: Seconds beyond ``stop_grace`` that sessions may take to end and their directories to be deleted.
+END_TIMEOUT = 60.0
 #: Unit of ``st_blocks``, in bytes.
 BLOCK_SIZE = 512
 
 log = logging.getLogger(__name__)
 
 
-class ScriptRuntime:
+class ScriptRuntime(Runtime):
     """Runs scripts on this host. ``node`` is the node's id, ``nofile`` the soft limit on descriptors of sessions."""
 
     kind = "script"
@@ -67,25 +80,27 @@ class ScriptRuntime:
         self._keeper.on_event = self._on_event
         self._keeper.on_reconnected = self._resync
 
-    def unavailable_reason(self) -> str | None:
-        """Return None: where the keeper is gone, a new one is started."""
-        return None
-
-    def host_name(self) -> str | None:
-        """Return None: script sessions run on the daemon's own host."""
-        return None
+    @classmethod
+    def end_all(cls, config: Config) -> int | None:
+        """End all script sessions through the keeper; return how many, None without a keeper. Raises PyCloudError."""
+        try:
+            if not file_lock.is_held(config.data_dir):
+                return None
+            timeout = config.stop_grace + END_TIMEOUT
+            with client.BlockingKeeperClient(config.data_dir / protocol.SOCKET, timeout) as keeper:
+                return keeper.stop_all(config.stop_grace)
+        except (OSError, protocol.OperationRejected, protocol.LineError) as error:
+            raise PyCloudError(f"cannot end the sessions of {config.data_dir}: {error}") from error
 
     def connect(self) -> None:
         """Connect to the keeper, starting one if necessary. Raises KeeperError."""
         self._keeper.connect()
 
     def disconnect(self) -> None:
-        """Disconnect; the keeper and its sessions continue to run."""
         self._file_watcher.close()
         self._keeper.disconnect()
 
     def recover(self) -> list[RecoveredSession]:
-        """Return every session that the keeper knows."""
         found = [_recovered_session(entry) for entry in self._keeper.call(protocol.LIST)["sessions"]]
         for session in found:
             self._exit_future(session.session)
@@ -93,11 +108,7 @@ class ScriptRuntime:
                 self._set_exit(session.session, session.exit)
         return found
 
-    def start_watching(self) -> None:
-        """Do nothing: the data directory belongs to the keeper alone, so there is nothing to remove or to watch."""
-
     def start(self, spec: SessionSpec) -> Started:
-        """Start a script. Raises StartFailed with the system's reason."""
         fields = self._start_fields(spec)
         self._exit_future(spec.session)
         try:
@@ -108,26 +119,22 @@ class ScriptRuntime:
         return Started(response["port"], response["started"])
 
     def annotate(self, session: str, annotations: Mapping[str, Any]) -> None:
-        """Merge ``annotations`` into the session's record; does nothing where the session is gone."""
         try:
             self._keeper.call(protocol.NOTE, session=session, note=annotations)
         except protocol.OperationRejected as error:
             log.debug("no note for session %s: %s", session, error)
 
     def wait(self, session: str) -> Exit:
-        """Wait until the session has ended; return its exit."""
         exit_: Exit = self._exit_future(session).get()
         return exit_
 
     def stop(self, session: str, grace: float, removal: Mapping[str, Any], max_grace: float = inf) -> bool:
-        """End and remove the session; return True if it existed. Raises RemoveFailed."""
         try:
             return bool(self._keeper.call(protocol.STOP, session=session, grace=grace, note=removal)["found"])
         except protocol.OperationRejected as error:
             raise RemoveFailed(error.message) from error
 
     def forget(self, session: str) -> None:
-        """Delete everything that is left of the session."""
         self._exits.pop(session, None)
         try:
             self._keeper.call(protocol.FORGET, session=session)
@@ -135,11 +142,9 @@ class ScriptRuntime:
             log.warning("session %s cannot be forgotten: %s", session, error)
 
     def tail(self, session: str, count: int) -> tuple[int, bytes]:
-        """Return the offset of the newest output and the output. Raises FileNotFoundError where there is no log."""
         return log_file.tail(self._log_path(session), count)
 
     def follow(self, session: str, read_from: ReadFrom, once: bool, on_output: Callable[[], None]) -> OutputReader:
-        """Return a reader of the session's log. Raises FileNotFoundError where there is none, BadRequest."""
         return ScriptLogReader(self._log_path(session), read_from, once, self._file_watcher, on_output)
 
     def usage(self, session: str) -> Usage | None:

@@ -15,7 +15,7 @@ import pytest
 from pycloud.errors import KeeperError
 from pycloud.keeper.ipc import protocol
 from pycloud.keeper.system import file_lock
-from pycloud.runtimes.script.keeper_process import KeeperLauncher, KeeperSettings, failure_reason
+from pycloud.runtimes.script.keeper_process import KeeperLauncher, KeeperSettings
 from tests.support.daemon import ROOT, Daemon
 from tests.support.keeper import keeper, wait_for_output
 from tests.support.redis_server import RedisServer
@@ -27,7 +27,7 @@ DaemonOn = Callable[..., Daemon]
 RequesterOn = Callable[[RedisServer], Requester]
 
 
-def home(data: Path) -> KeeperLauncher:
+def launcher(data: Path) -> KeeperLauncher:
     return KeeperLauncher(KeeperSettings(data, 1 << 20, 1024))
 
 
@@ -79,15 +79,15 @@ def test_the_keeper_of_another_directory_is_refused(tmp_path: Path) -> None:
     with keeper(tmp_path / "theirs") as k:
         (mine / protocol.SOCKET).symlink_to(k.socket)
         with pytest.raises(KeeperError, match=f"the keeper found in {mine} .pid {k.pid}. works in another data dir"):
-            home(mine).connect()
+            launcher(mine).connect()
         moved = tmp_path / "moved"
         k.data.rename(moved)
         try:
             with pytest.raises(KeeperError, match="if this one was moved, move it back"):
-                home(moved).connect()
+                launcher(moved).connect()
         finally:
             moved.rename(k.data)
-        home(k.data).connect().socket.close()
+        launcher(k.data).connect().socket.close()
 
 
 def test_a_copied_lock_says_nothing(tmp_path: Path) -> None:
@@ -113,29 +113,6 @@ def test_a_pid_that_is_not_the_holders_is_not_believed(tmp_path: Path) -> None:
         finally:
             stranger.kill()
             file_lock.release(held)
-
-
-@pytest.mark.parametrize(
-    ("answer", "refused"),
-    [
-        ({"version": protocol.VERSION, "pid": 7, "data": [1, 2]}, None),
-        ({"version": protocol.VERSION, "pid": 7}, None),
-        ({"version": protocol.VERSION, "pid": 8}, "another data directory"),
-        ({"version": protocol.VERSION, "pid": 7, "data": [1, 3]}, "another data directory"),
-        ({"version": protocol.VERSION, "pid": 7, "data": None}, "another data directory"),
-        ({"version": protocol.VERSION + 1, "pid": 7, "data": [1, 2]}, "speaks version"),
-        ({"error": {"code": "bad_request", "message": "no"}}, "refuses to talk: no"),
-    ],
-)
-def test_who_is_the_right_keeper(answer: dict[str, object], refused: str | None) -> None:
-    said = failure_reason(answer, Path("/d"), [1, 2], lock_pid=7)
-    assert said is None if refused is None else refused in str(said)
-
-
-def test_a_log_that_cannot_be_opened_is_a_reason(tmp_path: Path) -> None:
-    (tmp_path / "keeper.log").mkdir()
-    with pytest.raises(KeeperError, match=f"the keeper cannot be started: Is a directory: {tmp_path}/keeper.log"):
-        home(tmp_path).connect()
 
 
 def test_files_that_others_could_lock_are_closed_to_them(

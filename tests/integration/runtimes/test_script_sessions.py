@@ -93,7 +93,7 @@ def test_run_as(shared_redis: RedisServer, daemon_on: DaemonOn, requester_on: Re
     daemon = daemon_on(shared_redis, run_as="nobody").launch()
     assert daemon.process is not None
     assert daemon.process.wait(20) == 2, "pytest's own directories are closed to others"
-    assert "nobody cannot pass through" in daemon.log()
+    assert "nobody cannot traverse" in daemon.log()
     daemon.home.chmod(0o755)
     let_others_pass(tmp_path)
     shutil.rmtree(daemon.data)

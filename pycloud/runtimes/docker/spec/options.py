@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from pycloud.errors import BadRequest
-from pycloud.protocol.decoding import RESERVED_ENV
+from pycloud.protocol.validation import RESERVED_ENV
 from pycloud.runtimes.docker.spec.mounts import mounts, tmpfs, volumes
 from pycloud.runtimes.docker.spec.schema import (
     MAX_ARGUMENT_BYTES,
