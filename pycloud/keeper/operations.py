@@ -173,6 +173,9 @@ class Operations:
         log.debug("session %s was not started: %s", session, error)
         rejection = OperationRejected(protocol.START_FAILED, str(error), retryable=error.retryable)
         self._failed_starts[session] = rejection.to_response()
+        if session in self._pending_replies:  # a new keeper is erasing already what an earlier attempt left
+            self._pending_replies[session].append(reply)
+            return
         self._pending_replies[session] = [reply]
         self.erase(session)
 

@@ -285,3 +285,24 @@ def test_killed_at_any_instant(k: KeeperProcess) -> None:
         wait_until(lambda: not processes_of(*sessions), message=lambda: str(processes_of(*sessions)))
         assert k.traces() == sorted(f"state/{session}.journal" for session in known)
     assert "Traceback" not in k.log.read_text()
+
+
+def test_a_start_is_repeated_while_a_new_keeper_ends_what_the_first_attempt_left(k: KeeperProcess) -> None:
+    k.kill()
+    k.start(fault="keeper.after_spawn")
+    session, script = new_session(), "sleep 600 & exit 0\n"
+    with k.client() as c, pytest.raises(ConnectionError):
+        c.answer(c.send_start(script, session=session)[0])
+    assert k.wait() == -9
+    wait_until(lambda: processes_of(session) and all(p.pid != p.sid for p in processes_of(session)))
+    k.start(ready=False)
+    while True:
+        try:
+            c = k.client()
+            break
+        except (FileNotFoundError, ConnectionError):
+            pass
+    with c:
+        c.send_start(script, session=session)
+        wait_until(lambda: not processes_of(session))
+        assert c.call("hello", version=1)["pid"] == k.pid, k.log.read_text()
