@@ -79,7 +79,8 @@ class Claim:
     digest: str
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     variant: str = ""
-    name: str = ""
+    #: Not compared: the claim of a session is looked up without it.
+    name: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, session: Session) -> Claim:

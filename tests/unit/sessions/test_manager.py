@@ -138,6 +138,12 @@ def test_a_session_counts_as_alive_when_its_create_is_answered() -> None:
     assert node.deadlines == [VALID_UNTIL], "after that, its claim and a takeover of it may be forgotten"
 
 
+def test_a_create_with_a_name_is_not_answered_after_its_claim_may_be_forgotten_either() -> None:
+    node = Node()
+    assert node.create(CreateRequest("r", "script", name="web")) is None
+    assert node.deadlines == [VALID_UNTIL]
+
+
 def test_the_claim_of_a_create_is_held_while_its_session_starts() -> None:
     node = Node()
     held: list[bool] = []
