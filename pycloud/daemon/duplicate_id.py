@@ -43,4 +43,4 @@ def _still_publishing(session_store: SessionStore, heartbeat: Heartbeat) -> bool
     """Whether the daemon that sent ``heartbeat`` sends another one."""
     gevent.sleep(HEARTBEATS_TO_WAIT * heartbeat.heartbeat)
     latest = session_store.own_heartbeat()
-    return latest is not None and latest.instance == heartbeat.instance and latest.sent != heartbeat.sent
+    return latest is not None and (latest.instance, latest.sent) != (heartbeat.instance, heartbeat.sent)

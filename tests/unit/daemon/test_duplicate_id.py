@@ -91,3 +91,9 @@ def test_a_duplicate_id_and_its_end_are_logged_once_each(waiting: Waiting, caplo
 
 def test_a_heartbeat_of_the_previous_instance_ends_the_wait(waiting: Waiting) -> None:
     assert waiting.wait(sends_until(10 * INTERVAL, then=heartbeat(PREVIOUS))) == [WAIT] * 7
+
+
+def test_a_daemon_that_is_restarted_meanwhile_is_still_waited_for(waiting: Waiting) -> None:
+    """Each restart has an instance of its own, and its clock may begin anew."""
+    last = heartbeat(PREVIOUS)
+    assert waiting.wait(lambda at: heartbeat(f"other {at // 5}", sent=at) if at < 20.0 else last) == [WAIT] * 7
