@@ -92,9 +92,15 @@ class DeferredRequests:
                 log.warning("requests that others were expected to take could not be looked at: %s", error)
 
     def _poll(self, now: float) -> None:
-        due = [deferred for queue in self._queues.values() for deferred in _pop_due(queue, now)]
+        batches = {delay: _pop_due(queue, now) for delay, queue in self._queues.items()}
+        due = [deferred for batch in batches.values() for deferred in batch]
         requests = [(each.received.request.op, each.received.request.id) for each in due]
-        claimed = self._request_store.are_claimed(requests) if due else []
+        try:
+            claimed = self._request_store.are_claimed(requests) if due else []
+        except redis.RedisError:
+            for delay, batch in batches.items():  # due at the next poll
+                self._queues[delay].extendleft((now, deferred) for deferred in reversed(batch))
+            raise
         for deferred, is_claimed in zip(due, claimed, strict=True):
             if not is_claimed or (deferred.our_turn and deferred.received.source.repeat):
                 self.on_unclaimed(deferred)

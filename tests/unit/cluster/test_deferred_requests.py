@@ -176,3 +176,13 @@ def test_an_error_of_redis_does_not_end_the_checks(node: Node, monkeypatch: pyte
         assert passed_on.wait(5.0)
     finally:
         node.requests.stop()
+
+
+def test_requests_that_could_not_be_checked_are_checked_at_the_next_poll(node: Node) -> None:
+    node.add(1, "first")
+    node.add(1, "second")
+    node.store.error = redis.ConnectionError("gone")
+    with pytest.raises(redis.ConnectionError):
+        node.unclaimed_after(1.0)
+    node.store.error = None
+    assert node.unclaimed_after(1.1) == ["first", "second"]
