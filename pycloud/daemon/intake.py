@@ -71,6 +71,8 @@ class RequestReceiver:
 
     def retry_expired_claim(self, op: str, payload: bytes, *, own: bool) -> None:
         """Handle a request whose claim expired; ``own``: this node held the claim, in this or an earlier daemon."""
+        if op not in REQUESTS:
+            return  # of a newer version: the nodes that know it take it over
         self._receive(OWN_EXPIRED_CLAIM if own else EXPIRED_CLAIM, partial(decode_broadcast, op), payload)
 
     def _receive(self, source: Source, decode: Callable[[bytes, int], Request], payload: bytes) -> None:
