@@ -110,7 +110,8 @@ def look(data: Mapping[str, Path], client: redis.Redis, engine: Engine | None = 
         for key in keys:
             pipe.hgetall(key)
         hashes = [_texts(fields) for fields in pipe.execute()] if keys else []
-    requests = {each.request for group in (*found.values(), *boxes.values()) for each in group}
+    requests = {each.request for group in found.values() for each in group}
+    requests |= {each.request for group in boxes.values() for each in group}
     requests |= {fields["request"] for fields in hashes if "request" in fields}
     answers = {request: client.hget(f"{NAMESPACE}:request:create:{request}", "response") for request in requests}
     return Machine(

@@ -27,7 +27,7 @@ class Machine:
         file.write_text(content)
         return file
 
-    def load(self, *, config_file: str | None = None, daemon: bool = False, **flags: str) -> Config:
+    def load(self, *, config_file: str | None = None, daemon: bool = False, **flags: Any) -> Config:
         host = Host(self.uid, self.name, self.environ, self.home, self.system_file)
         return load(flags, host, config_file=config_file, daemon=daemon)
 

@@ -99,7 +99,8 @@ class EchoRuntime(Runtime):
             self._save(session, msgspec.structs.replace(note, record={**note.record, **annotations}))
 
     def wait(self, session: str) -> Exit:
-        return self._exits.setdefault(session, AsyncResult()).get()
+        result: Exit = self._exits.setdefault(session, AsyncResult()).get()
+        return result
 
     def stop(self, session: str, grace: float, removal: Mapping[str, Any], max_grace: float = inf) -> bool:
         if (note := self._notes.get(session)) is None:

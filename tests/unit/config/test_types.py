@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.support.fake_machine import Machine
@@ -53,7 +55,7 @@ def test_what_a_file_may_not_hold(machine: Machine, content: str, reason: str) -
         ("log_level", "loud", "flag --log-level: must be one of debug, info, warning, error, not 'loud'"),
         ("session_env", "HOME,A=B", "flag --session-env: must be a list of names of environment variables, not 'A=B'"),
         ("embedded_redis", "maybe", "flag --embedded-redis: must be true or false, not 'maybe'"),
-        ("labels", "a=b,c=\udcff", "flag --labels: must hold text by name, and 'c' does not"),
+        ("labels", "a=b,c=\udcff", "flag --labels: must map names to text, but 'c' does not"),
         ("data_dir", "", "flag --data-dir: must not be empty"),
         ("data_dir", "~no-such-user/x", "flag --data-dir: names an unknown home directory"),
         ("redis", "redis://:se#cret@host", "flag --redis: cannot be read"),
@@ -85,4 +87,4 @@ def test_what_a_flag_may_not_hold(machine: Machine, name: str, text: str, reason
     ],
 )
 def test_what_text_means(machine: Machine, name: str, text: str, value: object) -> None:
-    assert getattr(machine.load(**{name: text}), name) == value
+    assert getattr(machine.load(**dict[str, Any]({name: text})), name) == value

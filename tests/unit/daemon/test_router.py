@@ -154,7 +154,7 @@ EU = CreateRequest("r", "script", where={"region": "eu"})
 
 def rank(cloud: str, **more: Any) -> Heartbeat:
     """What a cloud says that beats once a second, as just now."""
-    return Heartbeat(cloud, time=0.0, version="2", host="h", runtime="script", heartbeat=1.0, **more)  # type: ignore[arg-type]
+    return Heartbeat(cloud, time=0.0, version="2", host="h", runtime="script", heartbeat=1.0, **more)
 
 
 @pytest.mark.parametrize(("listening", "acted"), [(1.0, 0), (60.0, 1)])

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from pycloud.config import Config
 from pycloud.errors import StartFailed
-from pycloud.runtimes import Exit, OutputReader, Phase, ReadFrom, RecoveredSession, SessionSpec, Started, Usage
+from pycloud.runtimes import Exit, OutputReader, Phase, ReadFrom, RecoveredSession, Runtime, SessionSpec, Started, Usage
 from pycloud.runtimes.composite import CompositeRuntime
 
 
-class FakeRuntime:
+class FakeRuntime(Runtime):
     """A runtime that notes what it is asked."""
 
     def __init__(self, kind: str, unavailable_reason: str | None = None) -> None:
@@ -22,6 +23,10 @@ class FakeRuntime:
 
     def unavailable_reason(self) -> str | None:
         return self._unavailable_reason
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        pass
 
     def host_name(self) -> str | None:
         return None

@@ -28,6 +28,7 @@ class Node:
         self.done: list[str] = []
         self.recorded_state: str | None = "exited"
         self.exits: dict[str, AsyncResult] = {}
+        self.watched: set[str] = set()
         self.sessions: dict[str, Session] = {}
         session_store = SimpleNamespace(
             write_records=lambda sessions: self.done.extend(f"record {each.id} {each.state}" for each in sessions),
@@ -42,7 +43,11 @@ class Node:
         self.table = SessionTable(NodeContext(*cast(Any, parts)), self.sessions, cast(Any, log_streams), retention)
 
     def wait(self, session: str) -> Exit:
-        return cast(Exit, self.exits[session].get())
+        self.watched.add(session)
+        try:
+            return cast(Exit, self.exits[session].get())
+        finally:
+            self.watched.remove(session)
 
     def forget(self, session: str) -> None:
         self.done.append(f"forget {session}")
@@ -100,7 +105,7 @@ def test_a_session_whose_start_failed_is_taken_out(node: Node) -> None:
 )
 def test_only_a_session_that_is_alive_counts_and_is_watched(node: Node, state: State, alive: int) -> None:
     session = node.add(state=state)
-    assert node.table.alive == alive
+    assert (node.table.alive, len(node.watched)) == (alive, alive)
     assert ("session.exited s" in node.end(session)) is bool(alive)
 
 
@@ -241,8 +246,11 @@ def test_a_session_that_was_retained_before_its_removal_failed_is_recorded_once(
 
 def test_a_session_that_is_forgotten_is_not_watched_and_its_runtime_and_its_streams_know(node: Node) -> None:
     session = node.add()
+    assert node.watched == {"s"}
     node.table.forget(session)
     assert (node.done, node.table.alive) == (["forget s", "streams s"], 0)
+    gevent.sleep(0)
+    assert node.watched == set()
     assert node.end(session) == []
 
 

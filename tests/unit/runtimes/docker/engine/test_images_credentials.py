@@ -66,7 +66,8 @@ def test_where_a_program_has_nothing_the_file_counts(login: Login, says: str) ->
 
 
 @pytest.mark.parametrize(
-    ("says", "said"), [("echo it is locked; exit 3", "exited with 3: it is locked"), ("echo []", "no login")]
+    ("says", "said"),
+    [("echo it is locked; exit 3", "exited with 3: it is locked"), ("echo []", "returned invalid credentials")],
 )
 def test_a_program_that_fails(login: Login, says: str, said: str) -> None:
     login(says, credsStore="test")
@@ -88,6 +89,6 @@ def test_a_program_that_hangs_is_ended_with_its_children(
 
 def _runs(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

@@ -51,6 +51,7 @@ def test_every_option_of_docker_py_is_known_and_no_other() -> None:
 
 @pytest.mark.parametrize("name", sorted(RESERVED_OPTIONS))
 def test_what_is_pyclouds_is_refused_whatever_its_value(name: str) -> None:
+    value: Any
     for value in (None, False, "", {}, "x"):
         assert f"`{name}` belongs to PyCloud" in refused(**{name: value})
 
@@ -151,10 +152,10 @@ def test_the_spellings_of_a_value_come_to_one_form(name: str, value: Any, form: 
         *[("port", value) for value in (0, 65536, -1, 1.5, True, "80/icmp", "80-90", "http", {"a": 1}, [[80]], "80 ")],
         ("port", list(range(1, MAX_PORTS + 2))),
         ("ports", {str(port): None for port in range(1, MAX_PORTS + 2)}),
-        *[("ports", value) for value in ([80], {"80": True}, {"80": 1.5}, {"80": []}, {"80": "1-9"}, {"80": [[[1]]]})],
+        *[("ports", value) for value in [[80], {"80": True}, {"80": 1.5}, {"80": []}, {"80": "1-9"}, {"80": [[[1]]]}]],
         *[("ports", value) for value in ({"80": 1, "80/tcp": 2}, {"80": {"HostPort": 1, "x": 2}}, {"80-90": None})],
         *[("stop_grace", value) for value in (-1, 3601, "5", True)],
-        *[("privileged", value) for value in (1, "true", [], "")],
+        *[("privileged", value) for value in [1, "true", [], ""]],
         *[("mem_limit", value) for value in ("64x", "", "m", -5, 1.5, True, "1e3", "-5m", "-1m", 2**70, "9" * 30)],
         *[("nano_cpus", value) for value in ("1", 0.5, 2**63, True, 1e300)],
         *[("command", value) for value in ("unbalanced '", [1], {"a": 1}, 5)],
@@ -181,7 +182,7 @@ def test_the_spellings_of_a_value_come_to_one_form(name: str, value: Any, form: 
         ("volumes", {"/a": {"bind": "/b", "ro": True, "mode": "rw"}}),
         ("volumes", {"/a": {"bind": "/b:/etc"}}),
         ("volumes", {"/a": {"bind": "/b", "mode": "ro:/x"}}),
-        *[("mounts", value) for value in ({}, [{}], [{"target": "x"}], [{"target": "/x", "type": "odd"}], ["/a:/b"])],
+        *[("mounts", value) for value in [{}, [{}], [{"target": "x"}], [{"target": "/x", "type": "odd"}], ["/a:/b"]]],
         ("mounts", [{"target": "/x", "source": "/etc"}]),
         ("mounts", [{"target": "/x", "source": "../etc", "type": "bind"}]),
         ("mounts", [{"target": "/x", "type": "bind"}]),
