@@ -11,27 +11,35 @@ FLAGS :=
 WORKERS := 6
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench recording check clean system-packages
+.PHONY: help run unit test coverage chaos bench recording check clean system-packages
 
 help:
-	@echo "make run     start a cloud here, in the foreground (sets everything up first)"
-	@echo "make test    run every test (as root it also installs what they need from Debian)"
-	@echo "make chaos   many clouds under faults; SECONDS=600 says for how long, FLAGS=--help what else there is"
-	@echo "make bench   how fast it is, beside the limits of this machine; needs the machine for itself (FLAGS=--help)"
-	@echo "make recording  plays the first hour with pycloudctl, and writes docs/first-hour.md and its part of README.md anew"
-	@echo "make check   lint, formatting, types, and which package may import which"
-	@echo "make clean   delete what these made; ends the cloud in $(DATA) and its sessions first"
-	@echo "PYTHON=...   the Python to use, 3.11 or later (now: $(PYTHON))"
+	@echo "make run        start a node here, in the foreground (sets everything up first)"
+	@echo "make unit       run the unit tests: half a minute"
+	@echo "make test       run every test: about ten minutes (as root it installs Debian packages for them first)"
+	@echo "make coverage   run the unit tests and print which lines they execute; fails below the floor in pyproject.toml"
+	@echo "make chaos      run many nodes under faults for SECONDS=600 seconds (FLAGS=--help lists more options)"
+	@echo "make bench      measure against the limits of this machine; run nothing else beside it (FLAGS=--help)"
+	@echo "make recording  record the first hour with pycloudctl: writes docs/first-hour.md and its part of README.md"
+	@echo "make check      lint, formatting, types, import contracts"
+	@echo "make clean      stop the node in $(DATA), end its sessions, and delete what the other targets made"
+	@echo "PYTHON=...      the Python to use, 3.11 or later (now: $(PYTHON))"
 
 # Through python by name: the first line of an installed program cannot hold a path with a space in it.
 run: $(VENV)/.for-run
 	@echo
-	@echo "A cloud starts here; Ctrl-C stops it. In a second terminal type:"
+	@echo "A node starts here; Ctrl-C stops it. In a second terminal type:"
 	@echo
-	@echo "    $(BIN)/python bin/pycloudctl create examples/hello.sh"
-	@echo "    $(BIN)/python bin/pycloudctl list"
+	@echo "    $(BIN)/pycloudctl create examples/hello.sh"
+	@echo "    $(BIN)/pycloudctl list"
 	@echo
 	@exec $(BIN)/python -m pycloud.app --data-dir $(DATA)
+
+unit: $(VENV)/.for-work
+	$(BIN)/python -m pytest tests/unit --numprocesses $(WORKERS) --dist loadfile
+
+coverage: $(VENV)/.for-work
+	$(BIN)/python -m pytest tests/unit --numprocesses $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
 
 # Most of them wait most of the time, so there are more workers than processors. Each takes a file at a time, in order:
 # those of tests/unit, which are quick, come last and fill the gaps. What measures runs alone after that.

@@ -1,0 +1,1 @@
+"""Pages of the documentation agree with the program and with each other."""
