@@ -32,7 +32,7 @@ lines_in() {
     while [ "$(wc -l <"$1")" -lt "$2" ]; do
         left=$((left - 1))
         if [ "$left" -le 0 ]; then
-            echo "nobody answered within $TIMEOUT s; is pycloud running?" >&2
+            echo "no response within $TIMEOUT s: start a node with pycloud, or check the URL of Redis" >&2
             exit 1
         fi
         sleep 0.05

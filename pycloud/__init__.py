@@ -4,4 +4,4 @@ Importing this package loads nothing but this file: the daemon (gevent) and the 
 able to import their own halves only.
 """
 
-__version__ = "2.0.0"
+__version__ = "2.1.0"

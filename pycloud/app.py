@@ -80,20 +80,21 @@ def serve(config: Config, ready: Callable[[], None], *, foreground: bool) -> int
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="pycloud",
-        description="Start sessions on request over Redis. Without --daemon it stays in the foreground.",
-        epilog="A setting's flag wins over its environment variable, that over the file, and that over the default. "
-        "The file is TOML; its keys are the flags' names with _ for -, those of containers in a table [docker].",
+        description="Run a node: start sessions on request over Redis. Without --daemon, run in the foreground.",
+        epilog="A flag overrides the environment variable of its setting, which overrides the file, which overrides "
+        "the default. The file is TOML; its keys are the names of the flags with _ for -, those of containers in a "
+        "table [docker].",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"pycloud {pycloud.__version__}")
     actions = parser.add_mutually_exclusive_group()
     for name, text in (
-        ("daemon", "run in the background; returns when the cloud is ready"),
-        ("stop", "stop the daemon and wait for its end (with --on-stop remove: and that of its sessions)"),
+        ("daemon", "run in the background; returns when the node is ready"),
+        ("stop", "stop the daemon and wait until it has ended (with --on-stop remove: and its sessions too)"),
         ("restart", "stop the daemon if it runs, then start it in the background"),
-        ("status", "tell whether the daemon runs (exit code 0: yes, 3: no, 4: you may not know)"),
-        ("check-config", "check the settings and do nothing else"),
-        ("new-id", "make a copied data directory a cloud of its own"),
+        ("status", "print whether the daemon runs (exit code 0: yes, 3: no, 4: permission denied)"),
+        ("check-config", "check the settings and exit"),
+        ("new-id", "give a copied data directory a node id of its own"),
     ):
         actions.add_argument(f"--{name}", dest="action", action="store_const", const=name, help=text)
     parser.add_argument(
@@ -176,7 +177,7 @@ def _startup_failure_reason(result: StartResult, config: Config) -> str:
     if result.reason is not None:
         return result.reason
     if not result.timed_out:
-        return f"the daemon ended before it was ready; its log may say why: {config.log_file}"
+        return f"the daemon ended before it was ready; see its log: {config.log_file}"
     from pycloud.transport.probe import (
         unreachable_reason,  # loads redis: the daemon has its own process, this one is about to end
     )
@@ -215,7 +216,9 @@ def _serve_patched(config: Config, ready: Callable[[], None], foreground: bool) 
 
     logging_setup.set_up(config.log_level, config.log_file)
     if os.geteuid() == 0 and config.run_as is None and "script" in config.runtime:
-        logging.getLogger(__name__).warning("running as root, so scripts run as root too: --run-as USER changes that")
+        logging.getLogger(__name__).warning(
+            "running as root, so scripts run as root too; --run-as USER sets another user"
+        )
     for warning in detection.startup_warnings(config):
         logging.getLogger(__name__).warning(warning)
     nofile = raise_descriptor_limit()

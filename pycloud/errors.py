@@ -92,14 +92,14 @@ class NoCapacity(RequestError):
 
 
 class NoMatch(RequestError):
-    """No live node matches the request."""
+    """No online node matches the request."""
 
     code = "no_match"
     retryable = True
 
 
 class WrongRuntime(RequestError):
-    """No live matching node has the runtime that the request needs; the message lists the runtimes that exist."""
+    """No online matching node has the runtime that the request needs; the message lists the runtimes that exist."""
 
     code = "wrong_runtime"
     retryable = True
@@ -146,7 +146,7 @@ class NameTaken(RequestError):
     retryable = True
 
     def __init__(self, name: str, session: str) -> None:
-        super().__init__(f"the name {name} is taken by session {session}, until that one has ended or is removed")
+        super().__init__(f"the name {name} belongs to session {session} until that session has ended or is removed")
         self.session = session
 
 

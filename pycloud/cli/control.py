@@ -79,7 +79,7 @@ def stop_holder(found: Holder, pid_file: Path, timeout: float) -> None:
     except ProcessLookupError:
         return  # it ended before the signal arrived
     except PermissionError:
-        raise PyCloudError(f"may not stop pid {found.pid}: it belongs to another user (try sudo)") from None
+        raise PyCloudError(f"permission denied to stop pid {found.pid}: it belongs to another user; use sudo") from None
     finally:
         os.close(pidfd)
 
@@ -88,5 +88,5 @@ def _wait_with_messages(pidfd: int, pid: int, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while not wait_gone(pidfd, min(_MESSAGE_INTERVAL, max(0.0, deadline - time.monotonic()))):
         if time.monotonic() >= deadline:
-            raise PyCloudError(f"pid {pid} has not stopped within {timeout:g} s: see its log, or use kill -9 {pid}")
+            raise PyCloudError(f"pid {pid} has not stopped within {timeout:g} s: see its log, or run kill -9 {pid}")
         print(f"waiting for pid {pid} to stop...", file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
 """The blocking Python client: starts sessions on PyCloud nodes, queries them, ends them.
 
-A documented library (README.md, "As a library") and the basis of ``pycloudctl``. Loads neither gevent nor docker, and
+A documented library (docs/client.md) and the basis of ``pycloudctl``. Loads neither gevent nor docker, and
 imports nothing of the daemon: only ``protocol``, ``transport``, ``errors`` and the default URL in ``config``. Start
 with ``client.py``.
 """

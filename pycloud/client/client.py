@@ -1,6 +1,6 @@
 """The blocking Python client: starts sessions on PyCloud nodes, queries them, ends them.
 
-A documented library (README.md, "As a library") and the basis of ``pycloudctl``. Loads neither gevent nor docker, and
+A documented library (docs/client.md) and the basis of ``pycloudctl``. Loads neither gevent nor docker, and
 nothing of the daemon. Modules that only some requests need are imported where they are used, so that pycloudctl starts
 faster.
 """
@@ -296,7 +296,7 @@ class Client:
         return list(self._record_reader.records(sessions))
 
     def nodes(self) -> list[Heartbeat]:
-        """The last heartbeat of each live node, by id."""
+        """The last heartbeat of each online node, by id."""
         return self._record_reader.live_heartbeats()
 
     def known_nodes(self) -> list[KnownNode]:

@@ -1,6 +1,6 @@
 """Errors of the client, beside ``RedisUnavailable``. Messages name the next step where it is known.
 
-Pure. Part of the library's interface (README.md, "As a library"): add freely, rename nothing.
+Pure. Part of the library's interface (docs/client.md): add freely, rename nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pycloud.protocol.messages import Response
 
 
 class NoCloud(PyCloudError):
-    """No node that could answer is live. Nothing was published, so nothing was done."""
+    """No node that could answer is online. Nothing was published, so nothing was done."""
 
 
 class Unsettled(PyCloudError):
@@ -20,7 +20,7 @@ class Unsettled(PyCloudError):
     """
 
     def __init__(self, reason: str, request_id: str) -> None:
-        super().__init__(f"{reason}. To ask again under the same id ({request_id}) is safe")
+        super().__init__(f"{reason}. Repeating the request under the same id ({request_id}) is safe")
         self.reason, self.request_id = reason, request_id
 
 

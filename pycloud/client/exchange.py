@@ -18,7 +18,13 @@ from pycloud.errors import RedisUnavailable
 from pycloud.protocol.keys import Keys
 from pycloud.protocol.messages import Event
 from pycloud.protocol.requests import CreateRequest, DrainRequest, RemoveRequest
-from pycloud.transport.blocking import ConnectionLost, DeadlineConnection, DeadlineConnectionPool, NotReachable
+from pycloud.transport.blocking import (
+    UNCONFIRMED_SUBSCRIPTION,
+    ConnectionLost,
+    DeadlineConnection,
+    DeadlineConnectionPool,
+    NotReachable,
+)
 
 #: Seconds between the publishes of a request without a response: 1, 2, 4, and then always this.
 MAX_RESEND_DELAY = 8.0
@@ -32,8 +38,8 @@ RESEND_CUTOFF = 0.05
 OnProgress = Callable[[Event], None]
 
 NO_NODE_MESSAGE = (
-    "no cloud is listening. Is pycloud running? Does it use this Redis (--redis, PYCLOUD_REDIS_URL) "
-    "and this namespace (--namespace, PYCLOUD_NAMESPACE)?"
+    "no node is online. Check that pycloud is running, and that it uses this Redis (--redis, PYCLOUD_REDIS_URL) "
+    "and this namespace (--namespace, PYCLOUD_NAMESPACE)"
 )
 
 
@@ -125,7 +131,8 @@ class Exchange:
                 return response
             if listen_deadline == self._deadline:
                 raise NoAnswer(
-                    self._describe_unsettled(f"no answer to request {self._request.id} came in time"), self._request.id
+                    self._describe_unsettled(f"no response to request {self._request.id} within {self._timeout:g} s"),
+                    self._request.id,
                 )
 
     def _publish(self, publisher: DeadlineConnection) -> None:
@@ -151,7 +158,7 @@ class Exchange:
                 return None
             if self._is_response(message):
                 return bytes(message[2])
-        raise ConnectionLost("Redis does not confirm the subscription; is it frozen or overloaded?")
+        raise ConnectionLost(UNCONFIRMED_SUBSCRIPTION)
 
     def _listen(self, subscriber: DeadlineConnection, deadline: float) -> bytes | None:
         """The next response; None where none came before ``deadline``."""
@@ -201,7 +208,7 @@ class Exchange:
     def _direct_channel(self, owner: str) -> str:
         if not self._publish_count:
             which = "" if self._request.op == DrainRequest.op else ", which owns this session,"
-            raise NoCloud(f"cloud {owner}{which} is not there; only it can answer this")
+            raise NoCloud(f"node {owner}{which} is offline, and only it can answer this; try again when it is back")
         return self._keys.node_channel(owner)
 
     def _step_deadline(self) -> float:
@@ -213,5 +220,5 @@ class Exchange:
             return reason
         more = f"{reason}; the request may still be carried out"
         if self._request.op == RemoveRequest.op:
-            more += ". A session has as long as its cloud's stop_grace to end, so a longer timeout may help"
+            more += ". Ending a session takes up to its node's stop_grace, so a longer timeout may help"
         return more

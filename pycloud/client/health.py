@@ -21,6 +21,7 @@ from pycloud.protocol.decoding import DecodeError, decode_heartbeat
 from pycloud.protocol.keys import Keys
 from pycloud.protocol.messages import HEARTBEATS_MISSED, Heartbeat
 from pycloud.transport.blocking import (
+    UNCONFIRMED_SUBSCRIPTION,
     ConnectionLost,
     DeadlineConnection,
     DeadlineConnectionPool,
@@ -36,7 +37,7 @@ OVERDUE_AFTER_HEARTBEATS = 1.4
 class HealthSnapshot:
     """Health at one moment. ``round_trip``: seconds that Redis took to answer.
 
-    ``heartbeats``: the last one of each live node, by id; ``overdue``: ids of those whose next heartbeat is overdue.
+    ``heartbeats``: the last one of each online node, by id; ``overdue``: ids of those whose next heartbeat is overdue.
     ``session_count``: sessions on record, ended ones included.
     """
 
@@ -213,7 +214,7 @@ class Diagnostics:
             with self._subscribe_pool.connection(subscribe_deadline) as subscriber:
                 subscriber.send(subscribe_deadline, ("SUBSCRIBE", self._keys.heartbeat_channel))
                 if subscriber.read_message(subscribe_deadline) is None:
-                    raise ConnectionLost("Redis does not confirm the subscription; is it frozen or overloaded?")
+                    raise ConnectionLost(UNCONFIRMED_SUBSCRIPTION)
                 listen_deadline = time.monotonic() + seconds
                 while seconds and (message := subscriber.read_message(listen_deadline)) is not None:
                     heartbeat = _decode_heartbeat_or_none(message[2]) if message[:1] == [b"message"] else None

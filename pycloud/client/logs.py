@@ -20,7 +20,7 @@ from msgspec import UNSET
 
 from pycloud.client.errors import NoCloud, NotFound, RequestRefused, Unsettled
 from pycloud.client.exchange import REDIS_TIMEOUT, Exchange, backoff
-from pycloud.client.request import build_request, decode_response
+from pycloud.client.request import build_request, decode_response, unknown_session
 from pycloud.errors import EngineUnavailable, PyCloudError, RedisUnavailable, TooManyStreams
 from pycloud.protocol.keys import Keys, owner_of
 from pycloud.protocol.log_stream import decode_output
@@ -36,7 +36,12 @@ from pycloud.protocol.messages import (
     StreamSkipped,
 )
 from pycloud.protocol.requests import KEEPALIVES_PER_LEASE, FollowRequest, StreamRequest
-from pycloud.transport.blocking import ConnectionLost, DeadlineConnection, DeadlineConnectionPool
+from pycloud.transport.blocking import (
+    UNCONFIRMED_SUBSCRIPTION,
+    ConnectionLost,
+    DeadlineConnection,
+    DeadlineConnectionPool,
+)
 
 
 @dataclass(frozen=True)
@@ -255,7 +260,7 @@ class LogFollower(Iterator[LogItem]):
         if response.error:
             raise RequestRefused(response.error.code, response.error.message, response)
         if not response.status:
-            raise NotFound(f"cloud {response.cloud} knows no session {response.id}")
+            raise unknown_session(response)
         return response
 
     def _subscribe(self, connection: DeadlineConnection, deadline: float) -> None:
@@ -264,7 +269,7 @@ class LogFollower(Iterator[LogItem]):
         while (message := connection.read_message(deadline)) is not None:
             if message[:2] == [b"subscribe", channel.encode()]:
                 return
-        raise ConnectionLost("Redis does not confirm the subscription; is it frozen or overloaded?")
+        raise ConnectionLost(UNCONFIRMED_SUBSCRIPTION)
 
     def _receive(self) -> None:
         """Handle the next message, if one arrives soon. Raises StreamLost after a lease without a message."""
@@ -275,7 +280,9 @@ class LogFollower(Iterator[LogItem]):
         )
         now = time.monotonic()
         if message is None and now - self._last_received_at > self._lease:
-            raise StreamLost(f"nothing is heard of cloud {owner_of(self._session)}, which the session belongs to")
+            raise StreamLost(
+                f"node {owner_of(self._session)}, which owns the session, has sent nothing for {self._lease:g} s"
+            )
         if message is None or message[:2] != [b"message", self._channel().encode()]:
             return
         self._last_received_at = now
@@ -288,13 +295,13 @@ class LogFollower(Iterator[LogItem]):
         if isinstance(message, StreamClosed):
             self._consecutive_closes += 1
             if self._consecutive_closes >= CLOSES_COUNTED_AS_LOSS:
-                raise StreamLost(f"cloud {owner_of(self._session)} has closed the stream: {message.reason}")
+                raise StreamLost(f"node {owner_of(self._session)} has closed the stream: {message.reason}")
             self._disconnect()  # that alone is no loss: another stream is requested
             return
         try:
             items = self._position.apply(message)
         except ValueError as error:
-            raise StreamLost(f"something came in the stream that no cloud would send: {error}") from error
+            raise StreamLost(f"a message in the stream did not come from a PyCloud node: {error}") from error
         if items is None:
             self._disconnect()  # not lost: another stream is requested from the gap on
             return

@@ -65,7 +65,7 @@ def parse_record(session: str, fields: Mapping[str, str], *, stale: bool = False
                 row[name] = msgspec.json.decode(present[name])
         return msgspec.convert(row, SessionRecord, strict=False)
     except msgspec.DecodeError as error:
-        raise UnusableAnswer(f"what Redis holds of session {session} cannot be read: {error}") from error
+        raise UnusableAnswer(f"the record of session {session} in Redis cannot be read: {error}") from error
 
 
 def record_filter(
@@ -140,7 +140,7 @@ class RecordReader:
                 yield parse_record(session, fields, stale=owner in offline)
 
     def live_heartbeats(self) -> list[Heartbeat]:
-        """The last heartbeat of every live node, by id. Raises UnusableAnswer where one cannot be decoded."""
+        """The last heartbeat of every online node, by id. Raises UnusableAnswer where one cannot be decoded."""
         index = self._read(("ZRANGE", self._keys.nodes_key, 0, -1))[0]
         node_keys = sorted(self._keys.node_key(node.decode()) for node in index)
         payloads = self._read(("MGET", *node_keys))[0] if node_keys else []
@@ -159,7 +159,7 @@ class RecordReader:
 
 
 def any_node_alive(connection: DeadlineConnection, keys: Keys, deadline: float) -> bool:
-    """Whether a node is live. The count of PUBLISH does not show that: it includes monitors and other subscribers."""
+    """Whether a node is online. The count of PUBLISH does not show that: it includes monitors and other subscribers."""
     index = connection.execute(deadline, ("ZRANGE", keys.nodes_key, 0, -1))[0]
     node_keys = [keys.node_key(node.decode()) for node in index]
     return bool(node_keys) and bool(connection.execute(deadline, ("EXISTS", *node_keys))[0])
@@ -225,7 +225,7 @@ def _decode_heartbeat(raw: Any) -> Heartbeat | None:
     try:
         return None if raw is None else decode_heartbeat(raw)
     except DecodeError as error:
-        raise UnusableAnswer(f"what Redis holds of a cloud cannot be read: {error}") from error
+        raise UnusableAnswer(f"the heartbeat of a node in Redis cannot be read: {error}") from error
 
 
 def inspection_from_record(session: str, records: Sequence[SessionRecord], reason: NoCloud) -> InspectResponse:
@@ -234,6 +234,6 @@ def inspection_from_record(session: str, records: Sequence[SessionRecord], reaso
     Raises NotFound where there is no record.
     """
     if not records:
-        raise NotFound(f"there is no record of session {session}, and {reason.message}")
+        raise NotFound(f"Redis has no record of session {session}, and {reason.message}")
     fields = msgspec.to_builtins(records[0])
     return msgspec.convert({**fields, "stale": True, "trouble": reason.message}, InspectResponse)

@@ -44,10 +44,15 @@ class Answer:
     accepted = deprecated(raise_for_error, "Answer.accepted", "Answer.raise_for_error")
 
 
+def unknown_session(response: Response) -> NotFound:
+    """The error for the response of a node that does not have the session."""
+    return NotFound(f"node {response.cloud} has no session {response.id}")
+
+
 def output_of(response: LogsResponse) -> bytes:
     """The output that a response carries. Raises NotFound where the node has no such session."""
     if not response.status:
-        raise NotFound(f"cloud {response.cloud} knows no session {response.id}")
+        raise unknown_session(response)
     data = response.data or ""
     return base64.b64decode(data) if response.encoding == "base64" else data.encode()
 
@@ -55,7 +60,7 @@ def output_of(response: LogsResponse) -> bytes:
 def require_known(response: InspectResponse) -> InspectResponse:
     """``response`` itself. Raises NotFound where the node has no such session."""
     if response.state is UNSET:
-        raise NotFound(f"cloud {response.cloud} knows no session {response.id}")
+        raise unknown_session(response)
     return response
 
 
@@ -64,7 +69,7 @@ def decode_response(raw: bytes, response_type: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=response_type)
     except (ValueError, RecursionError) as error:
-        raise UnusableAnswer(f"an answer came that no cloud would give: {error}") from error
+        raise UnusableAnswer(f"the response did not come from a PyCloud node: {error}") from error
 
 
 #: The highest value that a node's ``max_script_bytes`` can have.
@@ -105,16 +110,16 @@ def build_request(op: str, fields: Mapping[str, Any], request_id: str) -> Client
     owner = _owner_of_request(op, fields)
     direct_only = REQUESTS[op].direct_only
     if op == DrainRequest.op and owner is None:
-        raise ValueError("`drain` is for one cloud, and needs its id as `cloud`")
+        raise ValueError("`drain` is for one node, and needs its id as `cloud`")
     if direct_only and owner is None:
-        raise ValueError(f"{fields.get('session')!r} is no session id, which has 20 hex digits")
+        raise ValueError(f"{fields.get('session')!r} is not a session id, which has 20 hex digits")
     # The op is included even where the channel implies it, so that each repeat has the same bytes on either channel.
     wire_fields = {"id": request_id, "op": op, **fields} if owner else {"id": request_id, **fields}
     try:
         payload = msgspec.json.encode(wire_fields)
         validate_script(fields.get("script", "").encode())
     except UnicodeEncodeError as error:
-        raise ValueError(f"a request is Unicode text, and this one is not: {error}") from error
+        raise ValueError(f"the request is not valid Unicode text: {error}") from error
     return ClientRequest(op, request_id, payload, owner, direct_only)
 
 
@@ -122,8 +127,8 @@ def validate_script(script: bytes) -> None:
     """Raises RequestRefused, as for a node's response, where the script is too large for every node."""
     if len(script) > MAX_SCRIPT_BYTES:
         reason = (
-            f"the script is larger than {MAX_SCRIPT_BYTES} bytes, the most that any cloud can take. "
-            "Let a small script fetch or unpack the rest"
+            f"the script is larger than {MAX_SCRIPT_BYTES} bytes, the limit of every node. "
+            "Use a small script that fetches or unpacks the rest"
         )
         body = ErrorBody(ScriptTooLarge.code, reason)
         raise RequestRefused(body.code, reason, CreateResponse(cloud="", id=None, error=body))
@@ -132,25 +137,25 @@ def validate_script(script: bytes) -> None:
 def validate_timeout(timeout: float) -> float:
     """``timeout`` itself. Raises ValueError unless it is above 0 and at most a day, as sockets have a limit."""
     if not 0 < timeout <= MAX_TIMEOUT:
-        raise ValueError(f"a timeout is a number of seconds above 0 and at most {MAX_TIMEOUT:.0f}, not {timeout!r}")
+        raise ValueError(f"a timeout must be above 0 and at most {MAX_TIMEOUT:.0f} seconds, not {timeout!r}")
     return timeout
 
 
 def _validate(op: str, fields: Mapping[str, Any], request_id: str) -> None:
     if op not in REQUESTS:
-        raise ValueError(f"{op!r} is no request; there are {', '.join(REQUESTS)}")
+        raise ValueError(f"{op!r} is not a request; the requests are {', '.join(REQUESTS)}")
     if not is_valid_id(request_id):
-        raise ValueError(f"{request_id!r} is no request id: 1 to 256 characters, none of them a control character")
+        raise ValueError(f"{request_id!r} is not a request id, which has 1 to 256 characters and no control characters")
     for name in ("id", "op"):
         if name in fields:
-            raise ValueError(f"`{name}` is no field: it is an argument of its own")
+            raise ValueError(f"`{name}` is not a field: it is an argument of its own")
     for name in STRING_FIELDS:
         if not isinstance(fields.get(name, ""), str):
-            raise TypeError(f"`{name}` is a str, not {type(fields[name]).__name__}")
+            raise TypeError(f"`{name}` must be a str, not {type(fields[name]).__name__}")
     for name in STRING_MAPPING_FIELDS:
         for key, value in dict(fields.get(name, {})).items():
             if not (isinstance(key, str) and isinstance(value, str)):
-                raise TypeError(f"`{name}` maps str to str, not {key!r} to {value!r}")
+                raise TypeError(f"`{name}` must map str to str, not {key!r} to {value!r}")
 
 
 def _owner_of_request(op: str, fields: Mapping[str, Any]) -> str | None:
@@ -159,5 +164,5 @@ def _owner_of_request(op: str, fields: Mapping[str, Any]) -> str | None:
         return owner_of(fields.get("session", ""))
     node = fields.get("cloud")
     if node is not None and owner_of("0" * NODE_ID_LENGTH + node) is None:
-        raise ValueError(f"{node!r} is no cloud id, which has {NODE_ID_LENGTH} hex digits")
+        raise ValueError(f"{node!r} is not a node id, which has {NODE_ID_LENGTH} hex digits")
     return node

@@ -89,7 +89,7 @@ class DeferredRequests:
             try:
                 self._poll(monotonic())
             except redis.RedisError as error:
-                log.warning("requests that others were expected to take could not be looked at: %s", error)
+                log.warning("cannot check whether other nodes have claimed their requests, will retry: %s", error)
 
     def _poll(self, now: float) -> None:
         batches = {delay: _pop_due(queue, now) for delay, queue in self._queues.items()}

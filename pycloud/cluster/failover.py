@@ -62,7 +62,7 @@ class FailoverResponder:
         claim = self._claimer.claim(received)
         if claim is None:
             return
-        fault_points.fault_point("absent.claimed")
+        fault_points.fault_point("failover.claimed")
         self._answers[claim.op](claim, received)
 
     def mark_lost_nodes(self) -> None:
@@ -112,7 +112,7 @@ class FailoverResponder:
         self._session_store.add_pending_removal(owner, removal)
         if name := record.get("name"):  # free for another session at once: this one is going to be removed
             self._session_store.name_reservations.release_for_offline_owner(session, name)
-        error = OwnerUnavailable(f"cloud {owner} is away; the session is removed as soon as it is back")
+        error = OwnerUnavailable(f"node {owner} is offline; the session is removed as soon as the node is back")
         self._claimer.reject_claimed(claim, error, session)
 
     def _record_of(self, session: str) -> dict[str, str]:
@@ -128,7 +128,7 @@ class FailoverResponder:
         self._reported_lost[node] = last_seen
         if sessions:
             after = self._lost_after
-            log.warning("cloud %s was not heard for %g s: its %d sessions are lost", node, after, len(sessions))
+            log.warning("node %s: no heartbeat for %g s; its %d sessions are lost", node, after, len(sessions))
         for lost in sessions:
             name, labels = lost.name.decode() or UNSET, parse_labels({"labels": lost.labels.decode()}) or UNSET
             self._session_store.publish_event(

@@ -12,7 +12,7 @@ from heapq import nsmallest
 
 from pycloud.config.loader import suggestion
 from pycloud.errors import EngineUnavailable, NoCapacity, NoMatch, RequestError, WrongRuntime
-from pycloud.protocol.container_spec import MAX_QUOTED_LENGTH, RUNTIME_NAMES
+from pycloud.protocol.container_spec import MAX_QUOTED_LENGTH, MISSING_RUNTIME
 from pycloud.protocol.messages import HEARTBEATS_MISSED, Heartbeat
 from pycloud.protocol.requests import CreateRequest
 
@@ -90,7 +90,7 @@ def matches(peer: Peer, request: CreateRequest) -> bool:
 
 
 def matching(peers: Mapping[str, Peer], request: CreateRequest, now: float) -> list[Peer]:
-    """The alive nodes that match the request, whatever their runtimes and with or without free capacity."""
+    """The online nodes that match the request, whatever their runtimes and with or without free capacity."""
     living = [peer for peer in peers.values() if is_alive(peer, now)]
     if request.cloud is None and not request.where:
         return living
@@ -141,22 +141,16 @@ def rejection_for(peers: Mapping[str, Peer], request: CreateRequest, now: float)
     runtime = runtime_for(eligible, request)
     if eligible and runtime is None:
         offered = sorted({each for peer in eligible for each in peer.runtimes})
-        return _wrong_runtime(request, offered)
+        wanted = request.runtimes[0][:MAX_QUOTED_LENGTH]
+        plugin = f"no eligible node has the runtime {wanted}", "Add it to the setting `runtime` of one"
+        problem, advice = MISSING_RUNTIME.get(wanted, plugin)
+        end = suggestion(wanted, offered) or "."
+        return WrongRuntime(f"{problem}{end} {advice}, or use --runtime {' or '.join(offered)}")
     if eligible and not any(runtime in peer.available for peer in eligible):
-        return EngineUnavailable("the container engine of every cloud that could take this does not answer")
+        return EngineUnavailable("no container engine of an eligible node responds; start one, or try again later")
     if eligible:
-        return NoCapacity("every cloud that could take this is full or draining")
+        return NoCapacity("every eligible node is full or draining; add or undrain a node, or try again later")
     criteria = [f"{key}={value}" for key, value in request.where.items()]
-    criteria += [f"cloud {request.cloud}"] if request.cloud is not None else []
-    return NoMatch(f"no living cloud has {', '.join(criteria) or 'room'}")
-
-
-def _wrong_runtime(request: CreateRequest, offered: Sequence[str]) -> WrongRuntime:
-    """The error for a create whose runtime none of the nodes that match it has; they have those ``offered``."""
-    wanted, there = request.runtimes[0][:MAX_QUOTED_LENGTH], ", ".join(offered)
-    if wanted in RUNTIME_NAMES:
-        return WrongRuntime(f"this is for runtime {wanted}, and the clouds that fit have {there}")
-    return WrongRuntime(
-        f"no cloud that fits has the runtime {wanted!r}{suggestion(wanted, list(offered))}; they have {there} "
-        "(a cloud has a plugin that is installed there and named in its setting `runtime`)"
-    )
+    criteria += [f"the id {request.cloud}"] if request.cloud is not None else []
+    which = f"no online node has {', '.join(criteria)}" if criteria else "no node is online"
+    return NoMatch(f"{which}; `pycloudctl nodes` lists the nodes")

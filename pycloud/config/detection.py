@@ -38,7 +38,7 @@ def startup_warnings(config: Config) -> list[str]:
         return []
     return [
         f"{count_container_records(config)} container sessions are recorded in {config.data_dir}, "
-        "and this daemon does not look after them: that takes --runtime script,docker"
+        "but this daemon does not supervise them; start it with --runtime script,docker"
     ]
 
 
@@ -54,7 +54,7 @@ def engine_problem(engine: str) -> str | None:
     path = Path(engine.partition("://")[2])
     if engine_usable(engine):
         return None
-    return f"{path} may not be used by user {os.geteuid()}" if path.exists() else f"there is no {path}"
+    return f"{path} is not accessible to user {os.geteuid()}" if path.exists() else f"{path} does not exist"
 
 
 def _engine_from_environ(environ: Mapping[str, str]) -> str:
@@ -89,7 +89,7 @@ def socket_permission_error(config: Config) -> str | None:
         group = Path(path).stat().st_gid
     except OSError:
         return None
-    return f"{path} may not be used by user {os.geteuid()}: start this container with --group-add {group}"
+    return f"{path} is not accessible to user {os.geteuid()}: start this container with --group-add {group}"
 
 
 def has_container_hostname(config: Config) -> bool:

@@ -42,9 +42,9 @@ def node_id(data_dir: Path) -> str:
     try:
         stored = path.read_text(encoding="ascii", errors="replace").strip() if path.exists() else _write_new_id(path)
     except OSError as error:
-        raise ConfigError(f"the cloud's id in {path} cannot be kept: {error.strerror}") from error
+        raise ConfigError(f"the node id cannot be stored in {path}: {error.strerror}") from error
     if not _ID_PATTERN.fullmatch(stored):
-        raise ConfigError(f"{path} does not hold a cloud's id (10 hex digits); put it back, or remove it for a new one")
+        raise ConfigError(f"{path} does not contain a node id (10 hex digits); restore it, or delete it for a new id")
     return stored
 
 

@@ -130,7 +130,7 @@ def settings_files(host: Host, named: str | None, *, readable_only: bool = False
         content = _read_toml(Path(explicit).expanduser().absolute())
         if content is None:
             origin = "flag --config" if named else "variable PYCLOUD_CONFIG"
-            raise ConfigError(f"{origin}: there is no file {explicit}")
+            raise ConfigError(f"{origin}: the file {explicit} does not exist")
         return {Path(explicit).expanduser().absolute(): content}
     own = host.directory("XDG_CONFIG_HOME", host.home / ".config") / "pycloud" / "pycloud.toml"
     usual = [file for file in (host.system_file, own) if not readable_only or os.access(file, os.R_OK)]
@@ -235,7 +235,7 @@ def _validate_combinations(config: Config, host: Host) -> None:
     try:
         pwd.getpwnam(config.run_as)
     except KeyError:
-        raise ConfigError(f"{_location(config, 'run_as')}: there is no user {config.run_as}") from None
+        raise ConfigError(f"{_location(config, 'run_as')}: the user {config.run_as} does not exist") from None
 
 
 def _location(config: Config, name: str) -> str:

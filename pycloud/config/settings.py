@@ -76,7 +76,7 @@ class Config:
     """The daemon's settings, complete and checked. Sizes are bytes, times seconds, paths absolute."""
 
     # Not in repr: it may hold a password, and a repr may end up in logs.
-    redis: Annotated[str, types.REDIS_URL, Info("the Redis to use: redis://, rediss:// or unix://", "URL")] = field(
+    redis: Annotated[str, types.REDIS_URL, Info("Redis URL: redis://, rediss:// or unix://", "URL")] = field(
         default=DEFAULT_REDIS, repr=False
     )
     namespace: Annotated[str, types.NAMESPACE, Info("prefix of all channels and keys", "NAME")] = DEFAULT_NAMESPACE
@@ -84,7 +84,7 @@ class Config:
         Path,
         types.PATH,
         Info(
-            "sessions, cloud id, logs",
+            "directory of the sessions, the node id and the logs",
             "DIR",
             "/var/lib/pycloud as root, else pycloud in the XDG state directory, ~/.local/state",
         ),
@@ -93,7 +93,7 @@ class Config:
         Path,
         types.PATH,
         Info(
-            "pid file",
+            "directory of the pid file",
             "DIR",
             "/run/pycloud as root, else pycloud in the XDG runtime directory; in the data directory when that was set",
         ),
@@ -101,28 +101,28 @@ class Config:
     log_file: Annotated[
         Path | None,
         types.PATH,
-        Info("where to log", "FILE", "standard error; with --daemon pycloud.log in the data directory"),
+        Info("log file", "FILE", "standard error; with --daemon pycloud.log in the data directory"),
     ] = None
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Info("the least severe messages to log")] = (
-        "info"
-    )
-    hostname: Annotated[str, types.WORD, Info("what requesters are told to connect to", "NAME", "this machine's name")]
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Info("least severe level to log")] = "info"
+    hostname: Annotated[
+        str, types.WORD, Info("host name that responses give to requesters", "NAME", "this machine's name")
+    ]
     runtime: Annotated[
         tuple[str, ...],
         types.RUNTIMES,
         Info(
-            "what sessions may be, as in script,docker; auto: scripts, and containers where the engine's socket can be "
-            "used; only containers where PyCloud itself is in one that was given the socket",
+            "runtimes of sessions, as in script,docker; auto: scripts, and containers if the engine's socket is "
+            "usable; containers only, if PyCloud itself runs in a container that has the socket",
             "|".join(("auto", *RUNTIME_NAMES)),
             "auto",
         ),
     ] = ("auto",)
-    max_script_bytes: Annotated[int, types.size(1, 16 << 20), Info("refuse larger scripts")] = 1 << 20
+    max_script_bytes: Annotated[int, types.size(1, 16 << 20), Info("largest accepted script, in bytes")] = 1 << 20
     stop_grace: Annotated[
-        float, types.seconds(0, 3600), Info("time that a session has between SIGTERM and SIGKILL")
+        float, types.seconds(0, 3600), Info("seconds between SIGTERM and SIGKILL when a session is stopped")
     ] = 10.0
     port_range: Annotated[
-        tuple[int, int] | None, types.PORT_RANGE, Info("ports given to sessions", "LOW-HIGH", "the system's choice")
+        tuple[int, int] | None, types.PORT_RANGE, Info("ports assigned to sessions", "LOW-HIGH", "the system's choice")
     ] = None
     run_as: Annotated[
         str | None, types.WORD, Info("user that scripts run as, when the daemon is root", "USER", "the daemon's")
@@ -130,42 +130,52 @@ class Config:
     session_env: Annotated[
         types.VariableNames,
         Info(
-            "what scripts inherit beside PATH, HOME, LANG, LC_*, TZ and USER, separated by commas", "NAMES", "nothing"
+            "variables that scripts inherit besides PATH, HOME, LANG, LC_*, TZ and USER, separated by commas",
+            "NAMES",
+            "nothing",
         ),
     ] = ()
     embedded_redis: Annotated[types.Switch, Info("start a private Redis", "", "no")] = False
-    heartbeat: Annotated[float, types.seconds(0.1, 60), Info("time between two ranks of this cloud")] = 1.0
+    heartbeat: Annotated[float, types.seconds(0.1, 60), Info("seconds between two heartbeats of this node")] = 1.0
     capacity: Annotated[
-        int | None, types.count(0, 1_000_000), Info("most sessions that this cloud takes", "", "no limit")
+        int | None, types.count(0, 1_000_000), Info("maximum number of sessions of this node", "", "no limit")
     ] = None
     labels: Annotated[
         tuple[tuple[str, str], ...],
         types.LABELS,
-        Info("what a create may ask for (where), as in region=eu,disk=ssd", "NAME=VALUE,...", "none"),
+        Info("labels that a create may require (where), as in region=eu,disk=ssd", "NAME=VALUE,...", "none"),
     ] = ()
-    draining: Annotated[types.Switch, Info("take no new sessions", "", "no")] = False
-    session_weight: Annotated[float, types.factor(0, 1000), Info("what each session adds to this cloud's score")] = 1.0
+    draining: Annotated[types.Switch, Info("accept no new sessions", "", "no")] = False
+    session_weight: Annotated[float, types.factor(0, 1000), Info("load score that each session adds")] = 1.0
     load_weight: Annotated[
-        float, types.factor(0, 1000), Info("what each percent of CPU and memory adds to its score")
+        float, types.factor(0, 1000), Info("load score that each percent of CPU and memory adds")
     ] = 1.0
     lost_after: Annotated[
-        float, types.seconds(1, 86400), Info("silence after which another cloud's sessions count as lost")
+        float, types.seconds(1, 86400), Info("seconds without a heartbeat after which the sessions of a node are lost")
     ] = 30.0
-    remember: Annotated[float, types.seconds(0, 366 * 86400), Info("how long an ended session is remembered")] = 3600.0
-    log_bytes: Annotated[int, types.size(4096, 1 << 40), Info("newest output kept of each session")] = 10 << 20
-    on_stop: Annotated[Literal["keep", "remove"], Info("what becomes of sessions when the daemon stops")] = "keep"
+    remember: Annotated[
+        float, types.seconds(0, 366 * 86400), Info("seconds for which an ended session stays on record")
+    ] = 3600.0
+    log_bytes: Annotated[int, types.size(4096, 1 << 40), Info("bytes of the newest output to keep of each session")] = (
+        10 << 20
+    )
+    on_stop: Annotated[Literal["keep", "remove"], Info("keep or remove the sessions when the daemon stops")] = "keep"
     docker_host: Annotated[
         str | None,
         types.ENGINE_URL,
-        Info("the container engine, as in tcp://127.0.0.1:2375", "URL", "DOCKER_HOST, or unix:///var/run/docker.sock"),
+        Info(
+            "URL of the container engine, as in tcp://127.0.0.1:2375",
+            "URL",
+            "DOCKER_HOST, or unix:///var/run/docker.sock",
+        ),
     ] = None
     docker_allow: Annotated[
-        types.Words, Info("closed container options to open for requests, separated by commas", "OPTIONS", "none")
+        types.Words, Info("restricted container options to allow in requests, separated by commas", "OPTIONS", "none")
     ] = ()
     docker_volumes: Annotated[
         types.Words,
         Info(
-            "host paths and volumes that sessions may mount, separated by commas; with :ro only to read",
+            "host paths and volumes that sessions may mount, separated by commas; with :ro read-only",
             "PATHS",
             "none of them",
         ),
@@ -173,19 +183,21 @@ class Config:
     docker_images: Annotated[
         types.Words, Info("images that sessions may use, as in year4000/*,nginx", "PATTERNS", "any")
     ] = ()
-    docker_defaults: Annotated[
-        types.Table, Info("container options that every session gets unless it says otherwise", "JSON", "none")
-    ] = field(default_factory=dict)
+    docker_defaults: Annotated[types.Table, Info("default container options of sessions", "JSON", "none")] = field(
+        default_factory=dict
+    )
     docker_network: Annotated[
         str | None, types.WORD, Info("network that containers join", "NAME", "the engine's default")
     ] = None
     docker_pull: Annotated[Literal["missing", "always", "never"], Info("when images are pulled")] = "missing"
-    docker_parallel: Annotated[int, types.count(1, 1000), Info("how many containers are started side by side")] = 8
+    docker_parallel: Annotated[
+        int, types.count(1, 1000), Info("maximum number of containers that start at the same time")
+    ] = 8
     docker_timeout: Annotated[
-        float, types.seconds(1, 3600), Info("how long the container engine may take for one call")
+        float, types.seconds(1, 3600), Info("seconds that one call of the container engine may take")
     ] = 60.0
     start_timeout: Annotated[
-        float, types.seconds(0.1, 3600), Info("how long --daemon waits until the cloud is ready")
+        float, types.seconds(0.1, 3600), Info("seconds that --daemon waits for the node to be ready")
     ] = 30.0
 
     #: The tables of files that hold the settings of plugins, by runtime. Not in repr, as ``redis``.

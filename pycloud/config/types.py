@@ -135,7 +135,7 @@ def _labels(value: object) -> tuple[tuple[str, str], ...]:
         raise ValueError(f"must be NAME=VALUE pairs, not {value!r}")
     for name, word in value.items():
         if not name or not isinstance(word, str) or _SURROGATE.search(name + word):
-            raise ValueError(f"must hold text by name, and {name!r} does not")
+            raise ValueError(f"must map names to text, but {name!r} does not")
     return tuple(value.items())
 
 

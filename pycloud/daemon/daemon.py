@@ -156,7 +156,7 @@ class Daemon:
 
     def stop(self) -> None:
         """Stop all parts in order; a second signal cuts the waiting short."""
-        log.info("stopping; sessions %s", "go on" if self._config.on_stop == "keep" else "are removed")
+        log.info("stopping; sessions %s", "keep running" if self._config.on_stop == "keep" else "are removed")
         self.maintenance.stop()
         self.deferred_requests.stop()
         self.heartbeat.stop()
@@ -185,7 +185,7 @@ class Daemon:
         address = hide_password(self._config.redis)
         why = detection.containers_disabled_reason(self._config)
         runtimes = ", ".join(self.runtime.kinds) + (f" ({why})" if why else "")
-        return f"cloud {self.identity.id}, Redis {address}, runtime {runtimes}, {self.manager.alive} sessions"
+        return f"node {self.identity.id}, Redis {address}, runtime {runtimes}, {self.manager.alive} sessions"
 
     def _on_heartbeat(self, payload: bytes) -> None:
         self.heartbeat.on_heartbeat(payload)
@@ -195,7 +195,7 @@ class Daemon:
     def _on_server_changed(self) -> None:
         """Restore the responses before any other call is served: a repeated create must not start a second session."""
         if self._synced.is_set():
-            log.warning("this Redis was restarted, or is another one: it is told again what runs here")
+            log.warning("Redis was restarted or replaced; writing the sessions of this node to it again")
             self.maintenance.pause()
             self.router.on_server_changed()
         try:
@@ -221,9 +221,11 @@ class Daemon:
     def _on_redis_error(self, error: redis.RedisError) -> None:
         """Before the first sync, stop: the error will not pass by itself. Later it may; sessions continue anyway."""
         if self._synced.is_set():
-            log.error("Redis could not be told what runs here, the next refresh tries again: %s", error)
+            log.error("cannot write the sessions of this node to Redis; the next refresh retries: %s", error)
         else:
-            self._fatal_error = PyCloudError(f"Redis refuses what PyCloud needs: {error}")
+            self._fatal_error = PyCloudError(
+                f"Redis rejects a command that PyCloud needs (`pycloudctl doctor` checks all of them): {error}"
+            )
             self._stop_requested.set()
 
     def _on_resubscribed(self) -> None:
@@ -237,7 +239,7 @@ class Daemon:
             self.pending_removals.process()
             self.maintenance.take_over_expired_claims()
         except redis.RedisError as error:
-            log.warning("what was missed could not be looked up: %s", error)
+            log.warning("cannot read from Redis what this node has missed; the periodic checks retry: %s", error)
 
     def _resync_redis(self) -> None:
         """Write again what Redis may have forgotten of this node's sessions, and erase what it has in excess."""
@@ -317,7 +319,7 @@ def run(config: Config, *, nofile: int, ready: Callable[[], None]) -> int:
     try:
         daemon.start()
         if daemon.started:
-            log.info("ready: cloud %s takes requests on %s.*", daemon.identity.id, config.namespace)
+            log.info("ready: node %s accepts requests on %s.*", daemon.identity.id, config.namespace)
             ready()
         daemon.serve()
     finally:

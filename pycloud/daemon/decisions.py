@@ -12,8 +12,8 @@ from pycloud.protocol.decoding import RejectedRequest
 from pycloud.protocol.received import EXPIRED_CLAIM, ReceivedRequest
 from pycloud.protocol.requests import CreateRequest
 
-NO_MATCHING_NODE = NoMatch("no cloud that fits heard this create; ask again")
-NOT_MATCHING = NoMatch("this cloud is not what the request asks for")
+NO_MATCHING_NODE = NoMatch("no matching node received this create; send it again")
+NOT_MATCHING = NoMatch("this node does not have the id or the labels that the request requires (`cloud`, `where`)")
 
 
 class When(Enum):

@@ -27,7 +27,7 @@ def load_drain_flag(data_dir: Path) -> bool | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("%s cannot be read, so the settings count: %r", data_dir / DRAIN_FILE, error)
+        log.warning("cannot read %s, so the setting `draining` applies: %r", data_dir / DRAIN_FILE, error)
         return None
     return bool(saved)
 
@@ -44,9 +44,9 @@ def restore_drain_flag(manager: SessionManager, data_dir: Path, setting: bool) -
     saved = load_drain_flag(data_dir)
     manager.draining = setting if saved is None else saved
     if saved is not None and saved != setting:
-        word, command = ("draining", "undrain") if saved else ("taking new sessions", "drain")
+        word, command = ("draining", "undrain") if saved else ("accepting new sessions", "drain")
         log.warning(
-            "this cloud is %s, as it was told, though its settings say otherwise: `pycloudctl %s` changes that",
+            "this node is %s, as last requested, although its settings say otherwise: `pycloudctl %s` changes that",
             word,
             command,
         )
@@ -67,7 +67,7 @@ class DrainHandler:
         """Carry out the request, send a heartbeat to the other nodes where it changes anything, and then answer."""
         own = self._manager.identity.id
         if request.cloud not in (None, own):
-            error = ErrorBody(NoMatch.code, f"this is cloud {own}, and not {str(request.cloud)[:64]!r}")
+            error = ErrorBody(NoMatch.code, f"this is node {own}, and not {str(request.cloud)[:64]!r}")
             response = DrainResponse(own, own, status=False, error=error)
         else:
             saved = self._save(request.draining)
@@ -82,7 +82,9 @@ class DrainHandler:
             save_drain_flag(self._data_dir, draining, self._manager.now())
         except OSError as error:
             log.error(
-                "%s cannot be written, so that a restart forgets it: %s", self._data_dir / DRAIN_FILE, error.strerror
+                "cannot write %s, so the next daemon will not know of this request: %s",
+                self._data_dir / DRAIN_FILE,
+                error.strerror,
             )
             return False
         return True
@@ -91,7 +93,7 @@ class DrainHandler:
         if draining == self._manager.draining:
             return
         self._manager.draining = draining
-        log.info("told to %s", "take nothing new (draining)" if draining else "take new sessions again")
+        log.info("%s, as requested", "draining" if draining else "accepting new sessions again")
         self._heartbeat.publish()
         self._manager.session_store.publish_event(
             Event(event_name(draining), self._manager.identity.id, self._manager.now())

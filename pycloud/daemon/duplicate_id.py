@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 #: A running node sends its next heartbeat within this many of its intervals.
 HEARTBEATS_TO_WAIT = 1.5
 DUPLICATE_ID_MESSAGE = (
-    "another daemon uses this cloud's id %s (a copied data directory?): no requests are taken; "
+    "another daemon uses this node's id %s (a copied data directory?), so this one accepts no requests: "
     "stop one of the two, run `pycloud --new-id` there, and start it again"
 )
 
@@ -36,11 +36,11 @@ def wait_for_duplicate_to_stop(session_store: SessionStore, identity: Identity, 
             log.error(DUPLICATE_ID_MESSAGE, identity.id)
         logged = True
     if logged:
-        log.warning("the other daemon that used this cloud's id is gone")
+        log.warning("the other daemon that used this node's id has ended")
 
 
 def _still_publishing(session_store: SessionStore, heartbeat: Heartbeat) -> bool:
-    """Whether the daemon that sent ``heartbeat`` sends another one."""
+    """Whether another heartbeat is sent: by the same daemon, or by one that was started since."""
     gevent.sleep(HEARTBEATS_TO_WAIT * heartbeat.heartbeat)
     latest = session_store.own_heartbeat()
     return latest is not None and (latest.instance, latest.sent) != (heartbeat.instance, heartbeat.sent)

@@ -139,7 +139,7 @@ class HeartbeatService:
             log.error(DUPLICATE_ID_MESSAGE, self._membership.own_id)
         was_paused, self._router.paused = self._router.paused, duplicate
         if was_paused and not duplicate:
-            log.warning("the other daemon that used this cloud's id is gone: requests are taken again")
+            log.warning("the other daemon that used this node's id has ended: requests are accepted again")
             self.publish()  # the last heartbeat reported this node as draining
             gevent.spawn(self.on_recovered)  # the other may have overwritten this node's data
 
@@ -155,4 +155,4 @@ class HeartbeatService:
                 and now - self._deadline_reset_at > HEARTBEATS_MISSED * self._interval
             ):
                 self._deadline_reset_at = now
-                self.on_lost("did not hear the own heartbeat")
+                self.on_lost("own heartbeat not received")

@@ -80,7 +80,7 @@ class Maintenance:
     def check_redis_data_loss(self) -> None:
         """Detect that Redis was emptied (FLUSHALL): neither a restart nor a broken connection shows that."""
         if self._manager.alive and self._manager.session_store.is_empty():
-            log.warning("Redis has lost its data: it is told again what runs here")
+            log.warning("Redis has lost its data; writing the sessions of this node to it again")
             self.on_data_loss()
 
     def _repeat(self, seconds: float, task: Callable[[], None]) -> None:
@@ -89,4 +89,4 @@ class Maintenance:
             try:
                 task()
             except redis.RedisError as error:
-                log.warning("what other clouds left behind could not be looked at: %s", error)
+                log.warning("a periodic task failed, will retry: %s", error)

@@ -31,7 +31,7 @@ from pycloud.store.requests import CLAIM_VALIDITY, STATUS_RESPONSE_TTL
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which all alive nodes have written again what a restarted Redis may have forgotten.
+#: Seconds after which all online nodes have written again what a restarted Redis may have forgotten.
 RESYNC_GRACE = 3.0
 #: Seconds for which a request is fresh: within about this time its requester repeats it or gives up.
 FRESHNESS = 4.0
@@ -110,7 +110,7 @@ class Router:
     def _handle(self, received: ReceivedRequest, assessment: Assessment, now: float) -> None:
         if now > received.valid_until:
             op, request_id = received.request.op, received.request.id
-            log.debug("%s %.80r was kept for too long: others may have answered it, and forgotten", op, request_id)
+            log.debug("dropped %s %.80r: it waited too long, and another node may have answered it", op, request_id)
         elif session := self._manager.sessions.get(received.session_id):
             self._owner_handlers[received.request.op](session, received, assessment)
         else:
@@ -145,7 +145,7 @@ class Router:
 
     def _create(self, received: ReceivedRequest, _error: RequestError | None) -> None:
         if received.source.expired_claim:
-            log.warning("taking over create %.80r: the cloud that claimed it fell silent", received.request.id)
+            log.warning("taking over create %.80r: its claim has expired", received.request.id)
         error = self._manager.create(received)
         if error is not None:
             # The other nodes may have found it claimed, and dropped it.

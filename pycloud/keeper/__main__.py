@@ -61,14 +61,28 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pycloud.keeper", description="Parent of a cloud's script sessions.")
-    parser.add_argument("--data-dir", type=Path, required=True, help="the cloud's data directory")
+    parser = argparse.ArgumentParser(prog="pycloud.keeper", description="Supervises the script sessions of a node.")
+    parser.add_argument("--data-dir", type=Path, required=True, help="the node's data directory")
     parser.add_argument(
-        "--socket", type=Path, help=f"where to listen (default: {protocol.SOCKET} in the data directory)"
+        "--socket",
+        type=Path,
+        help=f"socket to listen at (default: {protocol.SOCKET} in the data directory)",
     )
-    parser.add_argument("--log-bytes", type=int, default=10 * 1024 * 1024, help="newest bytes kept of each log")
-    parser.add_argument("--ports-dir", type=Path, default=None, help="lock files of ports, shared by all clouds")
-    parser.add_argument("--nofile", type=int, default=1024, help="soft limit on open files, for sessions too")
+    parser.add_argument(
+        "--log-bytes",
+        type=int,
+        default=10 * 1024 * 1024,
+        help="size limit of each log in bytes: the newest are kept",
+    )
+    parser.add_argument(
+        "--ports-dir",
+        type=Path,
+        default=None,
+        help="directory of the port lock files, shared by all nodes",
+    )
+    parser.add_argument(
+        "--nofile", type=int, default=1024, help="soft limit on open files, for the keeper and sessions"
+    )
     return parser
 
 
@@ -83,7 +97,7 @@ def _prepare_process(nofile: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"cannot become the parent of orphans: {os.strerror(number)}")
+        raise OSError(number, f"cannot become the subreaper of orphaned processes: {os.strerror(number)}")
 
 
 def _run_keeper(data: Path, socket: Path, options: argparse.Namespace, lock_fd: int) -> None:
@@ -121,9 +135,9 @@ def _run_keeper(data: Path, socket: Path, options: argparse.Namespace, lock_fd: 
     server.listen(socket)
     file_lock.announce(lock_fd, socket, protocol.VERSION)
     gc.freeze()  # these objects last as long as the process: the collector need not examine them
-    log.info("keeping %d sessions, listening at %s", len(process_tree.leaders), socket)
+    log.info("supervising %d sessions, listening at %s", len(process_tree.leaders), socket)
     try:
-        log.info("ends: %s", _run_loop(loop, self_pipe))
+        log.info("exiting: %s", _run_loop(loop, self_pipe))
     finally:
         server.close()
         inotify_watcher.close()

@@ -98,7 +98,7 @@ class EventLoop:
             now = time.monotonic()
             if self._idle_for(now) >= IDLE_TIMEOUT:
                 self._kill_unattributed_children()
-                return "there is nothing left to do"
+                return "no sessions and no connections are left"
             for key, mask in self._selector.select(self._timeout(now)):
                 if isinstance(key.data, str):
                     self._on_adopted_ended([key.data])
@@ -106,7 +106,7 @@ class EventLoop:
                     key.data(mask)
             self._tick()
             self._server.flush()
-        return "it was told to; sessions go on"
+        return "received SIGTERM; sessions keep running"
 
     def _on_wakeup(self, mask: int) -> None:
         signals = self._self_pipe.drain()

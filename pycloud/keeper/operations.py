@@ -76,7 +76,7 @@ class Operations:
             if handler is None:
                 operations = ", ".join(self._handlers)
                 raise OperationRejected(
-                    protocol.BAD_REQUEST, f"unknown operation {message['op']!r}; there are {operations}"
+                    protocol.BAD_REQUEST, f"unknown operation {message['op']!r}; the operations are {operations}"
                 )
             handler(message, reply)
         except OperationRejected as error:
@@ -163,7 +163,7 @@ class Operations:
                 return
             self._log_limiter.add(session, time.monotonic())
         elif entry.state == journal.STARTING:
-            self._undo_start(session, StartError("what an earlier attempt left cannot be removed"), reply)
+            self._undo_start(session, StartError("the files of an earlier attempt cannot be removed"), reply)
             return
         entry = self._journal_store.entries[session]
         reply({"pid": entry.pid, "port": entry.port, "started": entry.running})
@@ -224,7 +224,7 @@ class Operations:
     def _require_session(self, message: Message) -> str:
         session = request_fields.session_of(message)
         if session not in self._journal_store.entries:
-            raise OperationRejected(protocol.NOT_FOUND, f"there is no session {session}")
+            raise OperationRejected(protocol.NOT_FOUND, f"this keeper has no session {session}")
         return session
 
     def _terminate_then(self, session: str, grace: float, then: Callable[[], None]) -> None:

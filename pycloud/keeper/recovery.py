@@ -27,9 +27,9 @@ from pycloud.keeper.system import procfs
 
 log = logging.getLogger(__name__)
 
-REBOOTED_EXIT_REASON = "the host was rebooted; nobody knows the exit code"
-UNOBSERVED_EXIT_REASON = "ended while no keeper was running; nobody knows the exit code"
-ADOPTED_EXIT_REASON = "its keeper was gone; nobody knows the exit code"
+REBOOTED_EXIT_REASON = "the host was rebooted; the exit code is unknown"
+UNOBSERVED_EXIT_REASON = "ended while no keeper was running; the exit code is unknown"
+ADOPTED_EXIT_REASON = "the keeper that started it had ended; the exit code is unknown"
 
 
 def remaining_grace(entry: SessionEntry, now: float) -> float:

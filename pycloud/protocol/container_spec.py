@@ -13,10 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from pycloud.errors import BadRequest
-from pycloud.protocol.image_reference import MAX_REFERENCE_LENGTH, is_reference, parse_reference
+from pycloud.protocol.image_reference import EXAMPLE_IMAGE, MAX_REFERENCE_LENGTH, is_reference, parse_reference
 
 #: Names of the built-in runtimes.
 RUNTIME_NAMES = ("script", "docker")
+#: What a create needs, and what to do, where no eligible node has the built-in runtime for it.
+MISSING_RUNTIME = {
+    "script": ("this is a script, but no eligible node runs scripts", "Add script to the setting `runtime` of one"),
+    "docker": ("this is a container image, but no eligible node has a container engine", "Start Docker on one"),
+}
 #: Levels of nested objects and lists in the options; no option needs more.
 MAX_DEPTH = 32
 MAX_QUOTED_LENGTH = 80
@@ -85,7 +90,7 @@ def parse(script: str) -> ContainerSpec:
     if line is None:
         first = script.strip(" \t\r\n").partition("\n")[0].strip()
         raise BadRequest(
-            "the first line of an image script is an image and nothing else, as in year4000/pycloud:1.2; "
+            f"the first line of an image script must be an image and nothing else, as in {EXAMPLE_IMAGE}; "
             f"it is {json.dumps(first[:MAX_QUOTED_LENGTH])}"
         )
     try:
@@ -104,20 +109,20 @@ def _parse_options(script: str, start: int) -> dict[str, Any]:
     if start == len(script):
         return {}
     if script[start] != "{":
-        raise BadRequest(
-            f"{_line_and_column(script, start)}: after the image comes one JSON object of options, or nothing"
-        )
+        raise BadRequest(f"{_line_and_column(script, start)}: only one JSON object of options may follow the image")
     try:
         options, end = _decoder.raw_decode(script, start)
     except json.JSONDecodeError as error:
-        raise BadRequest(f"{_line_and_column(script, error.pos)}: the options are no JSON: {error.msg}") from error
+        raise BadRequest(
+            f"{_line_and_column(script, error.pos)}: the options are not valid JSON: {error.msg}"
+        ) from error
     except RecursionError as error:
         raise BadRequest("the options are nested too deeply") from error
     except ValueError as error:
-        raise BadRequest("the options hold a number that is too long") from error
+        raise BadRequest("the options contain a number that is too long") from error
     rest = _skip_whitespace(script, end)
     if rest != len(script):
-        raise BadRequest(f"{_line_and_column(script, rest)}: there is more after the JSON object of options")
+        raise BadRequest(f"{_line_and_column(script, rest)}: nothing may follow the JSON object of options")
     _validate(options, MAX_DEPTH)
     return dict(options)
 
@@ -138,19 +143,19 @@ def _object_with_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise BadRequest(f"the options have {json.dumps(name[:MAX_QUOTED_LENGTH])} twice in one object")
+            raise BadRequest(f"the options have the key {json.dumps(name[:MAX_QUOTED_LENGTH])} twice in one object")
         found[name] = value
     return found
 
 
 def _reject_constant(word: str) -> float:
-    raise BadRequest(f"the options hold {word}, which is no JSON")
+    raise BadRequest(f"the options contain {word}, which is not valid JSON")
 
 
 def _parse_finite_float(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise BadRequest(f"the options hold {digits[:MAX_QUOTED_LENGTH]}, a number that is too large")
+        raise BadRequest(f"the options contain {digits[:MAX_QUOTED_LENGTH]}, a number that is too large")
     return number
 
 
@@ -163,13 +168,11 @@ def _validate(value: object, depth_left: int) -> None:
     """Raise BadRequest for values that no later code can handle: deep nesting, NUL, and unpaired surrogates."""
     if isinstance(value, str) and not _is_text(value):
         raise BadRequest(
-            f"the options hold {json.dumps(value[:MAX_QUOTED_LENGTH])}, which is no text: NUL, or half a character"
+            f"the options contain {json.dumps(value[:MAX_QUOTED_LENGTH])}, which is not text: NUL, or half a character"
         )
     if isinstance(value, dict | list):
         if not depth_left:
-            raise BadRequest(
-                f"the options are nested too deeply, more than {MAX_DEPTH} objects and lists in each other"
-            )
+            raise BadRequest(f"the options are nested too deeply: more than {MAX_DEPTH} levels of objects and lists")
         for part in (*value, *value.values()) if isinstance(value, dict) else value:
             _validate(part, depth_left - 1)
 

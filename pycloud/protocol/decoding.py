@@ -105,7 +105,7 @@ def decode_direct(payload: bytes, max_script_bytes: int) -> Request:
     fields = _raw_fields(payload)
     op = _decode_small(fields.get("op"))
     if not isinstance(op, str) or op not in REQUESTS:
-        raise DecodeError("unknown_op", f"the op of a direct request is one of {', '.join(REQUESTS)}")
+        raise DecodeError("unknown_op", f"the `op` of a direct request must be one of {', '.join(REQUESTS)}")
     request = _decode(REQUESTS[op], payload, fields, max_script_bytes)
     return msgspec.structs.replace(request, digest=digest_for(request, payload))
 
@@ -180,7 +180,7 @@ def _decode_or_raise(decode: Callable[[bytes], T], payload: bytes) -> T:
     except msgspec.ValidationError as error:
         raise DecodeError("not_object", f"the payload is JSON, but not as expected: {error}") from error
     except msgspec.DecodeError as error:
-        raise DecodeError("not_json", f"the payload is no JSON: {error}") from error
+        raise DecodeError("not_json", f"the payload is not valid JSON: {error}") from error
 
 
 def _raw_fields(payload: bytes) -> RawFields:
@@ -201,7 +201,7 @@ def _decode_small(raw: msgspec.Raw | None) -> object:
 def _decode_id(raw: msgspec.Raw | None) -> str:
     value = _decode_small(raw)
     if value is None and (raw is None or bytes(raw) == b"null"):
-        raise DecodeError("no_id", "the request has no id, so nobody can be answered")
+        raise DecodeError("no_id", "the request has no id, so it cannot be answered")
     if not is_valid_id(value):
         raise DecodeError("bad_id", "the id is not a string of 1 to 256 characters without control characters")
     return str(value)
@@ -229,14 +229,14 @@ def _complete(request: Request, max_script_bytes: int) -> Request:
 
 def _describe(error: Exception) -> str:
     """msgspec's error in the terms of docs/protocol.md."""
-    text = str(error).replace("Object missing required field", "there is no")
+    text = str(error).replace("Object missing required field", "missing required field")
     return re.sub(r"Expected `(\w+)(?: \| null)?`, got `(\w+)` - at `\$\.(\w+)[^`]*`", _describe_type_mismatch, text)
 
 
 def _describe_type_mismatch(found: re.Match[str]) -> str:
     types = {"str": "a string", "int": "a whole number", "object": "an object", "array": "a list", "bool": "a boolean"}
     expected, got, field = found.groups()
-    return f"`{field}` is or holds {types.get(got, got)}, and not {types.get(expected, expected)}"
+    return f"`{field}` is or contains {types.get(got, got)}; expected {types.get(expected, expected)}"
 
 
 def _raw_digest(payload: bytes) -> str:
@@ -251,5 +251,5 @@ def _oversized_error(request_type: type[Request], payload: bytes, max_script_byt
         return error
     error_type = ScriptTooLarge if request_type is CreateRequest else BadRequest
     limit = payload_limit(max_script_bytes)
-    reason = f"the request has {len(payload)} bytes, over {limit}: no script within max_script_bytes needs that"
+    reason = f"the request has {len(payload)} bytes, over the limit of {limit} that follows from max_script_bytes"
     return RejectedRequest(request_type, request_id, "", _raw_digest(payload), error_type(reason))

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 DOCKER_HUB, DOCKER_HUB_ALIAS, OFFICIAL_NAMESPACE = "docker.io", "index.docker.io", "library"
 MAX_NAME_LENGTH = 255
+#: For messages.
+EXAMPLE_IMAGE = "year4000/pycloud:1.2"
+_INVALID = f"is not a valid image reference, as in {EXAMPLE_IMAGE}"
 #: Characters of the longest reference: name, tag (128) and digest, with their separators.
 MAX_REFERENCE_LENGTH = 600
 
@@ -50,12 +53,12 @@ def parse_reference(text: str) -> ImageReference:
     """
     found = _REFERENCE.fullmatch(text) if len(text) <= MAX_REFERENCE_LENGTH else None
     if found is None or _ONLY_HEX.fullmatch(text):
-        raise ValueError("is no reference to one, as in year4000/pycloud:1.2")
+        raise ValueError(_INVALID)
     name, tag, digest = found.groups()
     host, path = _host_and_path(name)
     if not re.fullmatch(_HOST, host) or not re.fullmatch(_PATH, path):
-        lower = " (names of images are lower case)" if path != path.lower() else ""
-        raise ValueError(f"is no reference to one, as in year4000/pycloud:1.2{lower}")
+        lower = " (image names are lower case)" if path != path.lower() else ""
+        raise ValueError(f"{_INVALID}{lower}")
     if len(host) + 1 + len(path) > MAX_NAME_LENGTH:
         raise ValueError(f"has a name of more than {MAX_NAME_LENGTH} characters")
     return ImageReference(host, path, tag or (None if digest else "latest"), digest)
@@ -105,7 +108,7 @@ def parse_pattern(text: str) -> ImagePattern:
     host, path = _host_and_path(name)
     plain = [part.replace("**", "x").replace("*", "x") for part in (host, path, tag or "x")]
     if "**" in host or not is_reference("{}/{}:{}".format(*plain)) or (colon >= 0 and not tag):
-        raise ValueError(f"{text!r} is no pattern of images, as in year4000/* or registry.example/team/**")
+        raise ValueError(f"{text!r} is not an image pattern, as in year4000/* or registry.example/team/**")
     if "@" in text and not re.fullmatch(r"sha(256|384|512):[0-9a-f*]+", digest):
         raise ValueError(f"{text!r} has no digest after its @, as in @sha256:0123...")
     return ImagePattern(_glob(f"{host}/{path}"), _glob(tag) if tag else None, _glob(digest) if digest else None)

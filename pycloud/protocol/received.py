@@ -35,17 +35,19 @@ class Source:
 
 
 PUBLISHED = Source("a request channel", fresh=True)
-REPEATED = Source("a request channel, again", repeat=True, may_have_been_answered=True, replay_interval=0.0)
+REPEATED = Source("a request channel, as a repeat", repeat=True, may_have_been_answered=True, replay_interval=0.0)
 DIRECT = Source("the direct channel", direct=True, act_now=True, replay_interval=0.0)
 #: All nodes check expired claims, so the one that comes first acts.
-EXPIRED_CLAIM = Source("the lapsed claims", expired_claim=True)
+EXPIRED_CLAIM = Source("the expired claims", expired_claim=True)
 #: This node held the claim: after a restart of Redis no other node may finish the request.
-OWN_EXPIRED_CLAIM = Source("our lapsed claims", expired_claim=True, act_now=True)
-DEFERRED = Source("standby", deferred=True, may_have_been_answered=True)
-DEFERRED_OUR_TURN = Source("standby, as the next", deferred=True, act_now=True, may_have_been_answered=True)
+OWN_EXPIRED_CLAIM = Source("this node's expired claims", expired_claim=True, act_now=True)
+DEFERRED = Source("the deferred requests", deferred=True, may_have_been_answered=True)
+DEFERRED_OUR_TURN = Source(
+    "the deferred requests, as the next node", deferred=True, act_now=True, may_have_been_answered=True
+)
 #: A repeat to which the first response may not have been published again.
 DEFERRED_REPEAT_OUR_TURN = Source(
-    "standby, as the next, again",
+    "the deferred requests, as next, as a repeat",
     deferred=True,
     act_now=True,
     repeat=True,

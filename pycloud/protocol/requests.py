@@ -74,7 +74,7 @@ class Request(_Identified, frozen=True, kw_only=True):
     def validate(self, max_script_bytes: int) -> None:
         """Raises BadRequest where no node could carry it out, ScriptTooLarge over ``max_script_bytes``."""
         if self.names_session and not self.session_id:
-            raise BadRequest(f"{self.op}: `session` is empty; it names the session, 20 hex digits")
+            raise BadRequest(f"{self.op}: `session` is empty; it must be the id of a session, 20 hex digits")
 
     def with_computed_fields(self) -> Self:
         """The request with the fields that are computed from others, except ``digest``, which is empty."""
@@ -109,7 +109,9 @@ class CreateRequest(Request, frozen=True):
             raise BadRequest("create: `script` is empty")
         size = len(self.script.encode())
         if size > max_script_bytes:
-            raise ScriptTooLarge(f"the script has {size} bytes, the limit is {max_script_bytes} (max_script_bytes)")
+            raise ScriptTooLarge(
+                f"the script has {size} bytes, over the limit of {max_script_bytes} (max_script_bytes)"
+            )
         if self.env:
             validate_env(self.env)
         if self.name is not None:
@@ -154,7 +156,7 @@ class LogsRequest(Request, frozen=True):
         """Raises BadRequest."""
         super().validate(max_script_bytes)
         if not 0 < self.bytes <= MAX_TAIL:
-            raise BadRequest(f"logs: `bytes` is {self.bytes}; it goes from 1 to {MAX_TAIL}")
+            raise BadRequest(f"logs: `bytes` is {self.bytes}; it must be from 1 to {MAX_TAIL}")
 
 
 class InspectRequest(Request, frozen=True):
@@ -208,12 +210,14 @@ class FollowRequest(Request, frozen=True):
         starts = {"offset": self.offset, "tail": self.tail, "lines": self.lines, "since": self.since}
         given = [name for name, value in starts.items() if value is not None]
         if self.kind != OUTPUT:
-            raise BadRequest(f"follow: `kind` is {self.kind[:64]!r}; there is only {OUTPUT}")
+            raise BadRequest(f"follow: `kind` is {self.kind[:64]!r}; the only kind is {OUTPUT}")
         if len(given) > 1 and given != ["lines", "since"]:
-            raise BadRequest(f"follow: {' and '.join(f'`{name}`' for name in given)} cannot both say where to begin")
+            raise BadRequest(
+                f"follow: {' and '.join(f'`{name}`' for name in given)} cannot both set where the output begins"
+            )
         for name, maximum in {"offset": MAX_OFFSET, "tail": MAX_OFFSET, "lines": MAX_LINES}.items():
             if not 0 <= (starts[name] or 0) <= maximum:
-                raise BadRequest(f"follow: `{name}` is {starts[name]}; it goes from 0 to {maximum}")
+                raise BadRequest(f"follow: `{name}` is {starts[name]}; it must be from 0 to {maximum}")
 
     @property
     def granted_window(self) -> int:

@@ -83,7 +83,7 @@ class Session:
     def transition(self, to: State) -> None:
         """Change the state. Raises IllegalTransition where TRANSITIONS does not allow it."""
         if to not in TRANSITIONS[self.state]:
-            raise IllegalTransition(f"session {self.id} cannot go from {self.state} to {to}")
+            raise IllegalTransition(f"session {self.id} cannot change from {self.state} to {to}")
         self.state = to
 
     def mark_running(self, port: int | None, started: float, ports: Mapping[str, int] | None = None) -> None:
@@ -106,5 +106,5 @@ def new_session_id(node: str, make: Callable[[], str] = new_id) -> str:
     """A new session id for ``node``: 20 hex digits, of which the last 10 are the owner's id."""
     session = make() + node
     if len(session) != SESSION_ID_LENGTH:
-        raise ValueError(f"cloud ids have {NODE_ID_LENGTH} hex digits, this one is {node!r}")
+        raise ValueError(f"a node id has {NODE_ID_LENGTH} hex digits; this one is {node!r}")
     return session

@@ -34,25 +34,25 @@ def validate_name(name: str) -> None:
             "it needs a character other than 0-9 and a-f"
         )
     raise BadRequest(
-        f"create: `name` is {name[:80]!r}; it has 1 to {MAX_LENGTH} characters, letters, digits, '-', '_' and '.', "
-        "and begins with a letter or digit"
+        f"create: `name` is {name[:80]!r}; it must have 1 to {MAX_LENGTH} characters, letters, digits, "
+        "'-', '_' and '.', and begin with a letter or digit"
     )
 
 
 def validate_labels(labels: Mapping[str, str]) -> None:
     """Raises BadRequest where a session may not carry these labels."""
     if len(labels) > MAX_LABELS:
-        raise BadRequest(f"create: `labels` has {len(labels)} entries; {MAX_LABELS} are the most")
+        raise BadRequest(f"create: `labels` has {len(labels)} entries; the limit is {MAX_LABELS}")
     for key, value in labels.items():
         if not _LABEL.fullmatch(key):
             raise BadRequest(
-                f"create: `labels` has the key {key[:80]!r}; one has 1 to {MAX_LENGTH} characters, letters, digits, "
-                "'-', '_', '.' and '/', and begins with a letter or digit"
+                f"create: `labels` has the key {key[:80]!r}; a key must have 1 to {MAX_LENGTH} characters, letters, "
+                "digits, '-', '_', '.' and '/', and begin with a letter or digit"
             )
         if len(value) > MAX_LENGTH or not value.isprintable():
             raise BadRequest(
                 f"create: `labels` has the value {value[:80]!r} for {key}; "
-                f"one has at most {MAX_LENGTH} characters, all of them printable"
+                f"a value must have at most {MAX_LENGTH} characters, all of them printable"
             )
 
 
@@ -60,6 +60,8 @@ def validate_env(env: Mapping[str, str]) -> None:
     """Raises BadRequest where a session's environment cannot be extended by these variables."""
     for name, value in env.items():
         if not name or "=" in name or "\0" in name or "\0" in value:
-            raise BadRequest(f"create: `env` has an unusable entry, {name[:64]!r}: no '=' in names, no NUL anywhere")
+            raise BadRequest(
+                f"create: `env` has an invalid entry, {name[:64]!r}: names must not contain '=' or NUL, values no NUL"
+            )
         if name in RESERVED_ENV:
             raise BadRequest(f"create: `env` cannot set {name}: PyCloud sets it")

@@ -63,7 +63,7 @@ def runtime_class(kind: str) -> Any:
     except Exception as error:
         raise ConfigError(f"runtime {kind}: {place} cannot be loaded: {error}") from error
     if found.kind != kind:
-        raise ConfigError(f"runtime {kind}: the kind of {place} is {found.kind}, and not the name of its entry point")
+        raise ConfigError(f"runtime {kind}: the kind of {place} is {found.kind}, not the name of its entry point")
     return found
 
 
@@ -72,5 +72,5 @@ def _matches(found: type[Runtime], script: str) -> bool:
     try:
         return found.matches(script)
     except Exception:
-        log.exception("runtime %s cannot tell whether a script is for it", found.kind)
+        log.exception("runtime %s failed to decide whether it runs a script; it is taken not to", found.kind)
         return False

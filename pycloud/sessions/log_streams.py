@@ -186,8 +186,8 @@ class LogStream:
         if self._closed:
             return False
         if flow_control.expired(now):
-            log.info("session %s: nobody was heard of a viewer of its output any more", self.session.id)
-            self._send(StreamClosed("nothing was heard of the viewer for too long"))
+            log.info("session %s: closed a log stream, whose viewer sent nothing within its lease", self.session.id)
+            self._send(StreamClosed("the viewer sent nothing within its lease"))
             return False
         self._wake.clear()
         ended = not self.session.alive  # checked first: all that it wrote before its end can then be read
@@ -280,7 +280,7 @@ class LogStreams:
         if stream is not None:
             stream.on_viewer_message(message)
         elif message.kind != CLOSE:
-            self._send(message.id, StreamClosed("this cloud has no such stream (any more)"))
+            self._send(message.id, StreamClosed("this node has no such stream; open a new one"))
 
     def on_session_changed(self, session: str) -> None:
         """Wake the streams of a session that has ended or was removed."""
@@ -293,7 +293,7 @@ class LogStreams:
         self._stopped = True
         streams = list(self._streams.values())
         for stream in streams:
-            self._send(stream.id, StreamClosed("the cloud is stopping"))
+            self._send(stream.id, StreamClosed("the node is stopping; open a new stream"))
         self._greenlets.kill()
         for stream in streams:
             stream.close()  # also those whose greenlet had not begun
@@ -306,9 +306,9 @@ class LogStreams:
         if session is None:
             raise FileNotFoundError(request.session)
         if session.state is State.STARTING:
-            raise BadRequest("follow: this session is still being started; it has no output yet")
+            raise BadRequest("follow: this session is still starting and has no output yet; try again later")
         if len(self._streams) >= self._max_streams:
-            raise TooManyStreams(f"this cloud serves {self._max_streams} viewers of output already; ask again later")
+            raise TooManyStreams(f"this node serves {self._max_streams} log streams already; try again later")
         stream = LogStream(request, session, lambda message: self._send(request.id, message), self._read_lock)
         self._streams[request.id] = stream
         try:
@@ -327,8 +327,8 @@ class LogStreams:
             stream.run()
         except Exception:
             # A bug, or an error of the disk: logged with its traceback, and the viewer may open a new stream.
-            log.exception("the output of session %s cannot be followed", stream.session.id)
-            self._send(stream.id, StreamClosed("the cloud cannot read its output; its log says why"))
+            log.exception("cannot read the output of session %s", stream.session.id)
+            self._send(stream.id, StreamClosed("the node cannot read the output; its log has the reason"))
         finally:
             stream.close()
             self._streams.pop(stream.id, None)

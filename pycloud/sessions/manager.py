@@ -148,7 +148,7 @@ class SessionManager:
             claim, create_response(session), record=session, event=event, deadline=deadline
         )
         if outcome is CommitResult.CLAIM_LOST:
-            log.warning("session %s: another cloud has answered its request; it is removed", session.id)
+            log.warning("session %s: another node has answered its request; removing the session", session.id)
             self.remover.remove_unanswered(session)
             return
         if outcome is CommitResult.NAME_TAKEN:
@@ -201,13 +201,13 @@ class SessionManager:
         In this order: a session found here whose create is answered is taken for the one in that response.
         """
         name = str(session.name)
-        holder = self.session_store.name_reservations.holder(name) or "unknown by now"
-        log.warning("session %s: its name %s went to session %s; it is removed", session.id, name, holder)
+        holder = self.session_store.name_reservations.holder(name) or "unknown"
+        log.warning("session %s: its name %s now belongs to session %s; removing the former", session.id, name, holder)
         self.remover.remove_unanswered(session)
         self.claimer.reject_claimed(claim, NameTaken(name, holder))
 
     def _no_capacity(self) -> NoCapacity:
-        return NoCapacity(f"this cloud is {'draining' if self.draining else 'full'}")
+        return NoCapacity(f"this node is {'draining' if self.draining else 'full'}")
 
     def _tail(self, request: LogsRequest) -> LogsResponse:
         if request.session not in self.sessions:

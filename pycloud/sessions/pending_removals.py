@@ -46,17 +46,17 @@ class PendingRemovals:
                 self._answer(removals)
             else:
                 self._manager.remover.remove(session, on_stopped=lambda: self._answer(removals))
-                log.info("session %s: removed, as was wished while this cloud was away", session_id)
+                log.info("session %s: removed, as requested while this node was offline", session_id)
         except (RequestError, redis.RedisError) as error:
             if session_id not in self._failed:
-                log.warning("session %s, which is wished to be removed, cannot be yet: %s", session_id, error)
+                log.warning("session %s: cannot carry out its pending removal yet, will retry: %s", session_id, error)
             self._failed.add(session_id)
         else:
             self._failed.discard(session_id)
 
     def _answer(self, removals: list[PendingRemoval]) -> None:
         manager = self._manager
-        fault_points.fault_point("wish.carried_out")
+        fault_points.fault_point("pending_removal.done")
         for removal in removals:
             claim = Claim("remove", removal.id, removal.digest)
             response = RemoveResponse(manager.identity.id, removal.session, status=True)

@@ -100,7 +100,7 @@ class SessionRecovery:
                 if recovered.exit and session.state is State.EXITED:  # not watched: that begins with its response
                     self._manager.event_publisher.publish("session.exited", session)
         except (RequestError, redis.RedisError) as error:
-            log.error("what was left to do for session %s cannot be done yet: %s", session.id, error)
+            log.error("session %s: cannot finish its recovery yet, will retry: %s", session.id, error)
             return False
         return True
 
@@ -143,7 +143,10 @@ def _resume_create(manager: SessionManager, session: Session) -> None:
         manager.mark_answered(session)
         manager.session_store.write_records([session])
     elif _was_never_answered(manager, session):
-        log.warning("session %s was never answered for, and is too old to be; it is removed", session.id)
+        log.warning(
+            "session %s: its create was never answered, and is too old to be answered now; removing the session",
+            session.id,
+        )
         manager.remover.remove_or_defer(session)
     else:
         manager.answer_create(session)

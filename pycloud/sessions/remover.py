@@ -89,7 +89,7 @@ class SessionRemover:
                 self.remove_unanswered(session)
         except (RequestError, redis.RedisError) as error:
             if session.id not in self._deferred:
-                log.warning("session %s cannot be removed yet: %s", session.id, error)
+                log.warning("session %s cannot be removed yet, will retry: %s", session.id, error)
             self._deferred.add(session.id)
 
     def retry_deferred(self) -> None:
@@ -103,7 +103,7 @@ class SessionRemover:
         greenlets = [gevent.spawn(self._try_to_remove, session) for session in list(self._table.sessions.values())]
         gevent.joinall(greenlets, timeout)
         if left := [greenlet for greenlet in greenlets if not greenlet.ready()]:
-            log.warning("%d sessions are not gone yet: the next start of this cloud goes on with that", len(left))
+            log.warning("%d sessions are not removed yet; the next start of this node continues with them", len(left))
             gevent.killall(left)
 
     def mark_already_removed(self, session: Session) -> None:

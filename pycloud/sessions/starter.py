@@ -24,7 +24,7 @@ PERSISTED_FIELDS = ("request", "digest", "token", "host", "created", "runtime")
 OPTIONAL_PERSISTED_FIELDS = ("name", "labels")
 
 
-CANCELLED = "it was removed while it was started"
+CANCELLED = "the session was removed while it was starting"
 
 
 def persisted_fields(session: Session) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class SessionStarter:
             if isinstance(error, RequestError):
                 raise
             log.exception("session %s could not be started", session.id)
-            raise StartFailed(f"it could not be started: {error}") from error
+            raise StartFailed(f"the session could not be started: {error}") from error
         finally:
             del self._pending[session.id]
             pending.done.set()
@@ -99,8 +99,8 @@ class SessionStarter:
 
     def wrong_runtime(self, request: CreateRequest) -> WrongRuntime:
         """The error for a create of which this node has none of the runtimes."""
-        available = ", ".join(self._runtime.kinds)
-        return WrongRuntime(f"this is for runtime {request.runtimes[0]}, and this cloud has {available}")
+        wanted, available = request.runtimes[0][:64], ", ".join(self._runtime.kinds)
+        return WrongRuntime(f"this create needs the runtime {wanted}, and this node has only {available}")
 
     def _new_session(self, request: CreateRequest, claim: Claim) -> Session:
         runtime_name = self._runtime.choose(request.runtimes)

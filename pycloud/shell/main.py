@@ -64,7 +64,7 @@ def _run_interactive(client: Client, options: Options, terminal: Terminal) -> in
     if sys.stdin is None or not sys.stdin.isatty():
         return run_lines(Runner(client, grammar, options, terminal, _stdin_unavailable), sys.stdin or ())
     if not terminal.out.isatty():
-        write_message(terminal.err, f"{PROGRAM}: a prompt needs a terminal; `{PROGRAM} help` shows what to type")
+        write_message(terminal.err, f"{PROGRAM}: the prompt needs a terminal; `{PROGRAM} help` lists the commands")
         return ExitCode.USAGE
     # prompt_toolkit takes longer to import than a command takes to run.
     from pycloud.shell.prompt.prompt import run_prompt
@@ -87,14 +87,14 @@ def _client(args: Namespace) -> Client:
 
 def _read_stdin() -> bytes:
     if sys.stdin is None:
-        raise UsageError("there is no standard input to read the script from")
+        raise UsageError("standard input is closed, so the script cannot be read from it: name a file")
     if sys.stdin.isatty():
-        write_message(sys.stderr, "Type the script; Ctrl-D on a line of its own ends it.")
+        write_message(sys.stderr, "Type the script, then press Ctrl-D on a line of its own.")
     return sys.stdin.buffer.read(MAX_SCRIPT_BYTES + 1)  # one byte more shows that it is too large
 
 
 def _stdin_unavailable() -> bytes:
-    raise UsageError("the commands come from standard input, so the script cannot: name a file")
+    raise UsageError("standard input contains the commands, so the script cannot be read from it: name a file")
 
 
 def _streams() -> tuple[BinaryIO, TextIO]:

@@ -65,7 +65,7 @@ class RequestClaimer:
             name = request.name if isinstance(request, CreateRequest) else None
             return replace(claim, name=name) if name else claim
         if result is ClaimResult.ABANDONED:
-            error = Abandoned("the clouds that tried to carry this out died over it")
+            error = Abandoned("every node that tried to carry this out died; to try again, use a new id")
             self.reject_claimed(claim, error, request.session_id)
         elif result is ClaimResult.ANSWERED:
             self._replay(claim, received, age)
@@ -132,4 +132,4 @@ class RequestClaimer:
             try:
                 self.renew()
             except redis.RedisError as error:
-                log.warning("claims could not be renewed, trying again: %s", error)
+                log.warning("cannot renew claims, will retry: %s", error)

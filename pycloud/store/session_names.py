@@ -97,9 +97,9 @@ def _drop_name(session: Session, holder: str) -> None:
         return  # a concurrent call has cleared it
     if holder:
         log.warning(
-            "session %s was named %s, and so is session %s by now: the name stays there, and is taken from the former",
+            "session %s has lost its name %s: the name now belongs to session %s",
             *(session.id, session.name, holder),
         )
     else:
-        log.info("session %s has its name %s no more: a remove gave it up meanwhile", session.id, session.name)
+        log.info("session %s has lost its name %s: a remove has released it", session.id, session.name)
     session.name = None

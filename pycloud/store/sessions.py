@@ -134,7 +134,7 @@ class SessionStore:
         return [member.decode() for member in self._pipeline.execute("ZRANGE", self._keys.nodes_key, 0, -1)]
 
     def heartbeats(self) -> list[bytes]:
-        """The last heartbeat of every live node, as published."""
+        """The last heartbeat of every online node, as published."""
         nodes = self.node_ids()
         found = self._pipeline.execute("MGET", *map(self._keys.node_key, nodes)) if nodes else []
         return [heartbeat for heartbeat in found if heartbeat is not None]

@@ -24,6 +24,7 @@ from pycloud.transport.url import hide_password
 
 #: Shortest timeout of a step, in seconds: 0 would make the socket non-blocking, but an overdue step must time out.
 MIN_TIMEOUT = 0.001
+UNCONFIRMED_SUBSCRIPTION = "Redis does not confirm the subscription: it may be frozen or overloaded"
 
 RedisCommand = Sequence[str | bytes | int]
 
@@ -113,16 +114,16 @@ class DeadlineConnection:
         self._connection.update_current_socket_timeout(seconds)
 
     def _translate_error(self, error: redis.RedisError, *, connecting: bool = False) -> RedisUnavailable:
-        where = f"Redis at {self._redacted_url}"
+        where, reason = f"Redis at {self._redacted_url}", str(error).rstrip(".")
         if isinstance(error, AuthenticationError | AuthorizationError):
-            return RedisUnavailable(f"{where} refuses the user name or the password: {error}")
+            return RedisUnavailable(f"{where} rejects the user name or the password: {reason}")
         if connecting:
-            return NotReachable(f"{where} cannot be reached: {error}")
+            return NotReachable(f"{where} cannot be reached: {reason}")
         if isinstance(error, redis.TimeoutError):
-            return ConnectionLost(f"{where} does not answer")
+            return ConnectionLost(f"{where} does not respond")
         if isinstance(error, redis.ConnectionError):
-            return ConnectionLost(f"the connection to {where} broke: {str(error).rstrip('.')}")
-        return RedisUnavailable(f"{where} refuses: {error}")
+            return ConnectionLost(f"the connection to {where} broke: {reason}")
+        return RedisUnavailable(f"{where} rejects a command: {reason}")
 
 
 class DeadlineConnectionPool:
@@ -144,7 +145,7 @@ class DeadlineConnectionPool:
         try:
             self._idle = [DeadlineConnection(self._pool, self._redacted_url)]
         except TypeError as error:
-            raise ValueError(f"{self._redacted_url} has an option that is not known: {error}") from error
+            raise ValueError(f"{self._redacted_url} has an unknown option: {error}") from error
         self._lock = threading.Lock()
         self._closed = False
 

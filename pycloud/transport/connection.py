@@ -94,7 +94,9 @@ class OutageLog:
         if not self._down:
             self._since = monotonic()
             self.on_down()
-            log.warning("Redis is lost (%s: %s); sessions go on, reconnecting until it is back", component, reason)
+            log.warning(
+                "Redis is lost (%s: %s); sessions keep running, reconnecting until it is back", component, reason
+            )
         self._down.add(component)
 
     def mark_up(self, component: str) -> None:

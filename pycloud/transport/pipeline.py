@@ -268,7 +268,7 @@ class RedisPipeline:
 def _deliver_reply(call: PendingCommand, reply: Any) -> None:
     if call.result is None:
         if isinstance(reply, redis.ResponseError):
-            log.error("Redis refused %s: %s", call.command[0], reply)
+            log.error("Redis rejected %s: %s", call.command[0], reply)
     elif isinstance(reply, redis.ResponseError):
         call.result.set_exception(reply)
     else:

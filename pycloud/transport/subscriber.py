@@ -74,7 +74,7 @@ class Subscriber:
                 gevent.sleep(backoff.next_delay())
 
     def _connect(self) -> ReplyReader:
-        with gevent.Timeout(TIMEOUT, redis.TimeoutError("it accepts connections, and says nothing")):
+        with gevent.Timeout(TIMEOUT, redis.TimeoutError("it accepts connections but does not respond")):
             connection = self._connection = connect(self._pool)
             self.on_subscribing(monotonic())
             reader, confirmed = ReplyReader(connection), 0

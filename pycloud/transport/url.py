@@ -71,7 +71,7 @@ def _options(scheme: str, query: str) -> dict[str, str]:
     found = {}
     for name, values in parse_qs(query, keep_blank_values=True).items():
         if name not in allowed:
-            reason = "needs rediss://" if name in TLS_OPTIONS else f"is not taken; there are {', '.join(allowed)}"
+            reason = "needs rediss://" if name in TLS_OPTIONS else f"is not supported; these are: {', '.join(allowed)}"
             raise ValueError(f"the option {name!r} of the Redis URL {reason}")
         if len(values) > 1 or not values[0]:
             raise ValueError(f"the option {name!r} of the Redis URL must have one value")
@@ -86,7 +86,7 @@ def _database(path: str, query: str | None) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.isdigit()):
-        raise ValueError("what follows the host must be a database number, as in redis://localhost:6379/0")
+        raise ValueError("the part after the host must be a database number, as in redis://localhost:6379/0")
     return int(text)
 
 
@@ -98,8 +98,8 @@ def check_database(url: str, namespace: str) -> None:
     database = parse_redis_url(url).database
     if database and namespace == DEFAULT_NAMESPACE:
         raise ValueError(
-            f"Redis pub/sub ignores database numbers, so a cloud on database {database} would hear the requests meant "
-            "for the others too: use database 0, or a namespace of its own (--namespace)"
+            f"Redis pub/sub ignores database numbers, so a node on database {database} would also receive the requests "
+            "for nodes on other databases: use database 0, or a separate namespace (--namespace)"
         )
 
 

@@ -121,7 +121,7 @@ def main() -> int:
             creates += result.creates
             failed += [str(result.seed)] if result.violations else []
             if options.faults == "none":
-                print(f"sessions by cloud: {dict(result.by_cloud)}")
+                print(f"sessions by node: {dict(result.by_cloud)}")
                 print(f"most loaded / mean: {unevenness(result, options.clouds):.3f}")
     total = sum(count for kind, count in faults.items() if not kind.startswith("published"))
     print(f"\n{creates} creates, {total} faults")

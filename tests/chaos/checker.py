@@ -63,7 +63,7 @@ def _removal(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violations
         if each.error == "owner_away" and each.fields["cloud"] != asked.session[10:]:
             record.notes["remove answered owner_away"] += 1
         elif record.excuses(asked.session, each):
-            record.notes["remove answered false by another cloud, after Redis lost its data"] += 1
+            record.notes["remove answered false by another node, after Redis lost its data"] += 1
         elif record.lost_between(asked, each):
             # Of a session that is gone nobody keeps the answer but Redis, and the daemon that gave it.
             record.notes["remove answered false to a repeat, its first answer lost with Redis' data"] += 1
@@ -80,10 +80,10 @@ def _status(record: Record, asked: Asked, heard: Sequence[Heard]) -> Violations:
     if len(firm) > 1 and (why := record.loss_between(asked, heard)):  # with it went who had answered
         record.notes[f"status answered twice, {why}"] += 1
     elif len(asked.published) == 1 and len(firm) > 1:
-        yield Violation("two voices", asked.id, f"asked once about {asked.session}, answered {_join(firm)}")
+        yield Violation("contradicting answers", asked.id, f"asked once about {asked.session}, answered {_join(firm)}")
     elif asked.once and len(heard) > 1:  # with kills only nobody is late: not even the same answer comes twice
         voices = _join([each.payload for each in heard])
-        yield Violation("two voices", asked.id, f"asked once about {asked.session}, answered {voices}")
+        yield Violation("contradicting answers", asked.id, f"asked once about {asked.session}, answered {voices}")
     for each in _given(heard):
         record.notes["stale statuses"] += bool(each.fields.get("stale"))
         if wrong := _wrong_status(record, asked, each):
@@ -98,10 +98,10 @@ def _wrong_status(record: Record, asked: Asked, heard: Heard) -> str:
     if told.removal is not None and told.removal.published and told.removal.published[0] < heard.at:
         return ""
     if record.excuses(told.id, heard):
-        record.notes["status answered false by another cloud, after Redis lost its data"] += 1
+        record.notes["status answered false by another node, after Redis lost its data"] += 1
         return ""
     if not told.made_by.script.ends:
-        return "it runs until it is removed, which nobody had asked for"
+        return "it runs until it is removed, and no remove was requested"
     if says.get("state") != "exited" or not _exit_code_fits(record, told, says.get("exit_code")):
         return f"it exited with {EXIT_CODE}"
     return ""
@@ -134,14 +134,14 @@ def _orphans(record: Record, machine: Machine) -> Violations:
     """Nobody was told of these."""
     for session in sorted(machine.living - record.told.keys()):
         if session in machine.answered:
-            record.notes["sessions whose answer was published while we could not hear"] += 1
+            record.notes["sessions whose answer was published while the harness was not subscribed"] += 1
             continue
-        yield Violation("orphan", session, f"nobody was told of it, and it has {machine.living_of(session)}")
+        yield Violation("orphan", session, f"no response named it, and it has {machine.living_of(session)}")
     strangers = machine.traces.keys() - machine.living - record.told.keys() - machine.answered
     unheard = _unheard_twins(record, machine)
-    record.notes["ended second sessions, answered unheard before Redis lost its data"] += len(unheard)
+    record.notes["ended second sessions, whose answer was not received before Redis lost its data"] += len(unheard)
     for session in sorted(strangers - unheard):
-        yield Violation("left behind", session, f"nobody was told of it, and there is {machine.traces[session][0]}")
+        yield Violation("left behind", session, f"no response named it, and there is {machine.traces[session][0]}")
 
 
 def _unheard_twins(record: Record, machine: Machine) -> frozenset[str]:
@@ -182,10 +182,12 @@ def _missing(record: Record, told: Told, machine: Machine) -> Violations:
     script, boxes = told.made_by.script, machine.containers.get(told.id, ())
     pids = [process.pid for process in machine.processes.get(told.id, ())]
     if not script.ends and len(pids) != 1:
-        yield Violation("not one process", told.id, f"{told.made_by.id} was told of it, and its processes are {pids}")
+        yield Violation(
+            "not one process", told.id, f"{told.made_by.id} was answered with it, and its processes are {pids}"
+        )
     if len(boxes) != script.boxed or (boxes and not script.ends and not boxes[0].runs):
         wanted = "one container" if script.boxed else "no container"
-        yield Violation(f"not {wanted}", told.id, f"{told.made_by.id} was told of it, and it has {list(boxes)}")
+        yield Violation(f"not {wanted}", told.id, f"{told.made_by.id} was answered with it, and it has {list(boxes)}")
     if script.ends and (living := machine.living_of(told.id)):
         yield Violation("not ended", told.id, f"its script ends by itself, and yet there is {living}")
 
@@ -198,7 +200,7 @@ def _list(record: Record, machine: Machine) -> Violations:
     }
     there |= (machine.answered | _unheard_twins(record, machine)) & traces - record.told.keys()
     places = {"list of all": machine.listed, "records": machine.records.keys()}
-    places["lists of the clouds"] = frozenset().union(*machine.owned.values())
+    places["lists of the nodes"] = frozenset().union(*machine.owned.values())
     for place, named in places.items():
         for session in sorted(there - named):
             yield Violation("not listed", session, f"it is on the machine, and not in the {place}")
@@ -229,7 +231,7 @@ def of_audit(record: Record, machine: Machine) -> Violations:
                 truth = "runs" if runs else "does not run"
                 yield Violation("wrong status", asked.id, f"session {asked.session} {truth}: {each.payload.decode()}")
             elif says["cloud"] != asked.session[10:]:
-                yield Violation("wrong voice", asked.id, f"its owner is there: {each.payload.decode()}")
+                yield Violation("wrong responder", asked.id, f"its owner is there: {each.payload.decode()}")
             elif runs and says.get("name") != (called := machine.records.get(asked.session, {}).get("name")):
                 yield Violation("wrong name", asked.id, f"in Redis it is {called}: {each.payload.decode()}")
 

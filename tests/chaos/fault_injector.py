@@ -71,7 +71,7 @@ class Saboteur:
     def heal(self) -> list[str]:
         """All clouds up and ready; what those said that died by themselves, or did not stop in order."""
         dead = [member for member in self._swarm.members if member.died_by_itself]
-        said = self._said + [f"cloud {member.cloud} ended by itself: {member.daemon.log()[-600:]}" for member in dead]
+        said = self._said + [f"node {member.cloud} ended by itself: {member.daemon.log()[-600:]}" for member in dead]
         for member in self._swarm.members:
             if not member.daemon.running:
                 member.kill()
@@ -109,7 +109,7 @@ class Saboteur:
         member = self._swarm.members[step.cloud]
         code = member.await_stop(LONGEST_STOP)
         if code != 0 and not (self._may_die[step] and code == -signal.SIGTERM):
-            self._said.append(f"cloud {member.cloud} did not stop in order ({code}): {member.daemon.log()[-600:]}")
+            self._said.append(f"node {member.cloud} did not stop in order ({code}): {member.daemon.log()[-600:]}")
             member.kill()
         member.launch()
 

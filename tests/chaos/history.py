@@ -35,7 +35,7 @@ class Record:
             if asked.published[0] <= end and asked.published[-1] >= begin and len(asked.published) > 1:
                 return "repeated after Redis lost its data"
             if asked.published[0] <= end and heard[-1].at >= begin:
-                return "read late by a cloud that was away when Redis lost its data"
+                return "read late by a node that was offline when Redis lost its data"
         return ""
 
     def excuses(self, session: str, heard: Heard) -> bool:

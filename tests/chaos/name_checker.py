@@ -28,7 +28,7 @@ def of_refusals(record: Record) -> Iterator[Violation]:
             others = [other for other in group if other is not asked]
             for heard in (each for each in record.heard("create", asked.id) if each.error == TAKEN):
                 if not any(_may_have_it(record, other, asked.published[0], heard.at) for other in others):
-                    yield Violation("free", asked.id, f"nobody had the name {asked.name}: {heard.payload.decode()}")
+                    yield Violation("free", asked.id, f"no session had the name {asked.name}: {heard.payload.decode()}")
                 elif not _fits(record, asked, str(heard.fields["error"]["session"])):
                     yield Violation("wrong holder", asked.id, f"not {asked.name}: {heard.payload.decode()}")
 
@@ -80,4 +80,4 @@ def of_names(record: Record, machine: Machine) -> Iterator[Violation]:
         called[name] = session
     for name, (session, state) in sorted(machine.names.items()):
         if state == "live" and session not in machine.living:
-            yield Violation("name of nobody", session, f"it does not live, and has the name {name}")
+            yield Violation("name without a session", session, f"it does not live, and has the name {name}")

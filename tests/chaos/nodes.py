@@ -181,7 +181,7 @@ class Swarm:
             wait_until(
                 lambda member=member: member.ready or not member.meant_to_run or member.died_by_itself,  # type: ignore[misc]
                 timeout,
-                lambda number=number, member=member: f"cloud {number} is not ready: {member.daemon.log()[-2000:]}",  # type: ignore[misc]
+                lambda number=number, member=member: f"node {number} is not ready: {member.daemon.log()[-2000:]}",  # type: ignore[misc]
             )
 
     def await_beats(self, count: int = 2, timeout: float = 60.0) -> None:

@@ -154,7 +154,7 @@ def _judge(seed: int, swarm: Swarm, load: Load, ears: Ears, losses: list[tuple[f
     parts = (checker.of_machine(last, machine), checker.of_audit(last, machine), checker.of_answers(last))
     violations = list(dict.fromkeys(chain(*parts)))
     boxes = sum(told.made_by.script.boxed for told in load.told.values())
-    notes = last.notes + _tracebacks(swarm) + Counter({"gaps in hearing": ears.gaps, BOXES: boxes})
+    notes = last.notes + _tracebacks(swarm) + Counter({"gaps in the subscription": ears.gaps, BOXES: boxes})
     by_cloud = Counter({member.cloud: 0 for member in swarm.members})
     by_cloud.update(session[10:] for session in load.told)
     return Result(seed, load.creates, len(load.asked), Counter(), notes, violations, by_cloud)

@@ -35,7 +35,7 @@ OF_REDIS = frozenset({Kind.UNSUBSCRIBE, Kind.REDIS_FREEZE, Kind.REDIS_RESTART, K
 
 POINTS = (
     *("create.claimed", "create.started", "create.committed"),
-    *("remove.claimed", "remove.stopped", "remove.committed", "absent.claimed"),
+    *("remove.claimed", "remove.stopped", "remove.committed", "failover.claimed"),
 )
 
 #: Shortest and longest duration in seconds: how long the victim is away.

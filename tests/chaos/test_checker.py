@@ -151,8 +151,8 @@ def test_two_voices_are_explained_only_by_a_loss_between_them() -> None:
     voices = [heard(2.5, status=False), heard(3.5, status=False, cloud=OTHER)]
     history = History().add(asked("status", 2.0), *voices)
     history.told[SESSION].removal = asked("remove", 1.9)
-    assert kinds(checker.of_answers(history.record())) == {"two voices"}
-    assert kinds(checker.of_answers(history.record(losses=[(4.0, 5.0)]))) == {"two voices"}
+    assert kinds(checker.of_answers(history.record())) == {"contradicting answers"}
+    assert kinds(checker.of_answers(history.record(losses=[(4.0, 5.0)]))) == {"contradicting answers"}
     assert kinds(checker.of_answers(history.record(losses=[(2.6, 3.0)]))) == set()
 
 
@@ -161,7 +161,7 @@ def test_where_nobody_repeats_there_is_one_answer() -> None:
     history = History().add(asked("status", 2.0, once=True), answer)
     assert kinds(checker.of_answers(history.record())) == set()
     history.answers["status", "status1"].append(answer)
-    assert kinds(checker.of_answers(history.record())) == {"two voices"}
+    assert kinds(checker.of_answers(history.record())) == {"contradicting answers"}
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_where_nobody_repeats_there_is_one_answer() -> None:
         ([{"status": True, "state": "running"}], set()),
         ([{"status": False}], {"wrong status"}),
         ([{"status": False, "state": "lost"}], {"wrong status"}),
-        ([{"status": True, "state": "running"}, {"status": True, "port": 1}], {"two voices"}),
+        ([{"status": True, "state": "running"}, {"status": True, "port": 1}], {"contradicting answers"}),
         ([{"status": True, "stale": True}, {"status": True, "port": 1}], set()),
     ],
 )
@@ -203,4 +203,4 @@ def test_the_audit_wants_a_fresh_answer_that_the_machine_confirms() -> None:
     history.answers["status", "status1"] = [heard(9.5, status=True, stale=True)]
     assert kinds(checker.of_audit(history.record(), alive())) == {"wrong status"}
     history.answers["status", "status1"] = [heard(9.5, status=True, cloud=OTHER)]
-    assert kinds(checker.of_audit(history.record(), alive())) == {"wrong voice"}
+    assert kinds(checker.of_audit(history.record(), alive())) == {"wrong responder"}

@@ -78,9 +78,9 @@ def test_what_the_living_are_called() -> None:
     assert kinds(checker.of_machine(named().record(losses=[(0.0, 1.0)]), well(None))) == set()
     assert kinds(checker.of_machine(record, well("other"))) == {"wrong name", "name not held"}
     assert kinds(checker.of_machine(record, well(state="ended"))) == {"name not held"}
-    assert kinds(checker.of_machine(record, well(holder=TWIN))) == {"name not held", "name of nobody"}
+    assert kinds(checker.of_machine(record, well(holder=TWIN))) == {"name not held", "name without a session"}
     removed = named().add(asked("remove", 2.0), heard(3.0, status=True)).record()
-    assert kinds(checker.of_machine(removed, replace(EMPTY, names=well().names))) == {"name of nobody"}
+    assert kinds(checker.of_machine(removed, replace(EMPTY, names=well().names))) == {"name without a session"}
     assert kinds(checker.of_machine(removed, replace(EMPTY, names=well(state="ended").names))) == set()
 
 

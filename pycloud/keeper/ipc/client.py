@@ -58,7 +58,7 @@ class BlockingKeeperClient:
             while not self._received:
                 data = self._socket.recv(_CHUNK)
                 if not data:
-                    raise ConnectionError("the keeper hung up")
+                    raise ConnectionError("the keeper closed the connection")
                 self._received = self._splitter.feed(data)
             response = protocol.decode(self._received.pop(0))
             if "error" in response:

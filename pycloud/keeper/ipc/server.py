@@ -160,8 +160,8 @@ class Server:
         data = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         uid = _CREDENTIALS.unpack(data)[1]
         if not is_allowed_uid(uid, os.geteuid()):
-            return f"user {uid} may not talk to this keeper"
-        return "there are too many" if len(self._connections) >= MAX_CONNECTIONS else None
+            return f"user {uid} may not connect to this keeper"
+        return f"{MAX_CONNECTIONS} are open, which is the limit" if len(self._connections) >= MAX_CONNECTIONS else None
 
     def _serve(self, connection: Connection, mask: int) -> None:
         if connection.closed:
@@ -203,7 +203,10 @@ class Server:
         except Exception:  # a request that fails must not end the keeper of all sessions
             log.exception("a request failed: %.200r", line)
             self._respond(
-                connection, seq, _error_response("internal", "the keeper could not do it; see its log"), expected
+                connection,
+                seq,
+                _error_response("internal", "the request failed; see the log of the keeper"),
+                expected,
             )
 
     def _respond(self, connection: Connection, seq: object, response: Message, expected: bool) -> None:

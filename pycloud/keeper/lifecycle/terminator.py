@@ -225,7 +225,7 @@ class Terminator:
         if now > termination.deadline + SIGKILL_TIMEOUT and not termination.stuck:
             termination.stuck = True
             pids = ", ".join(str(p.pid) for p in found)
-            log.warning("session %s does not die of SIGKILL, still trying: processes %s", termination.session, pids)
+            log.warning("session %s: processes survive SIGKILL, will retry: %s", termination.session, pids)
 
     def _signal_process(self, termination: Termination, process: Process, now: float) -> None:
         if now >= termination.deadline:

@@ -99,7 +99,7 @@ def apply(session: str, entry: SessionEntry | None, line: JournalLine) -> Sessio
             return SessionEntry(session, float(line["starting"]), _number(line, "port"), dict(line["record"]))
         return replace(entry, **_changes(entry, line))
     except (KeyError, TypeError, ValueError) as error:
-        raise JournalError(f"a line that makes no sense here ({error!r}): {str(line)[:200]}") from error
+        raise JournalError(f"invalid line ({error!r}): {str(line)[:200]}") from error
 
 
 def _changes(entry: SessionEntry, line: JournalLine) -> dict[str, Any]:

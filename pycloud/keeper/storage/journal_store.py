@@ -67,7 +67,7 @@ class JournalStore:
             self._write_lines(session, pending)
         except OSError as error:
             if not self._pending:
-                log.warning("cannot write journals, will try again: %s", error)
+                log.warning("cannot write journals, will retry: %s", error)
             self._pending[session] = pending
             self._retry_at = now + RETRY_INTERVAL
         else:
@@ -102,10 +102,10 @@ class JournalStore:
                 if not (isinstance(error, FileNotFoundError) and self._directory.is_dir()):
                     self._retry_at = now + RETRY_INTERVAL  # not logged again: the first failure was
                     continue
-                log.error("gave up %s lines of a journal that was deleted: %s", len(lines), error)
+                log.error("dropped %s lines of a journal that was deleted: %s", len(lines), error)
             del self._pending[session]
         if not self._pending:
-            log.info("no journal has unwritten lines any more")
+            log.info("all lines of all journals are written")
 
     def load(self) -> None:
         """Read all journals. Logs and renames to ``.bad`` those that are corrupt. Raises OSError."""
@@ -116,7 +116,7 @@ class JournalStore:
             except JournalError as error:
                 corrupt_path = path.with_suffix(".bad")
                 path.rename(corrupt_path)
-                log.error("set aside the journal %s, its session is left alone: %s", corrupt_path, error)
+                log.error("set aside the corrupt journal %s; its session is not supervised: %s", corrupt_path, error)
                 continue
             if entry is None:
                 path.unlink()  # the keeper died while writing the first line, before any other step of the start

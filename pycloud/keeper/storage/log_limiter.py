@@ -157,4 +157,4 @@ class LogLimiter:
         """Log each errno once: it concerns many logs, each of which is checked often."""
         if error.errno not in self._logged_errnos:
             self._logged_errnos.add(error.errno)
-            log.warning("cannot look after the log of session %s as it should be: %s", session, error)
+            log.warning("cannot watch or limit the log of session %s: %s", session, error)

@@ -114,7 +114,7 @@ def remove(path: str) -> None:
                 return
     finally:
         os.close(top)
-    raise OSError(errno.ENOTEMPTY, "something keeps writing into the directory", path)
+    raise OSError(errno.ENOTEMPTY, "a process keeps writing into the directory", path)
 
 
 def _is_directory(path: str) -> bool:

@@ -63,6 +63,6 @@ def user_ids_of(user: str | None) -> UserIds | None:
     if os.geteuid() == account.pw_uid:
         return None
     if os.geteuid() != 0:
-        raise StartError(f"cannot run as {user!r}: only a cloud that runs as root can change users")
+        raise StartError(f"cannot run as {user!r}: only a node that runs as root can change users")
     groups = os.getgrouplist(user, account.pw_gid)
     return UserIds(account.pw_uid, account.pw_gid, tuple(groups))

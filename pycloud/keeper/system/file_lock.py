@@ -72,7 +72,7 @@ def acquire(data_dir: Path, timeout: float = LOCK_TIMEOUT) -> int:
     fd = open_locked(data_dir / NAME, timeout)
     if fd is None:
         holder_info = (data_dir / NAME).read_text(errors="replace").strip()
-        raise LockedError(f"another keeper holds {data_dir}: {holder_info or 'it has not said more yet'}")
+        raise LockedError(f"another keeper holds {data_dir}: {holder_info or 'its pid is not known yet'}")
     return fd
 
 

@@ -95,9 +95,9 @@ class CleanupQueue:
             self._remove(record)
             failed = False
         except (RequestError, EngineError) as error:
-            log.info("what is left of session %s cannot be removed yet: %s", record.session, error)
+            log.info("session %s: its container cannot be removed yet: %s; trying again", record.session, error)
         except Exception:
-            log.exception("what is left of session %s cannot be removed", record.session)
+            log.exception("session %s: its container cannot be removed; trying again", record.session)
         delay, retry.delay = (
             (retry.delay, min(2 * retry.delay, MAX_RETRY_DELAY)) if failed else (POLL_INTERVAL, RETRY_DELAY)
         )
@@ -106,7 +106,7 @@ class CleanupQueue:
 
     def _remove(self, record: ContainerRecord) -> None:
         if self._containers.remove(record.container_ref):
-            log.info("session %s: what was left of it is removed", record.session)
+            log.info("session %s: its leftover container was removed", record.session)
             self._records.delete(record.session)
         elif (
             record.container is not None

@@ -21,8 +21,8 @@ from pycloud.runtimes.docker.spec.container import exit_of, started_of
 
 log = logging.getLogger(__name__)
 
-REMOVED_BY_OTHERS, REMOVED_BY_US = "its container was removed by somebody else", "it was removed"
-RESTARTED_BY_OTHERS = "its container was started again by somebody else"
+REMOVED_BY_OTHERS, REMOVED_BY_US = "its container was removed by another client of the engine", "it was removed"
+RESTARTED_BY_OTHERS = "its container was restarted by another client of the engine"
 #: The engine's status of a container that is being removed.
 STATUS_REMOVING = "removing"
 OUT_OF_MEMORY, SIGKILL_EXIT_CODE = "out of memory", 137
@@ -119,7 +119,7 @@ class ContainerMonitor:
             inspected = self._containers.inspect(record.container_ref)
             if inspected is None or started_of(inspected) is None or exit_of(inspected):
                 return
-            log.warning("session %s has ended, and somebody has started its container again: it is stopped", session)
+            log.warning("session %s: its container was restarted after the session had ended; stopping it", session)
             self._containers.stop(record.container_ref, RESTARTED_GRACE)
 
     def forget(self, session: str) -> None:
@@ -149,7 +149,7 @@ class ContainerMonitor:
         if record is None:
             content = record_of(container.labels)
             if content is None:
-                log.warning("the label of container %s makes no sense: it is left alone", container.id)
+                log.warning("container %s is ignored: its PyCloud label is invalid", container.id)
                 return None
             log.info("session %s has a container and no record: adopted", container.session)
             record = ContainerRecord(container.session, Stage.STARTING, self._now(), content)

@@ -39,7 +39,7 @@ def remove_all(engine: str, node: str, records: Path, grace: float) -> int:
         finally:
             client.close()
     except (DockerException, RequestException, OSError) as error:
-        raise PyCloudError(f"the container sessions of cloud {node} cannot be ended: {error}") from error
+        raise PyCloudError(f"the container sessions of node {node} cannot be ended: {error}") from error
     for record in records.glob("*.json"):
         record.unlink(missing_ok=True)
     return len(found)

@@ -96,7 +96,7 @@ def decode(data: bytes) -> ContainerRecord:
         fields["exit"] = Exit(**fields["exit"]) if fields["exit"] else None
         return ContainerRecord(**fields)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"it lacks something ({error!r})") from error
+        raise ValueError(f"a field is missing or invalid ({error!r})") from error
 
 
 class ContainerRecords:
@@ -167,7 +167,7 @@ class ContainerRecords:
             if owner_of(record.session) != self._node:
                 # The directory was copied, or lost its id. The container belongs to the other node, which watches and
                 # removes it.
-                raise ValueError("it is another cloud's")
+                raise ValueError("it belongs to another node")
         except ValueError as error:
             # The labels of its container, if there is one, suffice to adopt it.
             log.error("the record %s is not used: %s", path, error)

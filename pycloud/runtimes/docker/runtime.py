@@ -110,7 +110,7 @@ class DockerRuntime(Runtime):
         try:
             self._monitor.resync(lambda _found: None)  # they have records afterwards
         except (EngineUnavailable, EngineError) as error:
-            log.warning("what became of the container sessions will be known later: %s", error)
+            log.warning("the state of the container sessions is not known yet: %s", error)
         found = [record.recovered for record in self._records if record.recovered]
         for each in found:
             if each.exit:
@@ -172,7 +172,7 @@ class DockerRuntime(Runtime):
             try:
                 self._remove_container(record)
             except RequestError as error:
-                log.warning("session %s cannot be forgotten yet: %s", session, error)
+                log.warning("the record of session %s cannot be deleted yet: %s", session, error)
                 self._cleanup.add(record)
                 return
         self._records.delete(session)
@@ -282,7 +282,7 @@ class DockerRuntime(Runtime):
         try:
             self._monitor.refresh(session, exit_code)
         except (EngineUnavailable, EngineError) as error:
-            log.info("how session %s ended will be known later: %s", session, error)
+            log.info("the state of session %s is not known yet: %s", session, error)
 
     def _refresh_all(self) -> None:
         """Refresh all running sessions: the engine's list does not show which containers were restarted meanwhile."""
@@ -296,4 +296,8 @@ class DockerRuntime(Runtime):
         try:
             self._monitor.stop_restarted(session)
         except (EngineUnavailable, EngineError) as error:
-            log.info("session %s was started again by somebody else, and cannot be stopped yet: %s", session, error)
+            log.info(
+                "session %s: its container was restarted and cannot be stopped yet: %s",
+                session,
+                error,
+            )

@@ -109,7 +109,9 @@ class ContainerStarter:
         except EngineError as error:
             raise start_failure(error) from error
         if inspected is None:
-            raise StartFailed("its container was removed by somebody else while it was started", retryable=True)
+            raise StartFailed(
+                "its container was removed by another client of the engine while it was started", retryable=True
+            )
         return inspected
 
     def _roll_back(self, record: ContainerRecord) -> None:
@@ -125,7 +127,7 @@ class ContainerStarter:
 def _require_started(inspected: Inspected) -> Started:
     started = started_of(inspected)
     if started is None:
-        raise StartFailed("the engine says that it started, and that it never ran")
+        raise StartFailed("the engine reports that the container was started but never ran")
     return started
 
 

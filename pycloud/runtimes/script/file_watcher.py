@@ -42,7 +42,7 @@ class FileWatcher:
         except FileNotFoundError:
             raise
         except OSError as error:
-            log.debug("no watch for %s: %s", path, error)
+            log.debug("%s cannot be watched for changes: %s", path, error)
             return None
         self._callbacks.setdefault(watch, set()).add(callback)
         return watch

@@ -93,17 +93,17 @@ class KeeperClient:
             try:
                 self._connection.socket.sendall(batch)
             except OSError as error:
-                log.debug("the keeper's line broke while writing: %s", error)
+                log.debug("the connection to the keeper was lost while writing: %s", error)
 
     def _read_for_ever(self) -> None:
         while True:
             try:
                 self._read()
             except protocol.LineError as error:
-                log.error("what the keeper says makes no sense, so the line to it is built anew: %s", error)
+                log.error("invalid message from the keeper, reconnecting: %s", error)
                 gevent.sleep(RETRY_INTERVAL)  # the keeper may send the same again
             else:
-                log.warning("the keeper is gone; its sessions go on, starting another one")
+                log.warning("the keeper has ended; its sessions keep running; starting a new keeper")
             self._close_connection()
             self._connection = self._reconnect()
             self._outgoing.clear()
@@ -117,7 +117,7 @@ class KeeperClient:
             try:
                 chunk = self._connection.socket.recv(CHUNK)
             except OSError as error:
-                log.debug("the keeper's line broke while reading: %s", error)
+                log.debug("the connection to the keeper was lost while reading: %s", error)
                 return
             if not chunk:
                 return
@@ -134,7 +134,9 @@ class KeeperClient:
         try:
             self.on_event(message)
         except (KeyError, TypeError) as error:
-            raise protocol.LineError(f"an event that lacks something ({error!r}): {line[:200]!r}") from error
+            raise protocol.LineError(
+                f"an event lacks a field or has an invalid one ({error!r}): {line[:200]!r}"
+            ) from error
 
     def _reconnect(self) -> KeeperConnection:
         while True:

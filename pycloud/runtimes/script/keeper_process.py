@@ -108,7 +108,7 @@ class KeeperLauncher:
                 return self._handshake(connection, holder.get("pid"))
             except TimeoutError:
                 connection.close()
-                raise KeeperError(f"the keeper at {path} takes connections but does not answer") from None
+                raise KeeperError(f"the keeper at {path} accepts connections but does not answer") from None
             except (OSError, protocol.LineError):
                 connection.close()  # the keeper is ending, or the peer was never a keeper
             except BaseException:
@@ -123,7 +123,7 @@ class KeeperLauncher:
         while response is None:
             chunk = connection.recv(_CHUNK)
             if not chunk:
-                raise ConnectionError("it hung up")
+                raise ConnectionError("the keeper closed the connection")
             messages = map(protocol.decode, line_buffer.feed(chunk))
             response = next((message for message in messages if message.get("seq") == 0), None)
         reason = failure_reason(response, self._settings.data_dir, protocol.file_id(self._settings.data_dir), lock_pid)
@@ -184,10 +184,10 @@ def failure_reason(
     ``own_dir_id``: device and inode of the data directory. ``lock_pid``: the pid in its locked keeper.lock.
     """
     if "error" in response:
-        return f"the keeper of {data_dir} refuses to talk: {response['error'].get('message')}"
+        return f"the keeper of {data_dir} rejected the connection: {response['error'].get('message')}"
     if response.get("version") != protocol.VERSION:
         return (
-            f"the keeper of {data_dir} speaks version {response.get('version')} of its protocol, this daemon only "
+            f"the keeper of {data_dir} uses version {response.get('version')} of its protocol, this daemon "
             f"{protocol.VERSION}: use the version of PyCloud that started it until its sessions have ended"
         )
     # An early keeper does not send its data directory: then the lock that it holds there identifies it.

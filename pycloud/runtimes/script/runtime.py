@@ -54,7 +54,7 @@ def _is_text(value: str) -> bool:
 
 
 #: Reason for an unknown exit code where the keeper has no record of the session.
-RECORD_MISSING = "the keeper's record of it is gone"
+RECORD_MISSING = "the keeper has no record of it"
 #: Fields of the keeper's response to ``inspect`` that are of interest to people.
 DETAIL_FIELDS = ("pid", "user", "command", "directory", "keeper", "kept_since", "adopted")
 #: Seconds beyond ``stop_grace`` that sessions may take to end and their directories to be deleted.
@@ -122,7 +122,7 @@ class ScriptRuntime(Runtime):
         try:
             self._keeper.call(protocol.NOTE, session=session, note=annotations)
         except protocol.OperationRejected as error:
-            log.debug("no note for session %s: %s", session, error)
+            log.debug("the keeper rejected the annotations of session %s: %s", session, error)
 
     def wait(self, session: str) -> Exit:
         exit_: Exit = self._exit_future(session).get()
@@ -139,7 +139,7 @@ class ScriptRuntime(Runtime):
         try:
             self._keeper.call(protocol.FORGET, session=session)
         except protocol.OperationRejected as error:
-            log.warning("session %s cannot be forgotten: %s", session, error)
+            log.warning("the record of session %s cannot be deleted: %s", session, error)
 
     def tail(self, session: str, count: int) -> tuple[int, bytes]:
         return log_file.tail(self._log_path(session), count)
@@ -168,7 +168,7 @@ class ScriptRuntime(Runtime):
         try:
             return self._keeper.call(protocol.INSPECT, session=session)
         except protocol.OperationRejected as error:
-            log.debug("the keeper does not tell of session %s: %s", session, error)
+            log.debug("the keeper rejected the request for session %s: %s", session, error)
             return {}
 
     def _log_path(self, session: str) -> Path:

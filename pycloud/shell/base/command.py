@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from pycloud.shell.base.context import Context
 
-#: Kind of an argument's value, for completion: a file name, a session, or a node (``cloud``).
-ValueKind = Literal["", "file", "session", "cloud"]
+#: Kind of an argument's value, for completion: a file name, a session, or a node.
+ValueKind = Literal["", "file", "session", "node"]
 
 
 #: Executes a command and returns its exit code.
@@ -88,14 +88,14 @@ def positive_int(text: str) -> int:
     """Parse an integer of at least 1. Raises ArgumentTypeError for any other text."""
     number = non_negative_int(text)
     if not number:
-        raise argparse.ArgumentTypeError("0 is too few: name a number from 1 on")
+        raise argparse.ArgumentTypeError("0 is too small: give a number of 1 or more")
     return number
 
 
 def non_negative_int(text: str) -> int:
     """Parse an integer of at least 0, with at most 9 digits. Raises ArgumentTypeError for any other text."""
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
 
 
@@ -104,5 +104,5 @@ def line_count(text: str) -> int:
     if text == "all":
         return ALL_LINES
     if not (text.isascii() and text.isdigit() and len(text) < 7):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines from 0 to 999999, and not `all`")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of lines from 0 to 999999 nor `all`")
     return int(text)

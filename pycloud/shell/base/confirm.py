@@ -20,7 +20,7 @@ def confirmed(context: Context, question: str, items: Sequence[str], total: int)
     """
     err = context.printer.err
     if sys.stdin is None or not sys.stdin.isatty() or not err.isatty():
-        raise UsageError(f"{question} Nobody can be asked here; --yes says yes. Nothing was done")
+        raise UsageError(f"{question} There is no terminal to confirm it on: use --yes. Nothing was done")
     more = [f"... and {total - len(items)} more"] if total > len(items) else []
     context.printer.notice("\n".join(f"  {line}" for line in (*items, *more)))
     err.write(f"{question} [y/N] ")

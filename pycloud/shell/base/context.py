@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from pycloud.shell.live.feed import LiveState
 
 
+def retrying(reason: str) -> str:
+    """The notice of a command that continues after an outage, with the ``reason`` of the outage."""
+    return f"Retrying: {reason}"
+
+
+def pending_requests_text(count: int) -> str:
+    """A sentence on requests without a response yet when a command ends early; empty where there are none."""
+    if not count:
+        return ""
+    return f" {count} other request{'s' if count != 1 else ''} may still be carried out."
+
+
 @dataclass
 class PromptState:
     """State that the prompt shares with the commands typed there.
@@ -50,4 +62,4 @@ class Context:
 
     def report_redis_loss(self, error: RedisUnavailable | None) -> None:
         """Report once that Redis is lost, or back (None), so that the lack of output is not misunderstood."""
-        self.printer.notice("Redis is back." if error is None else f"{error.message}; going on as soon as it is back.")
+        self.printer.notice("Redis is available again." if error is None else retrying(error.message))

@@ -11,7 +11,7 @@ from pycloud.shell.terminal.output import SHORT_ID_LENGTH, printable
 WIDTHS = (19, 16, 10, 20)
 #: On a terminal with fewer columns the year is left out, to make room for an exit code.
 WIDE_SCREEN, YEAR_WIDTH = 100, len("2026-")
-HEADINGS = ("TIME", "EVENT", "CLOUD", "SESSION", "NOTE")
+HEADINGS = ("TIME", "EVENT", "NODE", "SESSION", "NOTE")
 EVENT_COLOURS = {
     "session.running": "32",
     "session.starting": "33",

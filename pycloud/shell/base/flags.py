@@ -31,7 +31,7 @@ def parse_time(text: str, now: float) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):
-        reason = f"{text!r} is no time; there are 90s, 10m, 2h, 1d (ago), dates (2026-01-31T18:00) and Unix seconds"
+        reason = f"{text!r} is not a time: give an age (90s, 10m, 2h, 1d), a date (2026-01-31T18:00) or Unix seconds"
         raise argparse.ArgumentTypeError(reason) from None
 
 
@@ -44,7 +44,7 @@ def seconds(text: str) -> float:
     try:
         return validate_timeout(float(text))
     except ValueError:
-        reason = f"{text!r} is no number of seconds above 0 and at most {MAX_TIMEOUT:.0f}"
+        reason = f"{text!r} is not a number of seconds above 0 and at most {MAX_TIMEOUT:.0f}"
         raise argparse.ArgumentTypeError(reason) from None
 
 
@@ -64,9 +64,9 @@ def labels_of(pairs: Sequence[tuple[str, str]] | None) -> dict[str, str]:
 
 #: Flags that select Redis and namespace, accepted before and after every command.
 CONNECTION_FLAGS = (
-    argument("--redis", metavar="URL", help="the Redis of the clouds (PYCLOUD_REDIS_URL)"),
+    argument("--redis", metavar="URL", help="the Redis that the nodes use (PYCLOUD_REDIS_URL)"),
     argument("--namespace", metavar="NAME", help="prefix of all channels and keys (PYCLOUD_NAMESPACE)"),
-    argument("--config", metavar="FILE", kind="file", help="where to look for redis and namespace (PYCLOUD_CONFIG)"),
+    argument("--config", metavar="FILE", kind="file", help="settings file with redis and namespace (PYCLOUD_CONFIG)"),
 )
 #: The other flags accepted before and after every command.
 COMMON_FLAGS = (
@@ -74,8 +74,8 @@ COMMON_FLAGS = (
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help=f"how long a request may take (default: {DEFAULT_TIMEOUT:g}, remove: {REMOVE_TIMEOUT:g})",
+        help=f"timeout of a request in seconds (default: {DEFAULT_TIMEOUT:g}, remove: {REMOVE_TIMEOUT:g})",
     ),
-    argument("-o", "--output", choices=MODES, help="table for people, json or bare ids for programs"),
-    argument("--no-color", action="store_true", help="no colours; NO_COLOR and TERM=dumb say the same"),
+    argument("-o", "--output", choices=MODES, help="output format: table for people, json or ids for programs"),
+    argument("--no-color", action="store_true", help="no colours, as with NO_COLOR or TERM=dumb"),
 )

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from pycloud.client.events import OnRedisLoss
 from pycloud.errors import RedisUnavailable
-from pycloud.shell.base.context import Context
+from pycloud.shell.base.context import Context, retrying
 from pycloud.shell.terminal.exit_codes import ExitCode
 from pycloud.shell.terminal.redraw import Redrawer
 
@@ -48,7 +48,7 @@ def _draw(context: Context, live_list: LiveList[T]) -> None:
     drawn: list[str] = []
 
     def on_loss(error: RedisUnavailable | None) -> None:
-        notice = [] if error is None else [f"Going on as soon as Redis is back: {error.message}"]
+        notice = [] if error is None else [retrying(error.message)]
         redrawer.draw([*drawn[: redrawer.height - 1], *notice])
 
     def read() -> Sequence[T]:

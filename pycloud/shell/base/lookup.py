@@ -58,7 +58,7 @@ def _missing_errors(client: Client, missing: Sequence[str]) -> dict[str, NotFoun
     known = {name: session for session, name in client.session_names() if name} if names else {}
     for word in names:
         if word in known:
-            errors[word] = NotFound(f"no session is called {word} any more; one that has ended was: {known[word]}")
+            errors[word] = NotFound(f"no live session has the name {word}; the ended session {known[word]} had it")
         elif close := suggestion(word, list(known)):
             errors[word] = NotFound(f"there is no session {word}{close}")
     return errors
@@ -95,7 +95,7 @@ def match_prefixes(prefixes: Iterable[str], sessions: Iterable[str]) -> dict[str
 def _ambiguous(word: str, ids: Sequence[str]) -> str:
     more = [f"... and {len(ids) - MAX_CANDIDATES} more"] if len(ids) > MAX_CANDIDATES else []
     return "\n  ".join(
-        [f"{word} is the beginning of {len(ids)} sessions, type more of one:", *ids[:MAX_CANDIDATES], *more]
+        [f"{word} is the beginning of {len(ids)} sessions; type more of one id:", *ids[:MAX_CANDIDATES], *more]
     )
 
 
@@ -124,9 +124,9 @@ def match_node(word: str, known: Sequence[KnownNode]) -> str:
     prefixed = [node for node in known if word and (node.id.startswith(word) or node.host.startswith(word))]
     candidates = exact or prefixed
     if len(candidates) > 1:
-        lines = [f"{word} may be any of {len(candidates)} clouds, type more, or an id:"]
-        raise UsageError("\n  ".join([*lines, *(f"{node.id} ({node.host or 'away'})" for node in candidates)]))
+        lines = [f"{word} matches {len(candidates)} nodes; type more, or an id:"]
+        raise UsageError("\n  ".join([*lines, *(f"{node.id} ({node.host or 'offline'})" for node in candidates)]))
     if not candidates:
         names = [name for node in known for name in (node.id, node.host) if name]
-        raise NotFound(f"there is no cloud {word or repr(word)}{suggestion(word, names) or '; `clouds` shows all'}")
+        raise NotFound(f"there is no node {word or repr(word)}{suggestion(word, names) or '; `nodes` shows all'}")
     return candidates[0].id

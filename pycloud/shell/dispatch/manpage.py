@@ -9,20 +9,21 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from pycloud.shell.base.command import Argument, Command
+from pycloud.shell.dispatch.parser import DESCRIPTION, WITHOUT_COMMAND
 from pycloud.shell.terminal.exit_codes import ExitCode
 
 #: Environment variables and their descriptions. The help of the flags names some of them too.
 ENVIRONMENT = {
-    "PYCLOUD_REDIS_URL": "the Redis of the clouds",
+    "PYCLOUD_REDIS_URL": "URL of the Redis that the nodes use",
     "PYCLOUD_NAMESPACE": "prefix of all channels and keys",
     "PYCLOUD_CONFIG": "the settings file to read",
-    "NO_COLOR": "where it is set to anything, nothing is coloured",
-    "XDG_STATE_HOME": "below it lies pycloud/pycloudctl_history, what was typed at the prompt",
+    "NO_COLOR": "if set to any value, the output has no colours",
+    "XDG_STATE_HOME": "directory of pycloud/pycloudctl_history, the history of the prompt",
 }
 EXAMPLES = {
-    "pycloudctl create examples/hello.sh": "Start a session on the cloud that fits best.",
-    "pycloudctl list --state running -o ids": "The ids of all sessions that run, one per line, for a script.",
-    "pycloudctl wait 3f9a": "Wait for the end of the session whose id begins with 3f9a, and end with its exit code.",
+    "pycloudctl create examples/hello.sh": "Start a session on the least loaded node.",
+    "pycloudctl list --state running -o ids": "Print the ids of all running sessions, one per line.",
+    "pycloudctl wait 3f9a": "Wait for the end of the session whose id begins with 3f9a, and exit with its exit code.",
 }
 
 
@@ -38,16 +39,15 @@ def manual_page(
     parts = [
         f'.TH PYCLOUDCTL 1 "" "PyCloud {version}" "PyCloud"',
         ".SH NAME",
-        "pycloudctl \\- start sessions on a PyCloud, ask about them, end them",
+        f"pycloudctl \\- {DESCRIPTION[0].lower()}{DESCRIPTION[1:-1]}",
         ".SH SYNOPSIS",
         ".B pycloudctl\n[\\fIFLAG\\fR ...] [\\fICOMMAND\\fR [\\fIARGUMENT\\fR ...]]",
         ".SH DESCRIPTION",
         _text(
-            "Publishes requests to the clouds of one Redis and shows what they answer. Without a command it is a "
-            "prompt, on a terminal; otherwise commands are read from standard input, one per line (# begins a "
-            "comment), and the first exit code other than 0 counts."
+            "pycloudctl publishes requests to the nodes of one Redis and prints their responses. "
+            + " ".join(WITHOUT_COMMAND.split())
         ),
-        _text("The beginning of a session's id is enough wherever a session is named, as long as no other begins so."),
+        _text("A session is given by its id, by a beginning of the id that no other session has, or by its name."),
         ".SH COMMANDS",
         *(line for row in rows for line in _command(row)),
         ".SH FLAGS OF EVERY COMMAND",

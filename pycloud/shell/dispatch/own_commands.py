@@ -23,7 +23,7 @@ def exit_prompt(context: Context, args: Namespace) -> ExitCode:
 
 
 def print_completion(context: Context, args: Namespace) -> int:
-    """Print a completion script, or the words that the script requests (sessions, clouds)."""
+    """Print a completion script, or the words that the script requests (sessions, nodes)."""
     from pycloud.shell.dispatch.shell_completion import (  # only needed for shell completion
         WORD_SOURCES,
         completion_script,

@@ -16,17 +16,17 @@ from pycloud.shell.dispatch.table import COMMANDS
 from pycloud.shell.terminal.exit_codes import EXIT_CODE_MEANINGS, UsageError
 
 PROGRAM = "pycloudctl"
-DESCRIPTION = "Start sessions on a PyCloud, ask about them, end them."
+DESCRIPTION = "Start, inspect and remove sessions on the nodes of a PyCloud."
 #: Split into lines of at most 80 columns.
 _CODE_LINES = [f"{code} {meaning}" for code, meaning in EXIT_CODE_MEANINGS.items()]
 EXIT_CODES_HELP = "exit codes: " + ",\n            ".join(
-    ", ".join(some) for some in (_CODE_LINES[:5], _CODE_LINES[5:8], _CODE_LINES[8:])
+    ", ".join(some) for some in (_CODE_LINES[:4], _CODE_LINES[4:7], _CODE_LINES[7:])
 )
-EPILOG = f"""{EXIT_CODES_HELP}
-
-Without a command: a prompt, on a terminal; otherwise commands are read from
-standard input, one per line (# begins a comment), and the first exit code
-other than 0 counts."""
+WITHOUT_COMMAND = """\
+Without a command, pycloudctl shows a prompt on a terminal. Otherwise it reads
+commands from standard input, one per line (# begins a comment), and exits with
+the first exit code other than 0."""
+EPILOG = f"{EXIT_CODES_HELP}\n\n{WITHOUT_COMMAND}"
 
 
 def flag_names(flags: Sequence[Argument], *, with_value_only: bool = False) -> tuple[str, ...]:
@@ -106,9 +106,9 @@ class Grammar:
             if flag in known or (not flag.startswith("--") and flag[:2] in known):
                 continue
             if flag in CONNECTION_FLAG_NAMES:
-                raise UsageError(f"{flag} is chosen at the start: leave, and type `{PROGRAM} {flag} ...`")
+                raise UsageError(f"{flag} can only be given at the start: exit, and type `{PROGRAM} {flag} ...`")
             if not command and any(flag in item.names for row in self.commands.values() for item in row.arguments):
-                raise UsageError(f"{flag} belongs to a command, and goes behind it (see `{self.prefix}help`)")
+                raise UsageError(f"{flag} is a flag of a command: write it after the command (see `{self.prefix}help`)")
             about = f"{self.prefix}help {command}".strip()
             raise UsageError(f"there is no flag {flag}{suggestion(flag, list(known))} (see `{about}`)")
 

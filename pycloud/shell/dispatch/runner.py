@@ -167,6 +167,6 @@ def run_lines(runner: Runner, lines: Iterable[str]) -> int:
     except ExitPrompt:
         codes.append(ExitCode.DONE)
     if not codes:
-        runner.print_error("no command given; `pycloudctl help` shows all, and on a terminal there is a prompt")
+        runner.print_error("no command given; `pycloudctl help` lists them; the prompt needs a terminal as input")
         return ExitCode.USAGE
     return next((code for code in codes if code != ExitCode.DONE), ExitCode.DONE)

@@ -16,7 +16,7 @@ from pycloud.shell.dispatch.parser import PROGRAM
 #: Command that prints ids and names of a kind, one word per line. The short timeout limits the delay in the terminal.
 WORD_COMMANDS = {
     "session": f"{PROGRAM} --timeout 1 completion sessions",
-    "cloud": f"{PROGRAM} --timeout 1 completion clouds",
+    "node": f"{PROGRAM} --timeout 1 completion nodes",
 }
 HELP_COMMAND = "help"
 #: Flags that argparse adds to every command.
@@ -26,7 +26,7 @@ BUILT_IN = ("-h", "--help")
 #: Words between @ are placeholders. compgen expands the words in its argument, so words read from Redis, which may have
 #: been written by others, are never passed to it.
 BASH_TEMPLATE = """\
-# Completion of pycloudctl for bash: source this, or put it where bash-completion looks for the name pycloudctl.
+# Completion of pycloudctl for bash: source it, or put it as pycloudctl into a directory of bash-completion.
 _pycloudctl_offer() {
     local word
     while read -r word; do
@@ -162,8 +162,12 @@ def fish(rows: Sequence[Command], common: Sequence[Argument]) -> str:
 
 
 SHELLS: dict[str, Callable[[Sequence[Command], Sequence[Argument]], str]] = {"bash": bash, "zsh": zsh, "fish": fish}
-#: Words that the scripts request, by the argument of ``pycloudctl completion``.
-WORD_SOURCES: dict[str, Callable[[Client], Iterator[str]]] = {"sessions": session_words, "clouds": node_words}
+#: Words that the scripts request, by the argument of ``pycloudctl completion``. Scripts of version 2.0 request clouds.
+WORD_SOURCES: dict[str, Callable[[Client], Iterator[str]]] = {
+    "sessions": session_words,
+    "nodes": node_words,
+    "clouds": node_words,
+}
 
 
 def _names(row: Command) -> tuple[str, ...]:

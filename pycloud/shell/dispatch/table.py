@@ -31,15 +31,19 @@ class OpenChoices(tuple[str, ...]):
 STATES = tuple(state.value for state in State)
 
 _SESSIONS_ARGUMENT = argument(
-    "sessions", nargs="+", metavar="SESSION", help="a session's id, the beginning of it, or its name", kind="session"
+    "sessions",
+    nargs="+",
+    metavar="SESSION",
+    help="id of a session, the beginning of it, or its name",
+    kind="session",
 )
 
 _NODE_FLAG = argument(
-    "--cloud", action="append", metavar="CLOUD", kind="cloud", help="of this cloud, by its id or host; several add up"
+    "--cloud", action="append", metavar="NODE", kind="node", help="only sessions of this node (id or host); repeatable"
 )
 
 _SESSION_ARGUMENT = argument(
-    "session", metavar="SESSION", kind="session", help="the session's id, the beginning of it, or its name"
+    "session", metavar="SESSION", kind="session", help="id of the session, the beginning of it, or its name"
 )
 
 
@@ -47,11 +51,11 @@ def _label_flag(text: str) -> Argument:
     return argument("--label", action="append", type=key_value, metavar="KEY=VALUE", help=text)
 
 
-_FOLLOW_FLAG = argument("-f", "--follow", action="store_true", help="go on with what happens, over restarts of Redis")
+_FOLLOW_FLAG = argument("-f", "--follow", action="store_true", help="show changes as they happen, until Ctrl-C")
 _FOLLOW_DETAILS = (
-    "With -f, what is on record is drawn anew on a terminal whenever it changes; elsewhere, and with -o json, each "
-    "session that is new or has changed is a line of JSON (-o ids: its id), with an empty state where it is gone. "
-    "Until Ctrl-C, which ends it with 130, or --timeout."
+    "With -f, a terminal shows the records in Redis and redraws them after each change. Otherwise, and with -o json, "
+    "each new or changed session is a line of JSON (-o ids: its id), with an empty state if it was removed. Ends on "
+    "Ctrl-C with exit code 130, or after --timeout. Continues after a restart of Redis."
 )
 
 SESSION_COMMANDS: tuple[Command, ...] = (
@@ -65,7 +69,7 @@ SESSION_COMMANDS: tuple[Command, ...] = (
                 nargs="?",
                 metavar="FILE",
                 kind="file",
-                help="the script; - reads it from standard input, none opens an editor (prompt)",
+                help="file with the script; - reads standard input; without FILE, the prompt opens an editor",
             ),
             argument(
                 "-e",
@@ -73,64 +77,62 @@ SESSION_COMMANDS: tuple[Command, ...] = (
                 action="append",
                 type=key_value,
                 metavar="KEY=VALUE",
-                help="set a variable in the session's environment; may be given several times",
+                help="environment variable of the session; repeatable",
             ),
             argument(
                 "--where",
                 action="append",
                 type=key_value,
                 metavar="KEY=VALUE",
-                help="a label that its cloud must have; may be given several times",
+                help="label that the node must have; repeatable",
             ),
             argument(
                 "--cloud",
-                metavar="CLOUD",
-                kind="cloud",
-                help="the cloud that shall take it: its id or host, or the beginning of either",
+                metavar="NODE",
+                kind="node",
+                help="node that must run the session: its id or host, or the beginning of either",
             ),
-            argument("--name", metavar="NAME", help="what it is called: no other session that lives may be"),
-            _label_flag("a label to find it by; may be given several times"),
+            argument("--name", metavar="NAME", help="name of the session, unique among live sessions"),
+            _label_flag("label of the session; repeatable"),
             argument(
                 "--runtime",
                 choices=OpenChoices(RUNTIME_NAMES),
                 metavar="RUNTIME",
-                help="what it shall be: script, docker or a plugin of its cloud (default: what the script looks like)",
+                help="runtime: script, docker or a plugin of the node (default: depends on the script)",
             ),
-            argument("--id", metavar="ID", help="name the request: the same again starts nothing new"),
-            argument("--follow", action="store_true", help="go on into its output, until it ends"),
-            argument(
-                "--count", type=positive_int, default=1, metavar="N", help="start so many, up to 32 of them at once"
-            ),
+            argument("--id", metavar="ID", help="id of the request; repeating it starts no second session"),
+            argument("--follow", action="store_true", help="print the output of the session until it ends"),
+            argument("--count", type=positive_int, default=1, metavar="N", help="start N sessions, up to 32 at a time"),
         ),
-        "Returns when the session runs. A script without a #! line is run by /bin/sh; one that is the name of an image "
-        "and a JSON object below it becomes a container. With --count, ids and lines of JSON come in the order in "
-        "which the sessions run, and the worst exit code counts. With --follow its output alone goes to standard "
-        "output (-o json and ids: behind the answer); Ctrl-C ends that, never the session.",
+        "Returns when the session runs. /bin/sh runs a script without a #! line; an image name and a JSON object below "
+        "it start a container. With --count, the sessions are printed in the order in which they start, and the worst "
+        "exit code counts. With --follow, only the output of the session goes to standard output (-o json and ids: "
+        "after the response); Ctrl-C ends the command, not the session.",
     ),
     Command(
         "status",
-        "tell what has become of sessions",
+        "show the state of sessions",
         "session_commands.sessions:status",
         (_SESSIONS_ARGUMENT, _FOLLOW_FLAG),
-        f"Ends with 0 when every session named is alive, and with 3 otherwise. {_FOLLOW_DETAILS}",
+        f"Exits with 0 if all given sessions are alive, otherwise with 3. {_FOLLOW_DETAILS}",
     ),
     Command(
         "remove",
-        "end sessions and delete what is left of them",
+        "end sessions and delete their data",
         "session_commands.remove:remove",
         (
             argument(
                 *_SESSIONS_ARGUMENT.names, kind=_SESSIONS_ARGUMENT.kind, **{**_SESSIONS_ARGUMENT.options, "nargs": "*"}
             ),
-            argument("--all", action="store_true", help="all that there are, ended ones included"),
-            _label_flag("those with this label; with several, those that have them all"),
+            argument("--all", action="store_true", help="all sessions, including ended ones"),
+            _label_flag("only sessions with this label; several labels must all match"),
             _NODE_FLAG,
-            argument("-y", "--yes", action="store_true", help="do not ask before several are removed"),
-            argument("--id", metavar="ID", help="name the request, to repeat it; for one session only"),
+            argument("-y", "--yes", action="store_true", help="do not ask before removing several sessions"),
+            argument("--id", metavar="ID", help="id of the request, to repeat it safely; for one session only"),
         ),
-        "Returns when they are gone, which may take as long as their cloud's stop_grace. Asks where that is more than "
-        "one; where there is no terminal to ask at, it ends with 2 unless --yes is given, and with 1 where the answer "
-        "is no. Ends with 3 where one that is named is not there.",
+        "Returns when the sessions have ended, which can take as long as the setting stop_grace of their node. Asks "
+        "for confirmation before it removes more than one, and exits with 1 if the answer is no. Without a terminal to "
+        "ask on, it exits with 2 unless --yes is given. Exits with 3 if a given session does not exist.",
     ),
     Command(
         "list",
@@ -139,29 +141,29 @@ SESSION_COMMANDS: tuple[Command, ...] = (
         (
             _NODE_FLAG,
             argument(
-                "--state", action="append", choices=STATES, metavar="STATE", help=f"{', '.join(STATES)}; several add up"
+                "--state", action="append", choices=STATES, metavar="STATE", help=f"{', '.join(STATES)}; repeatable"
             ),
-            _label_flag("with this label; with several, those that have them all"),
-            argument("--name", metavar="PATTERN", help="whose name matches, as in web-*"),
+            _label_flag("only sessions with this label; several labels must all match"),
+            argument("--name", metavar="PATTERN", help="only sessions whose name matches, e.g. web-*"),
             argument(
-                "--sort", choices=SORT_ORDERS, default="created", help="by what (default: created, the oldest first)"
+                "--sort", choices=SORT_ORDERS, default="created", help="sort order (default: created, oldest first)"
             ),
-            argument("--reverse", action="store_true", help="the other way round, e.g. the newest first"),
-            argument("--limit", type=non_negative_int, metavar="N", help="at most so many"),
-            argument("--skip", type=non_negative_int, default=0, metavar="N", help="pass over so many first"),
+            argument("--reverse", action="store_true", help="reverse the order, e.g. newest first"),
+            argument("--limit", type=non_negative_int, metavar="N", help="show at most N sessions"),
+            argument("--skip", type=non_negative_int, default=0, metavar="N", help="skip the first N sessions"),
             _FOLLOW_FLAG,
         ),
-        "As recorded in Redis. What is recorded of a session whose cloud is away is marked as stale. "
+        "Shows the records in Redis. The record of a session whose node is offline is marked as stale. "
         + _FOLLOW_DETAILS,
         aliases=("ps",),
     ),
     Command(
         "inspect",
-        "tell all that is known of a session",
+        "show the details of a session",
         "session_commands.inspect:inspect",
         (_SESSION_ARGUMENT,),
-        "What it is, and what it uses just now: CPU time, memory, processes. Its cloud is asked; where that is away, "
-        "what is on record is shown, marked as stale. With -o json as in docs/protocol.md.",
+        "Shows its properties and its current use of CPU time, memory and processes, as its node reports them. If the "
+        "node is offline, shows the record in Redis, marked as stale. For -o json see docs/protocol.md.",
     ),
     Command(
         "logs",
@@ -169,98 +171,101 @@ SESSION_COMMANDS: tuple[Command, ...] = (
         "session_commands.sessions:logs",
         (
             _SESSION_ARGUMENT,
-            argument("-f", "--follow", action="store_true", help="go on with what it writes, until it ends"),
+            argument("-f", "--follow", action="store_true", help="follow the output until the session ends"),
             argument("-n", "--lines", type=line_count, metavar="N", help="begin with the newest N lines, or `all`"),
-            argument("--since", type=since, metavar="WHEN", help="from then on: 10m, 2h, ...; containers only"),
+            argument("--since", type=since, metavar="WHEN", help="output since then: 10m, 2h, ...; containers only"),
         ),
-        "Byte for byte, from the cloud that owns the session; without -n or --since the last 64 KiB. -f goes on over "
-        "restarts of Redis and of the cloud; what is lost because the session writes faster than it can be read is "
-        "said. Ctrl-C stops the following, never the session. With -o json and one of these flags each piece is a line "
-        "of JSON, as in docs/protocol.md.",
+        "Prints the output unchanged, from the node of the session; without -n or --since, the last 64 KiB. -f "
+        "continues after restarts of Redis and of the node; a message reports output that is skipped because the "
+        "session writes faster than it can be read. Ctrl-C ends the command, not the session. With -o json and one of "
+        "these flags, each piece of output is a line of JSON (docs/protocol.md).",
     ),
     Command(
         "wait",
         "wait for the end of a session",
         "session_commands.wait:wait",
         (_SESSION_ARGUMENT,),
-        "Its exit code becomes that of this command. Ends with 1 where it never ran or its code cannot be known, with "
-        "3 where nobody knows it (any more: it was removed), and with 124 where it is lost (its cloud is away, and may "
-        "come back), or --timeout is over; without that it waits for ever.",
+        "Exits with the exit code of the session; with 1 if the session never ran or its exit code is unknown, with 3 "
+        "if there is no such session (it may have been removed), and with 124 if it is lost (its node is offline) or "
+        "after --timeout. Without --timeout, there is no limit.",
     ),
 )
 
 
 _NODES_ARGUMENT = argument(
-    "clouds", nargs="+", metavar="CLOUD", kind="cloud", help="a cloud's id or host, or the beginning of either"
+    "nodes", nargs="+", metavar="NODE", kind="node", help="id or host of a node, or the beginning of either"
 )
 
 NODE_COMMANDS: tuple[Command, ...] = (
     Command(
-        "clouds",
-        "list the clouds",
-        "node_commands.nodes:clouds",
+        "nodes",
+        "list the nodes",
+        "node_commands.nodes:list_nodes",
         (
             argument(
                 "--label",
                 action="append",
                 type=key_value,
                 metavar="KEY=VALUE",
-                help="only with this label; may be given several times",
+                help="only nodes with this label; several labels must all match",
             ),
-            argument("-f", "--follow", action="store_true", help="go on with what happens, over restarts of Redis"),
+            _FOLLOW_FLAG,
         ),
-        "Those that were heard of in the last week. They are up, draining (take nothing new), deaf (do not hear what "
-        "is published), copied (another daemon uses the same id), stale (silent for longer than usual) or away. LOAD "
-        "is the score that clouds are chosen by, lower being better. With -f the table is drawn anew on a terminal; "
-        "elsewhere, and with -o json, each cloud that is new or has changed is a line of JSON (docs/pycloudctl.md).",
+        "Shows the nodes that were online in the last week. STATE is up, draining (accepts no new sessions), deaf "
+        "(receives no messages from Redis), copied (another daemon uses the same id), stale (the heartbeat is overdue) "
+        "or away (offline). LOAD is the score for placement: a new session goes to the node with the lowest one. With "
+        "-f, a terminal shows the table and redraws it. Otherwise, and with -o json, each new or changed node is a "
+        "line of JSON (docs/pycloudctl.md).",
+        aliases=("clouds",),
     ),
     Command(
         "drain",
-        "let clouds take nothing new",
+        "stop placing new sessions on nodes",
         "node_commands.drain:drain",
-        (_NODES_ARGUMENT, argument("--wait", action="store_true", help="until no session lives there any more")),
-        "What runs there goes on. A cloud remembers it over restarts of its daemon, until undrain. With --wait it ends "
-        "with 1 where a cloud takes sessions again meanwhile, and with 124 when --timeout is over.",
+        (_NODES_ARGUMENT, argument("--wait", action="store_true", help="wait until no live session remains")),
+        "Running sessions keep running. A node is draining until undrain, also after restarts of its daemon. With "
+        "--wait, exits with 1 if a node is undrained meanwhile, and with 124 after --timeout.",
     ),
     Command(
         "undrain",
-        "let clouds take sessions again",
+        "place new sessions on nodes again",
         "node_commands.drain:undrain",
         (_NODES_ARGUMENT,),
-        "Counts more than the setting `draining` of their daemons, too.",
+        "Overrides the setting `draining` of the daemon, too.",
     ),
     Command(
         "events",
-        "tell what happened",
+        "show the events of nodes and sessions",
         "node_commands.events:events",
         (
-            argument("-f", "--follow", action="store_true", help="go on with what happens, over restarts of Redis"),
-            argument("--since", type=since, metavar="WHEN", help="from then on: 10m, 2h, 2026-01-31T18:00, ..."),
+            argument("-f", "--follow", action="store_true", help="show new events as they happen, until Ctrl-C"),
+            argument("--since", type=since, metavar="WHEN", help="events since then: 10m, 2h, 2026-01-31T18:00, ..."),
             argument(
                 "-n",
                 "--last",
                 type=non_negative_int,
                 metavar="N",
-                help="at most the newest N (default: 20, or all --since)",
+                help="at most the newest N (default: 20; with --since, all)",
             ),
         ),
-        "Redis keeps about the newest 10,000. With -o json each is a line of JSON, as in docs/protocol.md.",
+        "Redis keeps about the newest 10,000 events. With -o json, each event is a line of JSON (docs/protocol.md). -f "
+        "continues after a restart of Redis.",
     ),
     Command(
         "top",
-        "watch clouds and sessions on the whole screen",
+        "show nodes and sessions on the whole screen, live",
         "top.command:top",
-        (argument("--sort", choices=SORT_ORDERS, default="created", help="by what to begin with (default: created)"),),
-        "Keys: arrows, j, k, page keys, g and G select; s sorts by something else, r turns it round; / filters; l "
-        "shows the log of the selected session; x removes it, after a question; q, Esc or Ctrl-C leaves.",
+        (argument("--sort", choices=SORT_ORDERS, default="created", help="initial sort order (default: created)"),),
+        "Keys: arrows, j, k, page keys, g and G select; s changes the sort order, r reverses it; / filters; l shows "
+        "the log of the selected session; x removes it, after confirmation; q, Esc or Ctrl-C quits.",
     ),
     Command(
         "doctor",
-        "find out what is wrong, and what to do about it",
+        "find problems and suggest solutions",
         "node_commands.doctor:doctor",
         (),
-        "Looks at Redis, the clouds and its own settings, for some seconds, and changes nothing. Ends with 1 where "
-        "there is a problem; a note is none.",
+        "Checks Redis, the nodes and its own settings for a few seconds, and changes nothing. Exits with 1 if it finds "
+        "a problem; notes do not count.",
     ),
 )
 
@@ -269,18 +274,24 @@ NODE_COMMANDS: tuple[Command, ...] = (
 _SHELL_COMMANDS: tuple[Command, ...] = (
     Command(
         "config",
-        "show the settings, and where each came from",
+        "show the settings and their sources",
         "node_commands.config:config",
-        (argument("what", choices=("show",), help="what to do with them"),),
-        "A flag counts more than a variable, and that more than a file. Passwords are hidden.",
+        (argument("what", choices=("show",), help="print all settings"),),
+        "A flag overrides an environment variable, and a variable overrides a file. Passwords are hidden.",
     ),
     Command(
         "completion",
-        "print a script that completes what you type",
+        "print the completion script for a shell",
         "dispatch.own_commands:print_completion",
-        (argument("shell", choices=("bash", "zsh", "fish", "sessions", "clouds"), help="the shell that it is for"),),
-        "For bash: source <(pycloudctl completion bash). The script's first lines say where to put it for good. For "
-        "sessions and clouds: the words that name them, a line each; that is what the scripts ask for.",
+        (
+            argument(
+                "shell",
+                choices=("bash", "zsh", "fish", "sessions", "nodes", "clouds"),
+                help="the shell; sessions and nodes are for the scripts",
+            ),
+        ),
+        "For bash: source <(pycloudctl completion bash). The first lines of a script describe its installation. "
+        "With sessions or nodes, prints their ids and names, one per line, for the scripts. `clouds` means `nodes`.",
     ),
     Command(
         "man",
@@ -290,20 +301,20 @@ _SHELL_COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "help",
-        "show this, or the help of one command",
+        "show the help for all commands, or for one",
         "dispatch.own_commands:show_help",
-        (argument("topic", nargs="?", metavar="COMMAND", help="the command to explain"),),
+        (argument("topic", nargs="?", metavar="COMMAND", help="a command"),),
     ),
     Command(
         "watch",
-        "tell what happens above the prompt, or do not",
+        "turn event notifications at the prompt on or off",
         "node_commands.watch:watch",
-        (argument("switch", nargs="?", choices=("on", "off"), help="which; without it, say how it is"),),
-        "It is on to begin with. What the commands typed here do themselves is not told again, and more than a few "
-        "events at once are summed up.",
+        (argument("switch", nargs="?", choices=("on", "off"), help="on or off; without it, show the current setting"),),
+        "Notifications are on at the start. Events that commands at this prompt cause are not shown, and many events "
+        "at once are summarized in one line.",
         prompt_only=True,
     ),
-    Command("exit", "leave (Ctrl-D does, too)", "dispatch.own_commands:exit_prompt", prompt_only=True),
+    Command("exit", "leave the prompt, as Ctrl-D does", "dispatch.own_commands:exit_prompt", prompt_only=True),
 )
 
 COMMANDS: tuple[Command, ...] = (*SESSION_COMMANDS, *NODE_COMMANDS, *_SHELL_COMMANDS)

@@ -34,14 +34,14 @@ def _variants(
     def join_parts(*parts: str) -> str:
         return " " + " | ".join(part for part in parts if part) + " "
 
-    full = (f"clouds {nodes}", f"sessions {live}", latency, events_off)
+    full = (f"nodes {nodes}", f"sessions {live}", latency, events_off)
     yield join_parts(f"Redis {redis_address} {state}", *full)
     spare = width - len(join_parts(f"Redis  {state}", *full))
     if spare >= MIN_ADDRESS_WIDTH:
         yield join_parts(f"Redis {redis_address[: spare - 1]}… {state}", *full)
     yield join_parts(f"Redis {state}", *full)
-    yield join_parts(f"Redis {state}", f"clouds {nodes}", f"sessions {live}")
-    yield join_parts(f"Redis {state}", f"clouds {nodes.split(', ')[0]}", live.split(", ")[0])
+    yield join_parts(f"Redis {state}", f"nodes {nodes}", f"sessions {live}")
+    yield join_parts(f"Redis {state}", f"nodes {nodes.split(', ')[0]}", live.split(", ")[0])
     yield f"Redis {state}"
 
 
@@ -61,9 +61,9 @@ def _session_counts(health: Health, sessions: SessionsSnapshot) -> str:
     if not health.up or not sessions.complete:
         return "?"
     live_nodes = health.nodes
-    here = sum(count for node, count in sessions.live_by_node.items() if node in live_nodes)
-    away = sum(sessions.live_by_node.values()) - here
-    return f"{here:,} live, {away:,} away" if away else f"{here:,} live"
+    live = sum(count for node, count in sessions.live_by_node.items() if node in live_nodes)
+    stale = sum(sessions.live_by_node.values()) - live
+    return f"{live:,} live, {stale:,} stale" if stale else f"{live:,} live"
 
 
 def format_round_trip(seconds: float) -> str:

@@ -17,13 +17,15 @@ from pycloud.shell.node_commands.findings import Finding, findings
 from pycloud.shell.terminal.exit_codes import ExitCode
 from pycloud.shell.terminal.output import printable
 
+#: What people read for the value of ``about`` for all nodes, which programs read as ``clouds``.
+ABOUT_NODES = {"clouds": "nodes"}
 COLOURS = {"ok": "32", "note": "33", "problem": "31"}
-UNREACHABLE_ADVICE = "is it running, and does the URL name it? `config show` says where that came from"
+UNREACHABLE_ADVICE = "check that it runs and that the URL is correct; `config show` prints the source of the URL"
 
 
 def doctor(context: Context, args: Namespace) -> int:
     """Print the findings. Returns exit code 1 where one is a problem."""
-    context.printer.hint("Listening for some seconds ...")
+    context.printer.hint("Listening for heartbeats for a few seconds ...")
     found = check_settings(setting_values(context.flags, Host.current()))
     try:
         found += findings(context.client.diagnose())
@@ -42,14 +44,14 @@ def check_settings(settings: Sequence[SettingValue]) -> list[Finding]:
     found = [Finding("ok", "settings", f"redis is {redis.redacted} ({redis.source})")]
     secret = redis.redacted != redis.value
     if redis.source == FROM_DEFAULT:
-        advice = "name the one that the clouds use (--redis, PYCLOUD_REDIS_URL), unless it runs here"
-        found.append(Finding("note", "settings", "no Redis was named", advice))
+        advice = "give the Redis that the nodes use (--redis, PYCLOUD_REDIS_URL), unless it runs on this host"
+        found.append(Finding("note", "settings", "no Redis is configured, so the default is used", advice))
     if secret and redis.source.startswith("flag "):
         advice = "put the URL into PYCLOUD_REDIS_URL, or into a file that only you can read"
-        found.append(Finding("note", "settings", "the password stands on the command line, for all to see", advice))
+        found.append(Finding("note", "settings", "other users can see the password on the command line", advice))
     if secret and redis.file is not None and redis.file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        advice = f"chmod 600 {redis.file}, unless a group is meant to read it"
-        found.append(Finding("note", "settings", f"others can read the password in {redis.file}", advice))
+        advice = f"chmod 600 {redis.file}, unless its group must read it"
+        found.append(Finding("note", "settings", f"other users can read the password in {redis.file}", advice))
     return found
 
 
@@ -62,6 +64,7 @@ def _print(context: Context, finding: Finding) -> None:
     else:
         level = f"{finding.level:<7}"
         shown = f"\x1b[{COLOURS[finding.level]}m{level}\x1b[0m" if printer.colour else level
-        printer.line(f"{shown}  {printable(finding.about):<10}  {printable(finding.text)}")
+        about = printable(ABOUT_NODES.get(finding.about, finding.about))
+        printer.line(f"{shown}  {about:<10}  {printable(finding.text)}")
         if finding.advice:
             printer.line(f"{'':<21}to do: {printable(finding.advice)}")

@@ -18,7 +18,7 @@ from pycloud.shell.terminal.exit_codes import ExitCode, Interrupted, exit_code_f
 
 def drain(context: Context, args: Namespace) -> int:
     """Drain nodes: they accept no new sessions."""
-    nodes = find_nodes(context.client, args.clouds)
+    nodes = find_nodes(context.client, args.nodes)
     code, drained = _send_to_all(context, nodes, draining=True)
     if args.wait and drained:
         return max(code, _wait_until_empty(context, drained))
@@ -29,7 +29,7 @@ def drain(context: Context, args: Namespace) -> int:
 
 def undrain(context: Context, args: Namespace) -> int:
     """End the draining of nodes: they accept sessions again."""
-    return _send_to_all(context, find_nodes(context.client, args.clouds), draining=False)[0]
+    return _send_to_all(context, find_nodes(context.client, args.nodes), draining=False)[0]
 
 
 def _send_to_all(context: Context, nodes: Sequence[str], *, draining: bool) -> tuple[ExitCode, list[str]]:
@@ -45,7 +45,7 @@ def _send_to_all(context: Context, nodes: Sequence[str], *, draining: bool) -> t
             context.printer.error(f"{node}: {error.message}")
             codes.append(exit_code_for(error))
         except KeyboardInterrupt:
-            raise Interrupted(f"Stopped waiting for {node}; it may still do it.") from None
+            raise Interrupted(f"Stopped waiting for {node}; the request may still be carried out.") from None
     return max(codes), done
 
 
@@ -61,10 +61,10 @@ def _send_one(context: Context, node: str, draining: bool) -> None:
         printer.line(node)
     else:
         count = response.sessions or 0
-        state = "takes nothing new" if draining else "takes sessions again"
-        printer.line(f"{node} {state}; {count or 'no'} session{'s' if count != 1 else ''} there")
+        state = "is draining" if draining else "accepts sessions again"
+        printer.line(f"{node} {state}; {count or 'no'} live session{'s' if count != 1 else ''}")
     if response.kept is False:
-        printer.error(f"{node}: it could not write that down (see its log), and forgets it when it is restarted")
+        printer.error(f"{node}: the node could not store this, so it ends at the next restart; see the log of the node")
 
 
 def _wait_until_empty(context: Context, nodes: Sequence[str]) -> ExitCode:
@@ -86,19 +86,20 @@ def _wait_until_empty(context: Context, nodes: Sequence[str]) -> ExitCode:
             for node in found:
                 if node.heartbeat is None and node.id not in reported_away:
                     reported_away.add(node.id)
-                    printer.notice(f"Cloud {node.id} is away; its sessions may go on there.")
+                    printer.notice(f"Node {node.id} is offline; its sessions may still run.")
             if not any(remaining.values()):
-                printer.hint("No session lives there any more.")
+                printer.hint("No live sessions remain.")
                 return ExitCode.DONE
     except KeyboardInterrupt:
-        raise Interrupted("Stopped waiting; nothing new is taken there all the same.") from None
+        raise Interrupted("Stopped waiting; the nodes are still draining.") from None
     count = sum(remaining.values())
-    raise NotEnded(f"{count} session{'s' if count != 1 else ''} still live{'' if count != 1 else 's'} there")
+    text = f"{count} live sessions remain" if count != 1 else "1 live session remains"
+    raise NotEnded(f"{text}; wait again, or remove {'them' if count != 1 else 'it'}")
 
 
 def _undrained_error(nodes: Sequence[KnownNode]) -> PyCloudError | None:
     """The error where an online node of ``nodes`` is not draining any more: the wait might never end."""
     for node in nodes:
         if node.heartbeat is not None and not node.heartbeat.draining:
-            return PyCloudError(f"cloud {node.id} takes sessions again: somebody has told it to")
+            return PyCloudError(f"node {node.id} was undrained, and accepts sessions again; repeat the drain")
     return None

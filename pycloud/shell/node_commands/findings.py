@@ -12,7 +12,7 @@ from typing import Literal
 import pycloud
 from pycloud.client.health import DiagnosticReport, NodeReport, ReceivedHeartbeat, RedisReport
 from pycloud.protocol.messages import Heartbeat
-from pycloud.shell.terminal.output import age, duration
+from pycloud.shell.terminal.output import duration, elapsed
 
 Level = Literal["ok", "note", "problem"]
 
@@ -40,8 +40,8 @@ def findings(facts: DiagnosticReport) -> list[Finding]:
     if facts.nodes is not None:  # otherwise check_permissions reports it
         found += check_nodes(facts.nodes)
     if facts.received_heartbeats is None:
-        advice = "allow it (ACL SETUSER ... +subscribe, and the channels of the namespace)"
-        found.append(Finding("problem", "redis", "this user may not listen (SUBSCRIBE)", advice))
+        advice = "grant it: ACL SETUSER ... +subscribe, and the channels of the namespace"
+        found.append(Finding("problem", "redis", "this Redis user may not run SUBSCRIBE", advice))
     else:
         found += check_received(facts.nodes or (), facts.received_heartbeats)
     return found
@@ -55,35 +55,43 @@ def check_redis(redis: RedisReport) -> Iterator[Finding]:
     )
     round_trip = duration(redis.latency) if redis.latency >= 0.001 else f"{redis.latency * 1e6:.0f} µs"
     if version is None:
-        advice = "allow it (ACL SETUSER ... +info): clouds need it to notice a restart"
-        yield Finding("problem", "redis", f"reached in {round_trip}, but this user may not ask for INFO", advice)
+        advice = "grant it (ACL SETUSER ... +info): nodes need it to detect a restart of Redis"
+        yield Finding(
+            "problem", "redis", f"the round trip takes {round_trip}, but this Redis user may not run INFO", advice
+        )
     elif _version_numbers(info.get("redis_version", version)) < MIN_REDIS_VERSION:
         yield Finding("problem", "redis", f"{name} {version} is too old", "install Redis 6.2 or later, or Valkey")
     else:
-        yield Finding("ok", "redis", f"{name} {version}, a round trip takes {round_trip}")
+        yield Finding("ok", "redis", f"{name} {version}, the round trip takes {round_trip}")
     if redis.latency > SLOW_ROUND_TRIP:
-        yield Finding("note", "redis", f"it is slow: {round_trip}", "look at the way to it, and at SLOWLOG GET there")
+        yield Finding(
+            "note", "redis", f"the round trip is slow: {round_trip}", "check the network, and SLOWLOG GET on the server"
+        )
     if info.get("role") == "slave":
-        yield Finding("problem", "redis", "it is a replica, which nobody can write to", "name the primary instead")
+        yield Finding("problem", "redis", "it is a read-only replica", "use the URL of the primary")
     policy = info.get("maxmemory_policy", "noeviction")
     if info.get("maxmemory", "0") != "0" and policy != "noeviction":
         advice = "CONFIG SET maxmemory-policy noeviction, or give PyCloud a Redis of its own"
-        yield Finding("problem", "redis", f"it throws keys away when memory is short ({policy}), claims too", advice)
+        yield Finding("problem", "redis", f"it evicts keys, claims included, when memory is short ({policy})", advice)
     yield from _check_pubsub_limits(redis.pubsub_limits)
     if abs(redis.clock_offset) > MAX_CLOCK_SKEW:
         yield Finding(
-            "note", "settings", f"this machine's clock is {_clock_offset(redis.clock_offset)} Redis'", "let NTP set it"
+            "note",
+            "settings",
+            f"the clock of this host is {_clock_offset(redis.clock_offset)}",
+            "synchronize it with NTP",
         )
 
 
 def _check_pubsub_limits(limits: tuple[int, int, int] | None) -> Iterator[Finding]:
     if limits is None:
-        advice = f"see that client-output-buffer-limit holds at least {RECOMMENDED_BUFFER}"
-        yield Finding("note", "redis", "what a slow listener may have waiting cannot be read (CONFIG GET)", advice)
+        advice = f"check that client-output-buffer-limit is at least {RECOMMENDED_BUFFER}"
+        yield Finding("note", "redis", "the output buffer limit of subscribers cannot be read (CONFIG GET)", advice)
         return
     hard, soft, seconds = limits
     if 0 < hard < MIN_BUFFER or (0 < soft < MIN_BUFFER // 4 and seconds < 10):
-        text = f"a listener with {min(filter(None, (hard, soft)))} bytes waiting is cut off, and misses requests"
+        limit = min(filter(None, (hard, soft)))
+        text = f"a subscriber with {limit} bytes of pending output is disconnected, and misses requests"
         advice = f'CONFIG SET client-output-buffer-limit "{RECOMMENDED_BUFFER}"'
         yield Finding("problem", "redis", text, advice)
 
@@ -92,29 +100,29 @@ def check_permissions(redis: RedisReport) -> Iterator[Finding]:
     """Findings on the permissions of this Redis user."""
     if redis.denied_client_commands is None or redis.denied_node_commands is None:
         yield Finding(
-            "note", "redis", "what this user may do cannot be told (MULTI)", "allow it (ACL SETUSER ... +multi)"
+            "note", "redis", "the permissions cannot be checked without MULTI", "grant it (ACL SETUSER ... +multi)"
         )
         return
     if redis.denied_client_commands:
-        text = f"this user may not {', '.join(redis.denied_client_commands)}, which pycloudctl needs"
-        yield Finding("problem", "redis", text, "allow it for the keys and channels of the namespace (ACL SETUSER)")
+        text = f"this Redis user may not run {', '.join(redis.denied_client_commands)}, which pycloudctl needs"
+        yield Finding("problem", "redis", text, "grant it for the keys and channels of the namespace (ACL SETUSER)")
     if redis.denied_node_commands:
-        text = f"this user may not {', '.join(redis.denied_node_commands)}, which clouds need"
-        yield Finding("note", "redis", text, "nothing, where clouds use another user; otherwise ACL SETUSER")
+        text = f"this Redis user may not run {', '.join(redis.denied_node_commands)}, which nodes need"
+        yield Finding("note", "redis", text, "grant it (ACL SETUSER), unless the nodes use another user")
     if not redis.denied_client_commands and not redis.denied_node_commands:
-        yield Finding("ok", "redis", "this user may do all that pycloudctl and clouds need")
+        yield Finding("ok", "redis", "this Redis user has all permissions that pycloudctl and nodes need")
 
 
 def check_nodes(nodes: Sequence[NodeReport]) -> Iterator[Finding]:
     """Findings on the nodes on record, from their last heartbeats."""
     heartbeats = [node.heartbeat for node in nodes if node.heartbeat is not None]
     if not heartbeats:
-        advice = "start pycloud, with this Redis (--redis) and this namespace (--namespace)"
-        yield Finding("problem", "clouds", "no cloud lives", advice)
+        advice = "start pycloud with this Redis (--redis) and this namespace (--namespace)"
+        yield Finding("problem", "clouds", "no node is online", advice)
     else:
         sessions = sum(rank.sessions for rank in heartbeats)
         sessions_text = f"{sessions} session{'s' if sessions != 1 else ''}"
-        yield Finding("ok", "clouds", f"{len(heartbeats)} of {len(nodes)} known live, with {sessions_text}")
+        yield Finding("ok", "clouds", f"{len(heartbeats)} of {len(nodes)} known nodes online, with {sessions_text}")
     for node in nodes:
         if node.heartbeat is None:
             yield _offline_finding(node)
@@ -122,38 +130,36 @@ def check_nodes(nodes: Sequence[NodeReport]) -> Iterator[Finding]:
         yield from _check_heartbeat(heartbeat)
     versions = sorted({rank.version for rank in heartbeats} | {pycloud.__version__} if heartbeats else ())
     if len(versions) > 1:
-        yield Finding(
-            "note", "clouds", f"versions differ: {', '.join(versions)}", "upgrade all of them, pycloudctl too"
-        )
+        yield Finding("note", "clouds", f"versions differ: {', '.join(versions)}", "upgrade all nodes, and pycloudctl")
 
 
 def _offline_finding(node: NodeReport) -> Finding:
-    text = f"not heard of for {age(node.seconds_silent)}{f' (on {node.host})' if node.host else ''}"
+    text = f"no heartbeat for {elapsed(node.seconds_silent)}{f' (on {node.host})' if node.host else ''}"
     if node.sessions:
-        advice = "start it again: its sessions go on there; or look whether its host still reaches Redis"
-        return Finding("problem", node.id, f"{text}; sessions of it on record: {node.sessions}", advice)
-    return Finding("note", node.id, text, "start it again, or do nothing: it is forgotten after a week")
+        advice = "start it again, or check that its host reaches Redis; its sessions may still run"
+        return Finding("problem", node.id, f"{text}; sessions on record: {node.sessions}", advice)
+    return Finding("note", node.id, text, "start it again, or ignore it: its record expires after a week")
 
 
 def _check_heartbeat(heartbeat: Heartbeat) -> Iterator[Finding]:
     about = heartbeat.id
     for runtime in heartbeat.unavailable:
-        advice = f"see there whether its engine runs and pycloud may use it (on {heartbeat.host})"
-        yield Finding("problem", about, f"no {runtime} sessions can be started on {heartbeat.host}", advice)
+        advice = f"check on {heartbeat.host} that its engine runs and that pycloud may use it"
+        yield Finding("problem", about, f"it cannot start {runtime} sessions (on {heartbeat.host})", advice)
     if heartbeat.deaf:
-        advice = f"look at its log on {heartbeat.host}, and at its way to Redis"
-        yield Finding("problem", about, "it does not hear what is published, so it takes no requests", advice)
+        advice = f"check its log on {heartbeat.host}, and its connection to Redis"
+        yield Finding("problem", about, "it receives no messages from Redis, so it handles no requests", advice)
     if heartbeat.copied:
         return  # check_received reports it
     if heartbeat.draining:
-        advice = f"when it shall take sessions again: `undrain {about}`"
-        yield Finding("note", about, f"it takes nothing new (draining), on {heartbeat.host}", advice)
+        advice = f"to place sessions on it again: `undrain {about}`"
+        yield Finding("note", about, f"it is draining: it accepts no new sessions (on {heartbeat.host})", advice)
     elif heartbeat.capacity is not None and heartbeat.sessions >= heartbeat.capacity:
         yield Finding(
             "note",
             about,
-            f"it is full: {heartbeat.sessions} of {heartbeat.capacity}",
-            "add a host, or raise --capacity",
+            f"it is full: {heartbeat.sessions} of {heartbeat.capacity} sessions",
+            "add a node, or raise --capacity",
         )
 
 
@@ -168,12 +174,12 @@ def check_received(nodes: Sequence[NodeReport], received: Sequence[ReceivedHeart
         if abs(ahead) > MAX_CLOCK_SKEW:
             host = from_node[0].heartbeat.host
             yield Finding(
-                "problem", node, f"its clock is {_clock_offset(ahead)} Redis' (on {host})", "let NTP set both clocks"
+                "problem", node, f"its clock is {_clock_offset(ahead)} (on {host})", "synchronize both clocks with NTP"
             )
     for known in nodes:
         if known.heartbeat is not None and known.id not in by_node:
-            advice = f"ask again in a while; is it frozen, or has it just ended (on {known.heartbeat.host})?"
-            yield Finding("note", known.id, "it seems to live, but said nothing meanwhile", advice)
+            advice = f"run doctor again; if this repeats, check its process on {known.heartbeat.host}"
+            yield Finding("note", known.id, "it is online, but sent no heartbeat during the check", advice)
 
 
 def _check_duplicate_id(node: str, heartbeats: Sequence[Heartbeat]) -> Iterator[Finding]:
@@ -181,14 +187,14 @@ def _check_duplicate_id(node: str, heartbeats: Sequence[Heartbeat]) -> Iterator[
     instances = [instance for instance, _ in groupby(rank.instance for rank in heartbeats)]
     hosts = " and ".join(sorted({heartbeat.host for heartbeat in heartbeats}))
     if len(instances) > 2 or any(rank.copied for rank in heartbeats):
-        advice = "stop one of the two, run `pycloud --new-id` there, and start it again"
+        advice = "stop one of the two, run `pycloud --new-id` on its host, and start it again"
         yield Finding("problem", node, f"two daemons use this id, on {hosts} (a copied data directory?)", advice)
     elif len(instances) == 2:
-        yield Finding("note", node, f"it was started again just now, or two use its id, on {hosts}", "ask once more")
+        yield Finding("note", node, f"it was just restarted, or two daemons use its id, on {hosts}", "run doctor again")
 
 
 def _clock_offset(ahead: float) -> str:
-    return f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'}"
+    return f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} that of Redis"
 
 
 def _version_numbers(version: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""``clouds``: lists the nodes with their state and load."""
+"""``nodes``: lists the nodes with their state and load."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pycloud.shell.base.context import Context
 from pycloud.shell.base.flags import labels_of
 from pycloud.shell.base.live_list import LiveList, follow
 from pycloud.shell.terminal.exit_codes import ExitCode
-from pycloud.shell.terminal.output import ColumnLayout, age, bar, layout
+from pycloud.shell.terminal.output import NO_NODES_MATCH, ColumnLayout, age, bar, layout
 
 #: Heartbeat intervals without a heartbeat after which a node is stale: a short delay of one heartbeat is normal.
 STALE_AFTER_HEARTBEATS = 2.0
 UP, DRAINING, DEAF, COPIED, STALE, AWAY = "up", "draining", "deaf", "copied", "stale", "away"
 NODE_COLOURS = {UP: "32", DRAINING: "33", STALE: "33", DEAF: "31", COPIED: "31", AWAY: "31"}
 NODE_COLUMNS = ColumnLayout(
-    ("CLOUD", "STATE", "HOST", "SESSIONS", "LOAD", "RUNTIMES", "LABELS", "VERSION", "SEEN"),
+    ("NODE", "STATE", "HOST", "SESSIONS", "LOAD", "RUNTIMES", "LABELS", "VERSION", "SEEN"),
     always_shown=(0, 1),
     flexible=(6, 2),
     colour_column=1,
@@ -49,7 +49,7 @@ class NodeRow(msgspec.Struct, frozen=True, omit_defaults=False):
     version: str | UnsetType = UNSET
 
 
-def clouds(context: Context, args: Namespace) -> int:
+def list_nodes(context: Context, args: Namespace) -> int:
     """List the nodes that have all labels in ``args``."""
     printer, wanted = context.printer, labels_of(args.label)
     if args.follow:
@@ -58,9 +58,7 @@ def clouds(context: Context, args: Namespace) -> int:
     if printer.mode == "table":
         printer.table(table_cells(found), NODE_COLUMNS)
         if not found:
-            printer.hint(
-                "No such clouds." if wanted else "No clouds. Start pycloud with this Redis and this namespace."
-            )
+            printer.hint(NO_NODES_MATCH if wanted else "No nodes. Start pycloud with this Redis and this namespace.")
         return ExitCode.DONE
     for row in found:
         printer.line(row.id if printer.mode == "ids" else msgspec.json.encode(row))
@@ -140,7 +138,7 @@ def _live_list(context: Context, wanted: Mapping[str, str]) -> LiveList[NodeRow]
         return node_rows(context.client.known_nodes(), wanted)
 
     def render(rows: Sequence[NodeRow], width: int) -> list[str]:
-        return list(layout(table_cells(rows), width, context.printer.colour, NODE_COLUMNS)) if rows else ["No clouds."]
+        return list(layout(table_cells(rows), width, context.printer.colour, NODE_COLUMNS)) if rows else ["No nodes."]
 
     return LiveList(read, render, lambda row: row.id, msgspec.json.encode, change_key, _removed_line, interval=1.0)
 

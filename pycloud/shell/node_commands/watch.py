@@ -12,9 +12,8 @@ def watch(context: Context, args: Namespace) -> int:
     """Switch it on or off, and print its state. Raises UsageError outside of the prompt."""
     prompt_state = context.prompt_state
     if prompt_state is None:
-        raise UsageError("watch is for the prompt; elsewhere `events -f` tells what happens")
+        raise UsageError("watch works only at the prompt; elsewhere, use `events -f`")
     if args.switch is not None:
         prompt_state.shows_events = args.switch == "on"
-    state = "told above the prompt" if prompt_state.shows_events else "not told"
-    context.printer.notice(f"What happens is {state}.")
+    context.printer.notice(f"Event notifications are {'on' if prompt_state.shows_events else 'off'}.")
     return ExitCode.DONE

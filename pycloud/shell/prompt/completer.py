@@ -28,7 +28,7 @@ from pycloud.shell.prompt.completion_context import (
     tokenize,
 )
 from pycloud.shell.prompt.fuzzy import best_matches, first_matches
-from pycloud.shell.terminal.output import address, age, printable
+from pycloud.shell.terminal.output import NODE_OFFLINE, address, age, printable
 
 #: Maximum number of files, and of sessions, that are offered: each costs time at every key stroke.
 MAX_OFFERS = 50
@@ -74,7 +74,7 @@ class LineCompleter(Completer):
     def _value_matches(self, item: Argument, word: str, line: InputTokens) -> Iterable[Completion]:
         if item.kind == "file":
             return islice(_file_matches(word), MAX_OFFERS)
-        if item.kind == "cloud":
+        if item.kind == "node":
             return self._node_matches(word)
         if item.kind == "session":
             return self._session_matches(word, set(line.before))
@@ -140,7 +140,7 @@ def describe_session(record: SessionRecord, word: str, now: float) -> str:
         record.state,
         address(record.host or "", record.port or None),
         age(now - created) if isinstance(created, float) else "",
-        "its cloud is away" if record.stale is True else "",
+        NODE_OFFLINE if record.stale is True else "",
     ]
     return printable(" ".join(part for part in words if part))
 

@@ -13,7 +13,7 @@ from pycloud.shell.prompt.highlighting import ScriptLexer
 from pycloud.shell.terminal.exit_codes import Interrupted
 from pycloud.shell.terminal.signals import install_sigterm_handler
 
-KEY_HELP = " Esc Enter or Ctrl-D: start | Ctrl-X Ctrl-E: $EDITOR | Ctrl-C: leave "
+KEY_HELP = " Esc Enter or Ctrl-D: start | Ctrl-X Ctrl-E: $EDITOR | Ctrl-C: cancel "
 INDENT = "    "
 
 
@@ -46,11 +46,11 @@ class Editor:
             if not typed.strip():
                 raise Interrupted("Nothing was started.") from None
             self._history.append_string(typed)
-            raise Interrupted("Nothing was started; ↑ brings back what you typed.") from None
+            raise Interrupted("Nothing was started; ↑ restores the typed script.") from None
         except EOFError:
             script = ""
         if not script.strip():
-            raise Interrupted("Nothing was typed, so nothing was started.")
+            raise Interrupted("The script is empty, so nothing was started.")
         return f"{script.rstrip()}\n".encode(errors="replace")
 
 

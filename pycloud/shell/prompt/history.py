@@ -60,7 +60,7 @@ class PromptHistory(FileHistory):
 
     def _stop_writing(self, error: OSError) -> None:
         if not self._unwritable:
-            self._pending_warning = f"what you type is not kept: {self._file}: {error.strerror}"
+            self._pending_warning = f"the history is not saved: {self._file}: {error.strerror}"
         self._unwritable = True
 
 

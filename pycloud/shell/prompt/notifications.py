@@ -78,7 +78,7 @@ def _subject_id(event: Event) -> str:
 def events_summary(counted: Counter[str]) -> str:
     """One line for many events, the most frequent kinds first."""
     kinds = ", ".join(f"{kind} {number:,}" for kind, number in counted.most_common())
-    return f"{sum(counted.values()):,} events: {kinds}. `events` tells them one by one"
+    return f"{sum(counted.values()):,} events: {kinds}. `events` lists them"
 
 
 class NotificationPrinter:

@@ -14,7 +14,7 @@ from pycloud.client.errors import NoCloud, RequestRefused, Unsettled
 from pycloud.client.request import Answer
 from pycloud.errors import PyCloudError, RedisUnavailable
 from pycloud.protocol.messages import CreateResponse
-from pycloud.shell.base.context import Context
+from pycloud.shell.base.context import Context, pending_requests_text
 from pycloud.shell.terminal.exit_codes import ExitCode, Interrupted, exit_code_for
 from pycloud.shell.terminal.output import Printer, Row, duration, session_row
 from pycloud.shell.terminal.progress_bar import ProgressBar
@@ -114,8 +114,8 @@ def create_many(context: Context, fields: Mapping[str, Any], number: int) -> Exi
     except KeyboardInterrupt:
         batch.stopped.set()
         in_flight = batch.sent - batch_result.started - batch_result.failures.total()
-        more = f"; {in_flight} more were asked for and may be, too" if in_flight else ""
-        raise Interrupted(f"{_sessions(batch_result.started)} of {number} started, and go on{more}.") from None
+        started = f"Started {batch_result.started} of {number} sessions; they keep running."
+        raise Interrupted(f"Stopped. {started}{pending_requests_text(in_flight)}") from None
     finally:
         progress.clear()
         printer.table(batch_result.rows)
@@ -124,11 +124,11 @@ def create_many(context: Context, fields: Mapping[str, Any], number: int) -> Exi
     if printer.shows_progress or batch_result.failures:
         elapsed = time.monotonic() - started_at
         nodes = (
-            f" on {len(batch_result.nodes)} cloud{'s' if len(batch_result.nodes) != 1 else ''}"
+            f" on {len(batch_result.nodes)} node{'s' if len(batch_result.nodes) != 1 else ''}"
             if batch_result.nodes
             else ""
         )
-        printer.notice(f"{_sessions(batch_result.started)} of {number} started{nodes} in {duration(elapsed)}.")
+        printer.notice(f"Started {batch_result.started} of {number} sessions{nodes} in {duration(elapsed)}.")
     return batch_result.exit_code
 
 
@@ -149,12 +149,8 @@ def _collect(
         progress.show(batch_result.started, batch_result.failures.total())
 
 
-def _sessions(count: int) -> str:
-    return f"{count} session{'s' if count != 1 else ''}"
-
-
 def _reason(error: PyCloudError) -> str:
     """The reason as text, equal for all requests that failed for the same reason."""
     if isinstance(error, Unsettled) and not isinstance(error, RedisUnavailable):
-        return "no answer came in time, so that they may be started yet"
+        return "there was no response in time; they may still be started"
     return f"{error.message} ({error.code})" if isinstance(error, RequestRefused) else error.message

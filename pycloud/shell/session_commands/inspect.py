@@ -71,7 +71,7 @@ def _usage_lines(figures: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]
     if figures:
         uptime = figures["uptime"]
         yield "uptime", "-" if uptime is None else age(uptime)
-        yield "cpu", f"{figures['cpu_percent']:.1f} % of one processor, {duration(figures['cpu_seconds'])} in all"
+        yield "cpu", f"{figures['cpu_percent']:.1f} % of one processor, {duration(figures['cpu_seconds'])} in total"
         yield "memory", format_size(figures["memory"])
         yield "processes", str(figures["processes"])
 
@@ -79,7 +79,7 @@ def _usage_lines(figures: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]
 def _field_lines(fields: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
     for name, value in fields.items():
         if value is not None:
-            yield name.replace("_", " "), _format_value(name, value, now)
+            yield "node" if name == "cloud" else name.replace("_", " "), _format_value(name, value, now)
 
 
 def _format_value(name: str, value: Any, now: float) -> str:

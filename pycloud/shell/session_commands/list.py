@@ -18,14 +18,14 @@ from pycloud.shell.base.live_list import LiveList, follow
 from pycloud.shell.base.lookup import find_nodes
 from pycloud.shell.base.session_order import in_order
 from pycloud.shell.terminal.exit_codes import ExitCode, UsageError
-from pycloud.shell.terminal.output import layout, session_row
+from pycloud.shell.terminal.output import NO_SESSIONS_MATCH, layout, session_row
 from pycloud.transport.paging import batched
 
 
 def list_sessions(context: Context, args: Namespace) -> int:
     """List the sessions on record in Redis that match ``args``. Raises UsageError for ``--limit 0``."""
     if args.limit == 0:
-        raise UsageError("--limit 0 shows nothing: name a number from 1 on")
+        raise UsageError("--limit 0 shows nothing: give a number of 1 or more")
     args.cloud = find_nodes(context.client, args.cloud or ())
     printer = context.printer
     if args.follow:
@@ -98,7 +98,7 @@ def follow_sessions(context: Context, sessions: Sequence[str]) -> ExitCode:
     def render(records: Sequence[SessionRecord], width: int) -> list[str]:
         now = time.time()
         known = {record.id: session_row(record, now) for record in records}
-        gone = {session: (session, "", "unknown", "-", "-", "it is not on record") for session in sessions}
+        gone = {session: (session, "", "unknown", "-", "-", "not on record") for session in sessions}
         return list(layout([*({**gone, **known}).values()], width, context.printer.colour))
 
     return follow(context, session_live_list(read, render))
@@ -131,8 +131,8 @@ def _remaining(known: int, args: Namespace, shown: int) -> int:
 
 def _print_next_hint(context: Context, args: Namespace, shown: int, more: int) -> None:
     if more:
-        context.printer.hint(f"{more} more. Next: the same with --skip {args.skip + shown}")
+        context.printer.hint(f"{more} more. Next: repeat with --skip {args.skip + shown}")
     elif not shown:
         filtered = args.cloud or args.skip or _needs_records(args)
-        hint = "No such sessions." if filtered else f"No sessions. Next: {context.prefix}create FILE"
+        hint = NO_SESSIONS_MATCH if filtered else f"No sessions. Next: {context.prefix}create FILE"
         context.printer.hint(hint)

@@ -11,7 +11,7 @@ from pycloud.protocol.log_stream import encode_output
 from pycloud.protocol.messages import StreamEnd, StreamMessage, StreamSkipped, encode
 from pycloud.protocol.session import State
 from pycloud.shell.base.command import ALL_LINES
-from pycloud.shell.base.context import Context
+from pycloud.shell.base.context import Context, retrying
 from pycloud.shell.terminal.exit_codes import ExitCode, Interrupted
 from pycloud.shell.terminal.output import format_size
 
@@ -24,7 +24,7 @@ def stream_logs(context: Context, session: str, args: Namespace) -> ExitCode:
     try:
         return _print_stream(context, session, args)
     except KeyboardInterrupt:
-        raise Interrupted("Stopped following; the session goes on.") from None
+        raise Interrupted("Stopped following; the session keeps running.") from None
 
 
 def to_stream_message(item: LogItem) -> StreamMessage:
@@ -71,14 +71,14 @@ def _print_item(context: Context, session: str, item: LogItem) -> None:
 
 def _end_text(end: Ended) -> str:
     if end.state == State.EXITED and end.exit_code is not None:
-        return f"has exited with {end.exit_code}"
+        return f"has exited with code {end.exit_code}"
     return f"is {end.state}{f': {end.reason}' if end.reason else ''}"
 
 
 def _print_notice(context: Context, error: PyCloudError | None) -> None:
     """Report once that Redis or the session's node is lost or back."""
     if error is None:
-        context.printer.notice("Following again.")
+        context.printer.notice("Following the log again.")
     else:
         reason = error.reason if isinstance(error, Unsettled) else error.message
-        context.printer.notice(f"{reason}; going on as soon as that is possible.")
+        context.printer.notice(retrying(reason))

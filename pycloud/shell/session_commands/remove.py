@@ -13,11 +13,12 @@ from pycloud.client.request import Answer
 from pycloud.errors import PyCloudError, RedisUnavailable
 from pycloud.protocol.messages import RemoveResponse
 from pycloud.shell.base.confirm import MAX_SHOWN, confirmed
-from pycloud.shell.base.context import Context
+from pycloud.shell.base.context import Context, pending_requests_text
 from pycloud.shell.base.flags import labels_of
 from pycloud.shell.base.lookup import FoundSessions, find_nodes, find_sessions
 from pycloud.shell.session_commands.sessions import remove_one, report_error, show_removal
 from pycloud.shell.terminal.exit_codes import ExitCode, Interrupted, UsageError
+from pycloud.shell.terminal.output import NO_SESSIONS_MATCH
 from pycloud.shell.terminal.progress_bar import ProgressBar
 
 #: Maximum number of concurrent requests. Each mostly waits for processes to end; more would only load the nodes.
@@ -33,11 +34,11 @@ def remove(context: Context, args: Namespace) -> ExitCode:
     """
     found = _select(context, args)
     if args.id is not None and len(found.ids) != 1:
-        raise UsageError("--id names one request, so it goes with one session: remove them one by one")
+        raise UsageError("--id identifies one request, for one session only: remove the sessions one by one")
     codes = [report_error(context, word, found.errors[word]) for word in found.missing]
     if not found.ids:
         if not codes:
-            context.printer.notice("There are no such sessions: nothing to remove.")
+            context.printer.notice(f"{NO_SESSIONS_MATCH} Nothing was removed.")
         return max(codes, default=ExitCode.DONE)
     if len(found.ids) == 1:
         return max([*codes, remove_one(context, found.ids[0], args)])
@@ -51,12 +52,12 @@ def _select(context: Context, args: Namespace) -> FoundSessions:
     """The sessions to remove: those in ``args.sessions``, or all that match every selector (labels, nodes)."""
     has_selector = args.all or args.label or args.cloud
     if args.sessions and has_selector:
-        raise UsageError("name sessions, or say which (--all, --label, --cloud), but not both")
+        raise UsageError("give either sessions or a selection (--all, --label, --cloud)")
     if args.sessions:
         return find_sessions(context.client, args.sessions)
     if not has_selector:
         raise UsageError(
-            f"remove needs to know which: type `{context.prefix}remove SESSION`, or --label, --cloud or --all"
+            f"remove needs sessions: type `{context.prefix}remove SESSION`, or use --label, --cloud or --all"
         )
     nodes = find_nodes(context.client, args.cloud or ())
     if labels := labels_of(args.label):
@@ -162,6 +163,6 @@ class RemovalBatch:
     def _unfinished_summary(self) -> str:
         """The text on the remaining sessions after an early end."""
         in_flight = max(0, self._started - self._finished)
-        in_flight_text = f" {in_flight} more were asked for, and may still be removed." if in_flight else ""
+        in_flight_text = pending_requests_text(in_flight)
         remaining = self._total - self._finished - in_flight
-        return f"{in_flight_text} {remaining} are as they were." if remaining else in_flight_text
+        return f"{in_flight_text} {remaining} were left unchanged." if remaining else in_flight_text

@@ -68,11 +68,11 @@ def _create_many(context: Context, fields: Mapping[str, object], args: Namespace
     from pycloud.shell.session_commands.create_many import create_many
 
     if args.follow:
-        raise UsageError("--follow shows one log, so it does not go with --count")
+        raise UsageError("--follow shows one log, so it cannot be combined with --count")
     if args.id is not None:
-        raise UsageError("--id names one request, so it does not go with --count")
+        raise UsageError("--id identifies one request, so it cannot be combined with --count")
     if args.name is not None:
-        raise UsageError("--name is for one session, so it does not go with --count; --label goes with it")
+        raise UsageError("--name is for one session, so it cannot be combined with --count; use --label")
     return create_many(context, fields, args.count)
 
 
@@ -193,7 +193,9 @@ def _script(context: Context, file: str | None) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise UsageError(f"{file} is no script: it is not UTF-8 text ({error.reason} at byte {error.start})") from error
+        raise UsageError(
+            f"{file} is not a script: it is not UTF-8 text ({error.reason} at byte {error.start})"
+        ) from error
 
 
 def _from_editor(context: Context) -> bytes:
@@ -202,7 +204,7 @@ def _from_editor(context: Context) -> bytes:
         return context.prompt_state.edit()
     raise UsageError(
         f"create needs a script: type `{context.prefix}create FILE`, "
-        f"or `{context.prefix}create -` to give it on standard input"
+        f"or `{context.prefix}create -` to read it from standard input"
     )
 
 
@@ -231,7 +233,7 @@ def _send_request(context: Context, op: str, fields: dict[str, object], request_
 
     Raises UsageError for invalid fields, and Interrupted on Ctrl-C, which ends only the waiting, not the session.
     """
-    repeat_hint = f" To ask again without doing it twice: --id {shlex.quote(request_id)}" if request_id else ""
+    repeat_hint = f" To repeat the request safely, use --id {shlex.quote(request_id)}" if request_id else ""
     try:
         return context.client.request(
             op,
@@ -252,7 +254,7 @@ def _send_request(context: Context, op: str, fields: dict[str, object], request_
 def _print_progress(context: Context, event: Event) -> None:
     """Print the progress of an image pull, which can take minutes."""
     done = f" ({event.done:.0%})" if event.done else ""
-    context.printer.hint(f"Pulling {event.image or 'an image'}: {event.progress or 'begun'}{done}")
+    context.printer.hint(f"Pulling {event.image or 'an image'}: {event.progress or 'started'}{done}")
 
 
 def _print_answer(context: Context, answer: Answer, kind: type[T]) -> T:

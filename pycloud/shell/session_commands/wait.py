@@ -21,7 +21,7 @@ def wait(context: Context, args: Namespace) -> int:
     try:
         response = context.client.wait(session, timeout=context.timeout)
     except KeyboardInterrupt:
-        raise Interrupted("Stopped waiting; the session goes on.") from None
+        raise Interrupted("Stopped waiting; the session keeps running.") from None
     printer = context.printer
     if printer.mode == "json":
         printer.line(encode(response))
@@ -41,9 +41,9 @@ def exit_code_of(response: StatusResponse) -> tuple[int, str]:
     if response.state == State.EXITED:
         if isinstance(code, int) and 0 <= code <= MAX_EXIT_CODE:
             return code, ""
-        return ExitCode.FAILED, f"has ended, and nobody can know its exit code{reason}"
+        return ExitCode.FAILED, f"has ended, and its exit code is unknown{reason}"
     if response.state == State.FAILED:
         return ExitCode.FAILED, f"never ran{reason}"
     if response.state == State.LOST:
-        return ExitCode.NO_ANSWER, "is lost: its cloud is away, and may come back with it; then wait again"
-    return ExitCode.NOT_FOUND, "is not known (any more): it was removed, or is long over"
+        return ExitCode.NO_ANSWER, "is lost, because its node is offline; wait again when the node is back"
+    return ExitCode.NOT_FOUND, "is unknown: it was removed, or its record has expired"

@@ -29,13 +29,13 @@ class ExitCode(IntEnum):
 EXIT_CODE_MEANINGS: dict[ExitCode, str] = {
     ExitCode.DONE: "done",
     ExitCode.FAILED: "failed",
-    ExitCode.USAGE: "usage",
+    ExitCode.USAGE: "usage error",
     ExitCode.NOT_FOUND: "not found or not alive",
     ExitCode.REJECTED: "refused",
     ExitCode.REDIS_UNAVAILABLE: "Redis unreachable",
-    ExitCode.NO_ANSWER: "nobody answered",
+    ExitCode.NO_ANSWER: "no response in time",
     ExitCode.INTERRUPTED: "Ctrl-C",
-    ExitCode.BROKEN_PIPE: "nobody reads the output",
+    ExitCode.BROKEN_PIPE: "output closed",
 }
 
 

@@ -27,7 +27,9 @@ ALWAYS_SHOWN, STATE_COLUMN, FLEXIBLE = (0, 2), 2, (5, 3, 1)
 #: Minimum width of a column that shrinks.
 MIN_COLUMN_WIDTH = 12
 GAP = "  "
-STALE_NOTE = "as last known, its cloud is away"
+NODE_OFFLINE = "its node is offline"
+STALE_NOTE = f"last known state, {NODE_OFFLINE}"
+NO_SESSIONS_MATCH, NO_NODES_MATCH = "No sessions match.", "No nodes match."
 STATE_COLOURS = {State.RUNNING: "32", State.STARTING: "33", State.FAILED: "31", State.LOST: "31", State.EXITED: "2"}
 
 Row = tuple[str, str, str, str, str, str]
@@ -142,11 +144,22 @@ def note(response: StatusResponse | SessionRecord) -> str:
 
 
 def age(seconds: float) -> str:
-    """A duration in seconds as text, e.g. ``5m``. A negative one (clock skew between hosts) is shown as ``0s``."""
-    for letter, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= 2 * size or (letter == "d" and seconds >= size):
-            return f"{int(seconds // size)}{letter}"
-    return f"{max(0, int(seconds))}s"
+    """A duration in seconds for a column, e.g. ``5m``. A negative one (clock skew between hosts) is shown as ``0s``."""
+    count, unit = _largest_unit(seconds)
+    return f"{count}{unit[0]}"
+
+
+def elapsed(seconds: float) -> str:
+    """A duration in seconds for a sentence, e.g. ``5 min``."""
+    count, unit = _largest_unit(seconds)
+    return f"{count} {unit}"
+
+
+def _largest_unit(seconds: float) -> tuple[int, str]:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size or (unit == "d" and seconds >= size):
+            return int(seconds // size), unit
+    return max(0, int(seconds)), "s"
 
 
 def duration(seconds: float) -> str:

@@ -17,11 +17,11 @@ def top(context: Context, args: Namespace) -> int:
     """Show the screen until the user leaves it. Raises UsageError where the output is not a capable terminal."""
     printer = context.printer
     if printer.mode != "table":
-        raise UsageError(f"top is for people; for programs there is `{context.prefix}list -o {printer.mode}`")
+        raise UsageError(f"top has no output for programs; use `{context.prefix}list -o {printer.mode}`")
     if not (printer.out.isatty() and sys.stdin is not None and sys.stdin.isatty()):
-        raise UsageError(f"top needs a terminal; without one there is `{context.prefix}list`")
+        raise UsageError(f"top needs a terminal; without one, use `{context.prefix}list`")
     if os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
-        raise UsageError("top needs a terminal that can move its cursor, and TERM says that this one cannot")
+        raise UsageError(f"top needs a terminal that can move its cursor: set TERM, or use `{context.prefix}list`")
     from pycloud.shell.top.screen import Screen  # loads prompt_toolkit
 
     printer.out.flush()

@@ -120,7 +120,7 @@ class Screen:
             existed = self._client.remove(session).status
         except NotFound:
             existed = False
-        return f"{session} removed." if existed else f"There is no session {session} any more."
+        return f"{session} removed." if existed else f"There is no session {session}."
 
     # The methods below are called by the worker threads. They store results, which the next redraw uses.
 

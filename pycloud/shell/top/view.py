@@ -16,13 +16,15 @@ from pycloud.shell.top.state import TopState
 
 StyledLine = tuple[str, str]  # style, text
 
-KEY_HELP = "q leave, j k select, s sort, r turn, / filter, l log, x remove"
+KEY_HELP = "q quit, j k select, s sort, r reverse, / filter, l log, x remove"
 #: Score that fills the load bar of a node without a capacity (that of a busy host); columns of a full bar.
 FULL_LOAD, BAR_WIDTH = 100.0, 16
 #: Columns for the host of a node; on a screen of 80 columns this leaves room for the remarks.
 HOST_WIDTH = 20
 #: Divisors: nodes take at most 1/4 of the lines of the screen, a log 1/2 of the remaining ones.
 NODES_DIVISOR, LOG_DIVISOR = 4, 2
+#: Name of a sort order for display, where it differs from the value of ``--sort``.
+ORDER_NAMES = {"cloud": "node"}
 STATE_STYLES = {Life.RUNNING: "ansigreen", Life.STARTING: "ansiyellow", Life.FAILED: "ansired", Life.LOST: "ansired"}
 
 
@@ -61,11 +63,11 @@ def draw(frame: Frame, width: int, height: int) -> list[StyledLine]:
     nodes = _node_lines(frame)
     hidden = len(nodes) - heights.nodes
     if hidden:
-        nodes = [*nodes[: heights.nodes - 1], ("", f"... and {hidden + 1} more clouds")]
+        nodes = [*nodes[: heights.nodes - 1], ("", f"... and {hidden + 1} more nodes")]
     rows = _session_lines(frame, heights.rows)
     lines: list[StyledLine] = [
         _status_bar(frame, width),
-        ("bold", f"{'CLOUD':10}  {'HOST':{HOST_WIDTH}}  {'LOAD':{BAR_WIDTH + 9}}  SESSIONS"),
+        ("bold", f"{'NODE':10}  {'HOST':{HOST_WIDTH}}  {'LOAD':{BAR_WIDTH + 9}}  SESSIONS"),
         *nodes,
         ("bold", _format_row(("SESSION", "STATE", "ADDRESS", "AGE", "NAME, NOTE"))),
         *rows,
@@ -101,9 +103,9 @@ def _node_lines(frame: Frame) -> list[StyledLine]:
         live_lines.append(("ansired" if silent else "", f"{text}  {', '.join(notes)}"))
     away = sorted(node for node, live in frame.sessions.live_by_node.items() if live and node not in health.nodes)
     away_lines: list[StyledLine] = [
-        ("ansired", f"{node:10}  away; sessions: {frame.sessions.live_by_node[node]}") for node in away
+        ("ansired", f"{node:10}  offline; sessions: {frame.sessions.live_by_node[node]}") for node in away
     ]
-    return live_lines + away_lines or [("", "none that lives")]
+    return live_lines + away_lines or [("", "no node is online")]
 
 
 def _session_lines(frame: Frame, height: int) -> list[StyledLine]:
@@ -152,18 +154,18 @@ def _status_bar(frame: Frame, width: int) -> StyledLine:
 def _bottom_line(frame: Frame) -> StyledLine:
     state = frame.state
     if state.pending_removal:
-        return "bold", f"Remove {_name_and_id(frame, state.pending_removal)}, ending what runs in it? y/n"
+        return "bold", f"Remove {_name_and_id(frame, state.pending_removal)} and end its processes? y/n"
     if state.editing_filter:
-        return "bold", f"/{state.query.filter_text}_   (Enter keeps it, Esc takes it back)"
+        return "bold", f"/{state.query.filter_text}_   (Enter applies it, Esc clears it)"
     if state.message:
         return "bold", state.message
     if frame.health.up is False:
-        return "bold", f"{frame.health.error}; shown is what was known last"
+        return "bold", f"{frame.health.error}; showing the last known state"
     table, query = state.table, state.table.query
     shown = f"{len(table.rows):,} of {table.total:,}" if query.filter_text else f"{table.total:,}"
     order_suffix = ", reversed" if query.reverse else ""
     filter_suffix = f", with {query.filter_text!r}" if query.filter_text else ""
-    return "", f"{shown} by {query.order}{order_suffix}{filter_suffix} | {KEY_HELP}"
+    return "", f"{shown} by {ORDER_NAMES.get(query.order, query.order)}{order_suffix}{filter_suffix} | {KEY_HELP}"
 
 
 def _name_and_id(frame: Frame, session: str) -> str:

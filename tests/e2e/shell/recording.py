@@ -20,9 +20,9 @@ BEGIN, END = "<!-- recorded by make recording -->\n", "<!-- end of the recording
 PLACE = re.compile(f"(?<={re.escape(BEGIN)}).*(?={re.escape(END)})", re.DOTALL)
 TOP = """# A first hour with pycloudctl
 
-Recorded from the real program by `make recording`: a Redis, three daemons that were told the names of three hosts, and
-`pycloudctl` on a terminal. Nothing is retouched, but that a host's data directory is shown where it usually lies, and
-of several empty lines only one. [pycloudctl.md](pycloudctl.md) is the guide.
+Recorded from the real program by `make recording`: a Redis, three nodes that use the names of three hosts, and
+`pycloudctl` on a terminal. The output is unchanged, except that a data directory is shown at its usual path, and
+several empty lines are reduced to one. [pycloudctl.md](pycloudctl.md) is the guide.
 """
 
 Played = Sequence[tuple[Scene, Sequence[str]]]

@@ -20,7 +20,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.terminal import ENTER, Screen
 from tests.support.waiting import wait_until
 
-#: The hosts that there seem to be, and the labels of their clouds.
+#: The hosts of the recording, and the labels of their nodes.
 HOSTS = {"game1": "region=eu", "game2": "region=eu", "game3": "region=us"}
 #: Where a host's data lie; shown instead of where they lay when the recording was made.
 DATA = "/var/lib/pycloud"
@@ -59,8 +59,8 @@ class World:
             with urlopen(f"http://127.0.0.1:{lobby.port}/join/{player}", timeout=10) as page:
                 page.read()
 
-    def somebody_fails(self) -> None:
-        """Somebody else's session ends badly."""
+    def a_session_fails(self) -> None:
+        """Another client's session fails."""
         with Client(self._url) as client:
             client.wait(client.create("exit 7").id, timeout=30)
 

@@ -1,6 +1,6 @@
-"""A first hour with pycloudctl, as data: what somebody wants, and types; ``player.py`` plays it.
+"""A first hour with pycloudctl, as data: the prose and the typed lines. ``scene_player.py`` plays it.
 
-Names of hosts and labels of clouds are those of ``player.HOSTS``. What is waited for stands on the screen of every run.
+Names of hosts and labels of nodes are those of ``scene_player.HOSTS``. The texts to wait for appear in every run.
 """
 
 from __future__ import annotations
@@ -80,27 +80,27 @@ SERVER = "examples/http_server.py"
 
 SCENES: tuple[Scene, ...] = (
     Scene(
-        "Three hosts are set up, and their Redis is named in `PYCLOUD_REDIS_URL`. Is it taken, and is all well?",
+        "A node runs on each of three hosts; `PYCLOUD_REDIS_URL` is set. Check the settings and the nodes:",
         lines("pycloudctl config show", "pycloudctl doctor"),
-        "Looking round",
+        "The nodes",
     ),
     Scene(
-        "What is there?",
-        lines("pycloudctl clouds"),
+        "List the nodes:",
+        lines("pycloudctl nodes"),
         short=True,
     ),
     Scene(
-        "A lobby for the players, please. No host is named: the least loaded one takes it.",
+        "Start a game lobby. No node is given, so the least loaded one runs it:",
         lines(f"pycloudctl create {SERVER} --name lobby --label mode=duel"),
         "A session",
         short=True,
     ),
     Scene(
-        "Its name is good wherever an id is. Is it there, and what does it say?",
+        "A session is given by its id or its name. List it, and print its state and its output:",
         (Elsewhere("the_lobby_opens"), *lines("pycloudctl list", "pycloudctl status lobby", "pycloudctl logs lobby")),
     ),
     Scene(
-        "Players come. `-f` goes on with what the session writes, until Ctrl-C; the session goes on.",
+        "Two players join. `-f` follows the output until Ctrl-C; the session keeps running.",
         (
             Keys(f"pycloudctl logs -f lobby{ENTER}", ("serving",)),
             Elsewhere("two_players", ("GET /join/2",)),
@@ -110,32 +110,36 @@ SCENES: tuple[Scene, ...] = (
         ),
         short=True,
     ),
-    Scene("All that is known of it, and what it uses just now:", lines("pycloudctl inspect lobby")),
+    Scene("The details of the session, and its current use of CPU time and memory:", lines("pycloudctl inspect lobby")),
     Scene(
-        "It gets busy: three more. Each goes where there is room.",
+        "Start three more. Each runs on the node that is the least loaded at that moment.",
         lines(f"pycloudctl create {SERVER} --label mode=duel --count 3"),
         short=True,
     ),
-    Scene("A slip of the finger does no harm.", lines("pycloudctl statsu lobby"), short=True),
     Scene(
-        "The host game1 needs a new disk: nothing new there. What runs goes on; the next for Europe lands on game2.",
+        "The error for a misspelled command suggests one:",
+        lines("pycloudctl statsu lobby"),
+        short=True,
+    ),
+    Scene(
+        "The host game1 needs a new disk. Drain its node: its sessions keep running, and new ones run on game2.",
         lines("pycloudctl drain game1", f"pycloudctl create {SERVER} --name arena --where region=eu"),
         "Taking a host out of service",
         short=True,
     ),
-    Scene("So it stands, until the disk is in:", lines("pycloudctl clouds", "pycloudctl undrain game1")),
+    Scene("The node stays in this state until it is undrained:", lines("pycloudctl nodes", "pycloudctl undrain game1")),
     Scene(
-        "A script from standard input, for once. `wait` returns when it has ended, with its exit code.",
+        "Start a script from standard input. `wait` returns when the session ends, and exits with its exit code.",
         lines(
             "echo 'echo counting the day; exit 3' | pycloudctl create - --name nightly",
             "pycloudctl wait nightly",
             "echo $?",
         ),
-        "Jobs, and what has happened",
+        "Jobs and events",
     ),
-    Scene("What has happened of late?", lines("pycloudctl events -n 4")),
+    Scene("Show the last four events:", lines("pycloudctl events -n 4")),
     Scene(
-        "Enough duels for today. To remove more than one asks first.",
+        "Remove the sessions with a label. A removal of several sessions needs a confirmation.",
         (
             Line("pycloudctl list --label mode=duel"),
             Keys(f"pycloudctl remove --label mode=duel{ENTER}", ("[y/N]",)),
@@ -146,26 +150,26 @@ SCENES: tuple[Scene, ...] = (
         "Cleaning up",
     ),
     Scene(
-        "Without a command it is a prompt. It completes commands, flags, files, clouds and sessions, by any of their "
-        "letters: `rna` finds the arena. The line below it is true to within two seconds.",
+        "Without a command, `pycloudctl` is a prompt. It completes commands, flags, files, nodes and sessions, by any "
+        "of their letters: `rna` finds `arena`. The line below it shows changes within two seconds.",
         (
             Size(100, 14),
-            Keys(f"pycloudctl{ENTER}", ("pycloud>", "clouds 3 up | sessions 1 live")),
+            Keys(f"pycloudctl{ENTER}", ("pycloud>", "nodes 3 up | sessions 1 live")),
             Keys("inspect rna", ("arena",)),
             Shot(),
         ),
         "The prompt",
     ),
     Scene(
-        "What happens elsewhere is told above the line, which stays as it was typed.",
+        "Events appear above the line. The line itself does not change.",
         (
             Keys(f"{CTRL_U}{CTRL_L}list --label mo"),
-            Elsewhere("somebody_fails", ("session.exited", "exit 7", "pycloud> list --label mo", "sessions 1 live")),
+            Elsewhere("a_session_fails", ("session.exited", "exit 7", "pycloud> list --label mo", "sessions 1 live")),
             Shot(),
         ),
     ),
     Scene(
-        "`create` without a file opens an editor for a script of several lines.",
+        "`create` without a file opens an editor for a script of several lines:",
         (
             Keys(f"{CTRL_U}{CTRL_L}create --name greeter{ENTER}", ("Esc Enter",)),
             Keys(f"#!/bin/sh{ENTER}echo welcome, $(date +%A){ENTER}exec sleep 600", ("sleep 600",)),
@@ -174,12 +178,12 @@ SCENES: tuple[Scene, ...] = (
         ),
     ),
     Scene(
-        "And all of it at a glance, in 80 columns and 24 lines; `l` shows the log of the selected session.",
+        "Nodes and sessions on one screen, here of 80 columns and 24 lines. `l` shows the log of the selected session:",
         (
             Keys(f"{CTRL_L}exit{ENTER}"),
             Back(),
             Size(80, 24),
-            Keys(f"pycloudctl top --sort name{ENTER}", ("arena", "greeter", "by name | q leave")),
+            Keys(f"pycloudctl top --sort name{ENTER}", ("arena", "greeter", "by name | q quit")),
             Keys("jl", ("--- log of", "welcome, ")),
             Shot("$ pycloudctl top --sort name"),
             Keys("q"),

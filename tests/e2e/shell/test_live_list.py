@@ -68,13 +68,13 @@ def test_it_survives_a_restart_of_redis(own_redis: RedisServer, shell: Shell) ->
             assert process.stdout.readline() == b"0000000000cccccccccc\n"
             own_redis.stop()
             assert process.stderr is not None
-            assert b"going on as soon as it is back" in process.stderr.readline()
+            assert b"Retrying: " in process.stderr.readline()
             own_redis.start()
             add("1" * 10 + "c" * 10)
             assert process.stdout.readline() == b"1111111111cccccccccc\n"
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=TIMEOUT)
-    assert err == b"Redis is back.\npycloudctl: Interrupted.\n"
+    assert err == b"Redis is available again.\npycloudctl: Interrupted.\n"
 
 
 def test_a_terminal_shows_how_it_stands(shell: Shell) -> None:
@@ -116,7 +116,7 @@ def test_status_on_a_terminal(shell: Shell) -> None:
     screen.shows("lost")
     shell.run("remove", session)
     happens(shell, session)
-    screen.shows("it is not on record")
+    screen.shows("not on record")
     screen.close()
 
 
@@ -132,9 +132,9 @@ def test_a_terminal_is_told_that_redis_is_away(own_redis: RedisServer, shell: Sh
     screen = Screen(shell, "list", "-f")
     screen.shows("No sessions.")
     own_redis.stop()
-    screen.shows("No sessions.", "Going on as soon as Redis is back: ")
+    screen.shows("No sessions.", "Retrying: ")
     own_redis.start()
-    wait_until(lambda: "Going on" not in screen.text, 20, lambda: screen.text)
+    wait_until(lambda: "Retrying" not in screen.text, 20, lambda: screen.text)
     screen.type(CTRL_C)
     assert screen.ends() == 130
 

@@ -89,7 +89,7 @@ def test_ctrl_c_stops_the_following_and_never_the_session(place: Place) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
-    assert b"Stopped following; the session goes on." in err
+    assert b"Stopped following; the session keeps running." in err
     assert place.client.status(session).status
 
 
@@ -152,5 +152,5 @@ def test_following_survives_a_restart(place: Place, tmp_path: Path, what: str) -
     counted = numbers(head + rest)
     assert counted == [*range(1, len(counted) + 1)]
     assert process.returncode == 0
-    assert err.count(b"going on as soon as that is possible.") == err.count(b"Following again.") <= 1
-    assert what == "daemon" or b"Following again." in err
+    assert err.count(b"Retrying: ") == err.count(b"Following the log again.") <= 1
+    assert what == "daemon" or b"Following the log again." in err

@@ -55,11 +55,11 @@ def test_leaving(screen: Screen, farewell: str) -> None:
 
 def test_help_reads_as_elsewhere(shell: Shell, screen: Screen) -> None:
     screen.type(f"help status{ENTER}")
-    text = screen.shows("usage: status", "Ends with 0 when every session named is")
+    text = screen.shows("usage: status", "Exits with 0 if all given sessions are")
     screen.type(f"help{ENTER}")
 
     assert "--redis" not in text
-    screen.shows("start a script as a session", "leave (Ctrl-D does, too)", "130 Ctrl-C")
+    screen.shows("start a script as a session", "leave the prompt, as Ctrl-D does", "130 Ctrl-C")
 
 
 def test_errors_end_nothing(screen: Screen) -> None:
@@ -155,7 +155,7 @@ def test_a_history_that_cannot_be_written_any_more(shell: Shell, screen: Screen)
         screen.type(f"status {word}{ENTER}")
         screen.shows(f"there is no session {word}")
         screen.asks()
-    assert screen.text.count("is not kept") == 1
+    assert screen.text.count("is not saved") == 1
     screen.type(UP + UP)
     screen.shows("pycloud> status ff")
 
@@ -171,7 +171,7 @@ def test_ux_07_a_secret_is_not_kept(shell: Shell, screen: Screen) -> None:
 
 def test_a_script_may_be_typed(shell: Shell, screen: Screen) -> None:
     screen.type(f"create -{ENTER}")
-    screen.shows("Ctrl-D on a line of its own ends it")
+    screen.shows("then press Ctrl-D on a line of its own")
     screen.type(f"sleep 60{ENTER}{CTRL_D}")
     screen.shows("Next: status ")
     screen.asks()
@@ -221,7 +221,7 @@ def test_a_dumb_terminal_still_takes_lines(shell: Shell) -> None:
     screen.type(f"create{ENTER}")
     screen.shows("create needs a script: type `create FILE`")
     screen.type(f"create -{ENTER}")
-    screen.shows("Ctrl-D on a line of its own ends it")
+    screen.shows("then press Ctrl-D on a line of its own")
     screen.type(f"sleep 60{ENTER}{CTRL_D}")
     screen.shows("Next: status ")
     screen.asks()

@@ -37,7 +37,7 @@ def test_ctrl_c_starts_nothing_and_loses_nothing(shell: Shell, editor: Screen) -
     editor.type(f"sleep 1{ENTER}sleep 2")
     editor.shows("  2 sleep 2")
     editor.type(CTRL_C)
-    editor.shows("Nothing was started; ↑ brings back what you typed.")
+    editor.shows("Nothing was started; ↑ restores the typed script.")
     editor.asks()
     editor.type(f"create{ENTER}")
     editor.shows(KEY_HELP.strip())
@@ -48,7 +48,9 @@ def test_ctrl_c_starts_nothing_and_loses_nothing(shell: Shell, editor: Screen) -
     assert [heard.fields["script"] for heard in shell.node.heard] == ["sleep 1\nsleep 2\n"]
 
 
-@pytest.mark.parametrize(("key", "said"), [(CTRL_C, "Nothing was started"), (CTRL_D, "Nothing was typed")])
+@pytest.mark.parametrize(
+    ("key", "said"), [(CTRL_C, "Nothing was started"), (CTRL_D, "The script is empty, so nothing was started")]
+)
 def test_leaving_at_once(shell: Shell, editor: Screen, key: str, said: str) -> None:
     editor.type(key)
     editor.shows(said)

@@ -19,7 +19,7 @@ def test_an_hour_at_the_prompt_in_short(own_redis: RedisServer, shell: Shell, da
     shell.env |= {"PYCLOUD_REDIS_URL": own_redis.url, "PYCLOUD_NAMESPACE": "year4000.pycloud"}
     with Client(own_redis.url) as elsewhere:
         screen = Screen(shell, lines=24)
-        screen.shows("clouds 1 up | sessions 0 live")
+        screen.shows("nodes 1 up | sessions 0 live")
         screen.type(f"create{ENTER}")
         screen.shows("Esc Enter")
         screen.type(f"echo hello from here{ENTER}exec sleep 300{ESC_ENTER}")
@@ -32,11 +32,11 @@ def test_an_hour_at_the_prompt_in_short(own_redis: RedisServer, shell: Shell, da
         script = shell.home / "script"
         script.write_text("exit 4")
         screen.type(f"\x15create {script} --count 2{ENTER}")
-        screen.shows("2 sessions of 2 started")
+        screen.shows("Started 2 of 2 sessions")
         screen.type(f"drain host.test{ENTER}")
-        screen.shows("takes nothing new")
+        screen.shows("is draining; ")
         screen.type(f"undrain host.test{ENTER}")
-        screen.shows("takes sessions again")
+        screen.shows("accepts sessions again")
         elsewhere.create("exit 5")
         screen.shows("exit 5")
         for own in ("exit 4", "cloud.draining"):
@@ -51,9 +51,9 @@ def test_an_hour_at_the_prompt_in_short(own_redis: RedisServer, shell: Shell, da
         screen.shows("hello from here")
         daemon.kill()
         screen.shows("silent")
-        screen.shows(f"{daemon.cloud}  away; sessions: 1", "as last known")
+        screen.shows(f"{daemon.cloud}  offline; sessions: 1", "last known")
         daemon.start()
-        screen.shows("clouds 1 up | sessions 1 live")
+        screen.shows("nodes 1 up | sessions 1 live")
         screen.type("xy")
         screen.shows(f"{mine} removed.")
         wait_until(lambda: daemon.sessions() == {}, 20)

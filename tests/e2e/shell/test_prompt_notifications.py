@@ -51,13 +51,13 @@ def test_a_burst_becomes_a_line(shell: Shell, screen: Screen) -> None:
 def test_it_can_be_switched_off(shell: Shell, screen: Screen) -> None:
     watched(shell, screen)
     screen.type(f"watch off{ENTER}")
-    screen.shows("What happens is not told.")
+    screen.shows("Event notifications are off.")
     wait_until(lambda: "events off" in screen.below, 20, lambda: screen.text)
     shell.tell({"event": "session.lost", "session": SESSION})
     screen.type(f"list{ENTER}")
     screen.shows("No sessions.")
     screen.type(f"watch on{ENTER}")
-    screen.shows("What happens is told above the prompt.")
+    screen.shows("Event notifications are on.")
     shell.tell({"event": "session.failed", "session": OTHER})
     assert "session.lost" not in screen.shows("session.failed")
 

@@ -62,23 +62,23 @@ def says(screen: Screen, *texts: str) -> float:
 
 def test_on_the_screen(shell: Shell, screen: Screen) -> None:
     session = shell.obedient.add()
-    says(screen, "up | clouds 1 up | sessions 1 live | ", " ms")
+    says(screen, "up | nodes 1 up | sessions 1 live | ", " ms")
     shell.node.redis.hset(shell.node.names.session_key(session), "state", "exited")
     shell.tell({"event": "session.exited", "session": session})
     says(screen, "sessions 0 live")
     shell.node.retire()
-    says(screen, "clouds none")
+    says(screen, "nodes none")
     screen.resize(40)
-    says(screen, " Redis up | clouds none | 0 live")
+    says(screen, " Redis up | nodes none | 0 live")
 
 
 def test_the_loss_of_redis_shows(own_redis: RedisServer, shell: Shell) -> None:
     shell.env["PYCLOUD_REDIS_URL"] = own_redis.url
     screen = Screen(shell)
-    says(screen, f"127.0.0.1:{own_redis.port} up", "clouds none")
+    says(screen, f"127.0.0.1:{own_redis.port} up", "nodes none")
     screen.type("half a li")
     own_redis.freeze()
-    says(screen, "DOWN", "clouds ?")
+    says(screen, "DOWN", "nodes ?")
     own_redis.thaw()
     says(screen, " up ")
     own_redis.stop()
@@ -99,10 +99,10 @@ def test_ux_08_a_loss_shows_within_two_seconds(own_redis: RedisServer, shell: Sh
             server.zadd(names.nodes_key, {node: time.time()})
         server.set(names.node_key(NODE), encode(heartbeat_of(NODE)))
         server.set(names.node_key("d" * 10), encode(heartbeat_of("d" * 10)), px=600_000)
-        says(screen, "clouds 2 up")
+        says(screen, "nodes 2 up")
         server.set(names.node_key("d" * 10), encode(heartbeat_of("d" * 10)), px=3000)  # its last heartbeat
         # A second above what is promised: machines that run tests may be busy with something else at the same time.
-        assert says(screen, "clouds 1 up, 1 silent") < 3
+        assert says(screen, "nodes 1 up, 1 silent") < 3
     own_redis.freeze()
     assert says(screen, "DOWN") < 3
     screen.close()

@@ -44,7 +44,7 @@ def top(shell: Shell) -> Iterator[Screen]:
 
 
 def test_clouds_and_sessions(shell: Shell, top: Screen) -> None:
-    text = top.shows("clouds 1 up | sessions 1 live", "cccccccccc  here", "2 by created | q leave")
+    text = top.shows("nodes 1 up | sessions 1 live", "cccccccccc  here", "2 by created | q quit")
     assert text.index(FIRST) < text.index(SECOND)
     assert "no such in" in text
     third = shell.obedient.add(session="f000000003cccccccccc")
@@ -83,7 +83,7 @@ def test_the_log_of_the_selected_one(shell: Shell, top: Screen) -> None:
 
 def test_removing_asks(shell: Shell, top: Screen) -> None:
     top.type("jx")
-    top.shows(f"Remove {SECOND}, ending what runs in it? y/n")
+    top.shows(f"Remove {SECOND} and end its processes? y/n")
     top.type("n")
     top.shows("Nothing was removed.")
     assert shell.node.heard == []
@@ -184,7 +184,7 @@ def test_it_refuses_where_it_cannot_draw(shell: Shell) -> None:
         shlex.join([*PYCLOUDCTL, "top"]), env={**shell.environ, "TERM": "dumb"}, withexitstatus=True
     )
     assert code == 2
-    assert b"cannot" in output
+    assert b"top needs a terminal that can move its cursor" in output
 
 
 def test_many_sessions_and_pages(shell: Shell) -> None:

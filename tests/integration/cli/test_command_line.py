@@ -67,7 +67,7 @@ def test_check_config(cli: CommandLine, tmp_path: Path) -> None:
         (["--heartbeat", "fast"], "flag --heartbeat: must be a number of seconds"),
         (["--hartbeat", "1"], "unknown argument --hartbeat, did you mean --heartbeat?"),
         (["--daemon", "--stop"], "not allowed with argument"),
-        (["--config", "/nowhere.toml"], "flag --config: there is no file /nowhere.toml"),
+        (["--config", "/nowhere.toml"], "flag --config: the file /nowhere.toml does not exist"),
         (["--runtime", "swarm"], "flag --runtime: must be auto, or some of script, docker, not 'swarm'"),
         (["--daemon", "--runtime", "auto,script"], "flag --runtime: must be auto, or some of script, docker"),
         (
@@ -132,7 +132,7 @@ def test_a_data_directory_that_cannot_be_made(cli: CommandLine, tmp_path: Path) 
     for flags in ((), ("--daemon", "--log-file", str(tmp_path / "log"))):
         done = cli.run("--data-dir", str(tmp_path / "file" / "data"), *flags)
         assert done.returncode == 1
-        assert done.stderr == f"pycloud: cannot make the directory {tmp_path}/file/data: Not a directory\n"
+        assert done.stderr == f"pycloud: cannot create the directory {tmp_path}/file/data: Not a directory\n"
     done = cli.run("--daemon", "--log-file", str(tmp_path / "file" / "log"))
     assert done.returncode == 1
     assert "cannot write the log file" in done.stderr
@@ -152,7 +152,7 @@ def test_a_disk_that_is_full_from_the_start(cli: CommandLine, small_disk: Path) 
 def test_an_id_that_is_no_text(cli: CommandLine, tmp_path: Path) -> None:
     cli.data.mkdir()
     (cli.data / "cloud-id").write_bytes(b"\xff\xfe\n")
-    with pytest.raises(ConfigError, match="does not hold a cloud's id"):
+    with pytest.raises(ConfigError, match="does not contain a node id"):
         node_id(cli.data)
 
 
@@ -181,7 +181,7 @@ def test_another_user_is_told_that_he_may_not_look(cli: CommandLine, tmp_path: P
     for action, code in (("--status", 4), ("--stop", 1)):
         command = [sys.executable, "-c", program, action]
         done = subprocess.run(command, env=cli.environ, capture_output=True, text=True, timeout=60, check=False)
-        said = f"pycloud: may not look at {cli.pid_file}: it belongs to another user (try sudo)\n"
+        said = f"pycloud: may not read {cli.pid_file}: it belongs to another user (try sudo)\n"
         assert (done.returncode, done.stderr) == (code, said)
     assert cli.run("--status").returncode == 0
     assert cli.run("--stop").returncode == 0

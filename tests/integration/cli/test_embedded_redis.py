@@ -105,7 +105,7 @@ def test_ends_with_a_parent_that_is_killed(url: str, tmp_path: Path, patched: st
 def test_a_successor_waits_for_the_end_of_its_predecessor(url: str, tmp_path: Path) -> None:
     with (
         EmbeddedRedis(url, tmp_path),
-        pytest.raises(EmbeddedRedisError, match="another private Redis still runs on"),
+        pytest.raises(EmbeddedRedisError, match="another private Redis still uses"),
     ):
         EmbeddedRedis(url, tmp_path, timeout=0.1).start()
 
@@ -113,7 +113,7 @@ def test_a_successor_waits_for_the_end_of_its_predecessor(url: str, tmp_path: Pa
 def test_a_port_that_is_taken(url: str, tmp_path: Path) -> None:
     with (
         EmbeddedRedis(url, tmp_path / "one"),
-        pytest.raises(EmbeddedRedisError, match=r"something listens on 127\.0\.0\.1:[0-9]+ already"),
+        pytest.raises(EmbeddedRedisError, match=r"another process listens on 127\.0\.0\.1:[0-9]+ already"),
     ):
         EmbeddedRedis(url, tmp_path / "two").start()
 
@@ -122,14 +122,14 @@ def test_a_server_that_dies_says_why(program: Path, url: str, tmp_path: Path) ->
     (tmp_path / "redis").mkdir()
     (tmp_path / "redis" / "appendonlydir").write_text("no directory")
     server = EmbeddedRedis(url, tmp_path, program=program)
-    with pytest.raises(EmbeddedRedisError, match=r"ended at once; its last words: .*append"):
+    with pytest.raises(EmbeddedRedisError, match=r"ended at once; its last log lines: .*append"):
         server.start()
     assert server.pid is None
 
 
 def test_a_program_that_is_no_server(url: str, tmp_path: Path) -> None:
     server = EmbeddedRedis(url, tmp_path, program=Path("/bin/false"))
-    with pytest.raises(EmbeddedRedisError, match="ended at once; its last words: none"):
+    with pytest.raises(EmbeddedRedisError, match="ended at once; its last log lines: none"):
         server.start()
     silent = tmp_path / "silent"
     silent.write_text("#!/bin/sh\necho just sitting here\nexec sleep 600\n")
@@ -199,10 +199,10 @@ def test_it_says_once_that_it_cannot_start_it_again(url: str, tmp_path: Path, ca
         assert server is not None
         works, server.program = server.program, Path("/bin/false")
         os.kill(server.pid or 0, signal.SIGKILL)
-        wait_until(lambda: "cannot be started, will try on" in caplog.text)
+        wait_until(lambda: "cannot be started, will retry" in caplog.text)
         server.program = works
         wait_until(lambda: "runs again" in caplog.text)
         assert answers(url)
-    assert [message.count("signal 9") for message in caplog.messages if "has died" in message] == [1]
+    assert [message.count("signal 9") for message in caplog.messages if "has ended unexpectedly" in message] == [1]
     assert caplog.text.count("cannot be started") == 1
     assert not answers(url)

@@ -35,7 +35,7 @@ def test_a_copy_becomes_a_cloud_of_its_own(
     done = cli.run("--new-id", "--data-dir", str(copy.data))
     aside = copy.data / f"before-new-id-{old}"
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"the cloud's id was {old} and is {copy.cloud} now; what belonged to {old} lies in {aside}\n"
+    assert done.stdout == f"the node's id was {old} and is now {copy.cloud}; the files of {old} are in {aside}\n"
     assert copy.cloud != old
     assert sorted(path.name for path in aside.iterdir()) == ["logs", "state", "work"]
     assert (aside / "state" / f"{created['id']}.journal").exists()
@@ -55,7 +55,7 @@ def test_what_is_in_use_is_refused(cli: CommandLine) -> None:
     with keeper(cli.data):
         done = cli.run("--new-id")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"pycloud: a keeper watches sessions in {cli.data}: end its sessions first")
+    assert done.stderr.startswith(f"pycloud: a keeper supervises sessions in {cli.data}: end its sessions first")
     assert (cli.data / "cloud-id").read_text() == "0123456789\n"
     assert not list(cli.data.glob("before-*"))
 
@@ -76,5 +76,5 @@ def test_nothing_is_ever_overwritten(cli: CommandLine) -> None:
 def test_no_cloud_no_new_id(cli: CommandLine) -> None:
     done = cli.run("--new-id")
     assert done.returncode == 1
-    assert "holds no cloud yet" in done.stderr
+    assert "holds no node yet" in done.stderr
     assert not cli.data.exists()

@@ -80,7 +80,7 @@ def test_logs_are_bytes(scene: Scene) -> None:
 
     assert scene.client.logs(session) == b"\xff\x00one\r\ntwo"
     assert scene.client.logs(session, max_bytes=3) == b"two"
-    with pytest.raises(LookupError, match="knows no session"):
+    with pytest.raises(LookupError, match="has no session"):
         scene.client.logs("0123456789cccccccccc")
 
 

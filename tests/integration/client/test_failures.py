@@ -135,7 +135,7 @@ def test_sending_to_a_frozen_redis_ends_in_time(own_redis: RedisServer) -> None:
     """More than fits into the buffers between the two, so that sending itself blocks."""
     lines = DeadlineConnectionPool(own_redis.url)
     began = time.monotonic()
-    with pytest.raises(RedisUnavailable, match="does not answer"), lines.connection(began + 1) as line:
+    with pytest.raises(RedisUnavailable, match="does not respond"), lines.connection(began + 1) as line:
         own_redis.freeze()
         line.send(began + 1, ("PUBLISH", "anywhere", "x" * (64 << 20)))
     own_redis.thaw()

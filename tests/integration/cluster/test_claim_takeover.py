@@ -73,7 +73,7 @@ def test_a_remove_is_finished_by_the_owner_though_another_cloud_had_claimed_it(
     session = answer(requester, "create", "r")["id"]
     owner.kill()
     speaker = daemon_on(own_redis)
-    speaker.env["PYCLOUD_FAULT"] = "absent.claimed"
+    speaker.env["PYCLOUD_FAULT"] = "failover.claimed"
     speaker.start()
 
     def speaker_dies_over_it() -> bool:

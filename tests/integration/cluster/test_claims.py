@@ -65,7 +65,7 @@ def test_what_a_frozen_cloud_starts_for_a_claim_that_it_lost_is_removed(
         answer = requester.answers("create", "slow", timeout=30)[0]
         assert json.loads(answer)["cloud"] == other.cloud
     frozen.send(signal.SIGCONT)
-    wait_until(lambda: "another cloud has answered its request" in frozen.log(), 20, frozen.log)
+    wait_until(lambda: "another node has answered its request" in frozen.log(), 20, frozen.log)
     wait_until(lambda: frozen.sessions() == {}, 20, "it removes its copy")
     wait_until(lambda: list((frozen.data / "work").iterdir()) == [])
     assert requester.answers("create", "slow") == [answer], "it tells nobody of its copy"
@@ -139,7 +139,7 @@ def lose_data(server: RedisServer, awake: Daemon) -> None:
     server.kill()
     server.start(keep_data=False)
     awake.send(signal.SIGCONT)
-    wait_until(lambda: "this Redis was restarted" in awake.log() and "Redis is back" in awake.log(), 20)
+    wait_until(lambda: "Redis was restarted or replaced" in awake.log() and "Redis is back" in awake.log(), 20)
 
 
 @pytest.mark.parametrize("repeated", ["never", "before", "after"])

@@ -65,7 +65,7 @@ def test_an_owner_that_dies_over_a_wish_answers_it_the_next_time(
 ) -> None:
     owner, requester = two[0], requester_on(own_redis)
     _session, request = away(owner, requester, "wish")
-    owner.env["PYCLOUD_FAULT"] = "wish.carried_out"
+    owner.env["PYCLOUD_FAULT"] = "pending_removal.done"
     owner.launch()
     wait_until(lambda: not owner.running, 20)
     assert owner.sessions() == {}, "it was carried out"

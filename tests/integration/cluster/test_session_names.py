@@ -194,14 +194,14 @@ def test_where_two_living_sessions_come_to_one_name_it_is_said_once_and_stays(
     requester.redis.delete(f"{KEYS}name:web", f"{KEYS}session:{first}")
     second = named(requester, two[1])
     two[0].send(signal.SIGCONT)
-    wait_until(lambda: "name stays there" in two[0].log(), 30, two[0].log)
+    wait_until(lambda: "the name now belongs to" in two[0].log(), 30, two[0].log)
     assert meant_by(requester, "web") == second
     wait_until(lambda: "name" not in requester.status(first))
     assert requester.status(second)["name"] == "web"
     two[0].kill()
     two[0].start()
     assert "name" not in requester.status(first)
-    assert two[0].log().count("name stays there") == 1
+    assert two[0].log().count("the name now belongs to") == 1
     requester.remove(first)
     assert meant_by(requester, "web") == second
 

@@ -12,7 +12,7 @@ from tests.support.requester import Requester
 from tests.support.waiting import wait_until
 
 SLEEP = "exec sleep 1000"
-WARNING = "another daemon uses this cloud's id"
+WARNING = "another daemon uses this node's id"
 LISTED = "{year4000.pycloud}:sessions"
 DaemonOn = Callable[..., Daemon]
 RequesterOn = Callable[[RedisServer], Requester]
@@ -61,7 +61,7 @@ def test_a_copy_of_the_mark_does_not_make_a_copy_the_original(
     copy.launch()
     wait_until(lambda: WARNING in copy.log(), 30, copy.log)
     original.stop()
-    wait_until(lambda: "is gone" in copy.log() and " ready: " in copy.log(), 30, copy.log)
+    wait_until(lambda: "this node's id has ended" in copy.log() and " ready: " in copy.log(), 30, copy.log)
     assert requester_on(own_redis).create(SLEEP)["state"] == "running"
 
 
@@ -85,5 +85,5 @@ def test_two_that_did_not_notice_each_other_in_time_take_no_requests(
     requester.publish("create", {"id": "r", "script": SLEEP})
     assert requester.answers("create", "r", timeout=3) == []
     copy.stop()
-    wait_until(lambda: "requests are taken again" in original.log(), 60, original.log)
+    wait_until(lambda: "requests are accepted again" in original.log(), 60, original.log)
     wait_until(lambda: requester.create(SLEEP).get("state") == "running")

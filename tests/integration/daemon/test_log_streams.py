@@ -45,7 +45,7 @@ def viewer(shared_redis: RedisServer) -> Iterator[Viewer]:
 def test_a_viewer_that_vanishes_is_noticed(daemon: Daemon, client: Client, viewer: Viewer) -> None:
     session = client.create("exec sleep 1000").id
     viewer.follow(session)  # and never listens
-    wait_until(lambda: f"session {session}: nobody was heard of a viewer" in daemon.log(), 20)
+    wait_until(lambda: f"session {session}: closed a log stream, whose viewer sent nothing" in daemon.log(), 20)
 
 
 def test_a_viewer_that_says_nothing_for_long_goes_on_where_it_was(
@@ -54,7 +54,7 @@ def test_a_viewer_that_says_nothing_for_long_goes_on_where_it_was(
     session = client.create("echo a; exec sleep 1000").id
     pieces = viewer.follow(session)
     assert next(pieces) == Output(0, b"a\n")
-    wait_until(lambda: f"session {session}: nobody was heard of a viewer" in daemon.log(), 20)
+    wait_until(lambda: f"session {session}: closed a log stream, whose viewer sent nothing" in daemon.log(), 20)
     with (daemon.data / "logs" / f"{session}.log").open("ab") as log:
         log.write(b"b\n")
     assert next(pieces) == Output(2, b"b\n")
@@ -153,7 +153,7 @@ def test_the_messages_as_documented(daemon: Daemon, shared_redis: RedisServer, r
     ]
     requester.publish(direct, {"op": "stream", "id": "f1", "session": session, "kind": "resize", "rows": 24})
     assert follows("f1", offset=0, lease=1)["status"] is True  # a repeat, and the same stream
-    closed = {"kind": "closed", "reason": "nothing was heard of the viewer for too long"}
+    closed = {"kind": "closed", "reason": "the viewer sent nothing within its lease"}
     wait_until(lambda: json.loads(requester.answers("stream", "f1", 0, 0.1)[-1]) == closed)
     requester.publish(direct, {"op": "stream", "id": "f1", "session": session, "kind": "ack", "offset": 6})
     wait_until(lambda: b"no such stream" in requester.answers("stream", "f1", 0, 0.1)[-1])
@@ -176,7 +176,7 @@ def test_the_number_of_streams_is_bounded(
     for number in range(64):
         request = {"op": "follow", "id": f"n{number}", "session": session, "lease": 60}
         requester.publish(f"cloud.{daemon.cloud}", request)
-    with pytest.raises(RequestRefused, match="64 viewers") as caught:
+    with pytest.raises(RequestRefused, match="64 log streams") as caught:
         client.follow_logs(session)
     assert caught.value.code == "too_many_streams"
     close = {"op": "stream", "id": "n7", "session": session, "kind": "close"}

@@ -110,7 +110,7 @@ def test_a_drained_cloud_takes_nothing_new_also_after_a_restart(
 
     one.stop()
     one.start()
-    assert "cloud is draining, as it was told, though its settings say otherwise" in one.log()
+    assert "node is draining, as last requested, although its settings say otherwise" in one.log()
     assert last_event(requester) == "cloud.draining"
     assert {requester.create(SLEEP)["cloud"] for _ in range(10)} == {other.cloud}
 
@@ -129,7 +129,7 @@ def test_undrain_outlives_the_setting(shared_redis: RedisServer, daemon_on: Daem
     cloud.stop()
     cloud.start()
     assert requester.create(SLEEP, cloud=cloud.cloud)["state"] == "running"
-    assert "taking new sessions, as it was told" in cloud.log()
+    assert "accepting new sessions, as last requested" in cloud.log()
 
 
 def test_another_cloud_is_not_meant(cloud: Daemon, requester: Requester) -> None:

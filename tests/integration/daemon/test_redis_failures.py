@@ -118,7 +118,11 @@ def test_rights_that_are_taken_away_for_a_while(
     with redis.Redis.from_url(own_redis.url) as client:
         client.execute_command("ACL", "SETUSER", "default", "-smembers", "-evalsha")
         client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        wait_until(lambda: "Redis could not be told" in daemon.log() or "could not" in daemon.log(), 20, daemon.log)
+        wait_until(
+            lambda: "cannot write the sessions of this node to Redis" in daemon.log() or "will retry: " in daemon.log(),
+            20,
+            daemon.log,
+        )
         client.execute_command("ACL", "SETUSER", "default", "+@all")
     requester = requester_on(own_redis)
 

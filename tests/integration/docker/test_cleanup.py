@@ -63,7 +63,7 @@ def test_started_again_by_somebody_else(engine: Engine, host_on: HostOn) -> None
         return engine.docker("ps", "--format", "{{.Names}}").split()
 
     wait_until(lambda: running() == [f"pycloud_{lives}"], 20, host.log)
-    assert host.log().count("somebody has started its container again") == 2
+    assert host.log().count("its container was restarted after the session had ended") == 2
     assert [host.record(each)["stage"] for each in (ended, restarted, lives)] == ["ended", "ended", "running"]
     host.kill()
     engine.docker("start", f"pycloud_{ended}")
@@ -79,7 +79,7 @@ def test_restarted_by_somebody_else_while_nobody_was_there(engine: Engine, host_
     engine.docker("restart", "--time", "0", f"pycloud_{restarted}")
     host.open()
     end = host.call("wait", restarted)
-    assert (end["exit_code"], end["reason"]) == (None, "its container was started again by somebody else")
+    assert (end["exit_code"], end["reason"]) == (None, "its container was restarted by another client of the engine")
     wait_until(lambda: engine.docker("ps", "--format", "{{.Names}}") == f"pycloud_{lives}", 20, host.log)
     assert [host.record(each)["stage"] for each in (restarted, lives)] == ["ended", "running"]
 
@@ -98,7 +98,7 @@ def test_a_session_ends_once_whatever_policy_somebody_gave_its_container(engine:
     wait_until(lambda: engine.inspect(f"pycloud_{unseen}")["State"]["Restarting"], 30)
     host.open()
     end = host.call("wait", unseen)
-    again = (None, "its container was started again by somebody else")  # by then it may run once more
+    again = (None, "its container was restarted by another client of the engine")  # by then it may run once more
     assert (end["exit_code"], end["reason"]) in ((5, None), again)
     wait_until(lambda: engine.docker("ps", "--quiet") == "", 20, host.log)
     assert [host.record(each)["stage"] for each in (seen, unseen)] == ["ended", "ended"]

@@ -86,7 +86,10 @@ def test_clouds_of_both_kinds_share_one_redis(
     scripts = daemon_on(own_redis, runtime="script").start()
     refused = requester.create(WEB)["error"]
     assert refused["code"] == "wrong_runtime"
-    assert refused["message"] == "this is for runtime docker, and the clouds that fit have script"
+    assert refused["message"] == (
+        "this is a container image, but no eligible node has a container engine. "
+        "Start Docker on one, or use --runtime script"
+    )
     with docker_on(engine) as docker:
         answers = [requester.create(script) for script in (WEB, SLEEP) * 3]
         assert [answer["cloud"] for answer in answers] == [docker.cloud, scripts.cloud] * 3

@@ -122,7 +122,7 @@ def test_a_call_that_takes_too_long(own_engine: Engine, host_on: HostOn) -> None
         answer.result(30)
     assert host.record(session)["stage"] == "undone"
     own_engine.thaw()
-    wait_until(lambda: "was left of it is removed" in host.log(), 20, host.log)
+    wait_until(lambda: "its leftover container was removed" in host.log(), 20, host.log)
     assert (own_engine.containers(), host.files()) == ([], [])
 
 

@@ -38,7 +38,7 @@ def test_labels_that_are_not_ours(engine: Engine, host_on: Callable[..., Host]) 
     left += [labelled(engine, host.cloud, new_session(), RECORD, how, f"copy-{how}") for how in ("run", "create")]
     host.open()
     assert (host.recovered, host.files()) == ([], [])
-    assert host.log().count("makes no sense: it is left alone") >= 2
+    assert host.log().count("is ignored: its PyCloud label is invalid") >= 2
     own = host.start("box")
     assert sorted(engine.containers()) == sorted([*left, f"pycloud_{own}"])
 

@@ -250,7 +250,7 @@ def test_it_is_healthy_while_requests_are_taken(
 ) -> None:
     # The flags must not matter to the check: it finds them itself, also behind an init.
     only = contained("--init", settings=("--namespace", "healthy"))
-    assert only.run("python3", "-m", "pycloud.health") == "takes requests"
+    assert only.run("python3", "-m", "pycloud.health") == "accepts requests"
     test = built.inspect(IMAGE)["Config"]["Healthcheck"]["Test"]
     assert test == ["CMD", "python3", "-m", "pycloud.health"]
     server.freeze()
@@ -267,7 +267,7 @@ def test_sigterm_ends_it_in_order_and_sessions_go_on(
     created = requester.create(WEB_SCRIPT)
     built.docker("stop", "--time", "30", only.id)
     assert only.ended() == 0
-    assert "sessions go on" in only.log()
+    assert "sessions keep running" in only.log()
     assert page_at(created["port"]) == PAGE
 
 

@@ -41,7 +41,7 @@ def test_sessions_outlive_the_daemon(engine: Engine, host_on: HostOn) -> None:
         ("ended", 6),
     ]
     assert found[gone]["exit"]["exit_code"] is None
-    assert host.call("wait", gone)["reason"] == "its container was removed by somebody else"
+    assert host.call("wait", gone)["reason"] == "its container was removed by another client of the engine"
     assert host.call("wait", ends)["exit_code"] == 5
     engine.docker("kill", f"pycloud_{runs}")
     assert host.call("wait", runs)["exit_code"] == 137

@@ -42,7 +42,7 @@ def answer(requester: Requester, op: str, request_id: str) -> dict[str, object]:
 def nothing_is_left(engine: Engine, cloud: Daemon, requester: Requester, session: str) -> bool:
     """Whether a session has come to nothing, with its create answered and its container gone."""
     refused = answer(requester, "create", "C")["error"]
-    assert refused == {"code": "start_failed", "message": "it was removed while it was started"}
+    assert refused == {"code": "start_failed", "message": "the session was removed while it was starting"}
     assert requester.status(session)["status"] is False
     assert "Traceback" not in cloud.log()
     assert requester.redis.zcard(LISTED) == 0
@@ -100,7 +100,7 @@ def test_while_it_starts_on_an_engine_that_is_lost(
         assert isinstance(refused, dict)
         assert refused["code"] == "engine_unavailable", "what it makes of the create is not known"
         own_engine.thaw()
-        wait_until(lambda: cloud.log().count("what was left of it is removed") == 1, 20, cloud.log)
+        wait_until(lambda: cloud.log().count("its leftover container was removed") == 1, 20, cloud.log)
         assert nothing_is_left(own_engine, cloud, requester, session), "no other cloud was asked either"
 
 
@@ -182,7 +182,7 @@ def test_what_is_not_gone_in_time_is_gone_after_the_next_start(
         own_engine.freeze()
         assert cloud.stop() == 0
         own_engine.thaw()
-        assert LOST not in cloud.log() or "this cloud is stopping" not in cloud.log(), "the engine is not to blame"
+        assert LOST not in cloud.log() or "this node is stopping" not in cloud.log(), "the engine is not to blame"
         cloud.start()
         wait_until(lambda: own_engine.containers() == [], 20, cloud.log)
         assert requester.status(session)["status"] is False
@@ -200,7 +200,7 @@ def test_a_copy_removes_nothing_while_its_original_lives(
         labels = [f"--label=pycloud.cloud={original.cloud}", f"--label=pycloud.session={half}"]
         engine.docker("create", "--name", f"pycloud_{half}", *labels, "box")
         copy.launch()
-        wait_until(lambda: "another daemon uses this cloud's id" in copy.log(), 30, copy.log)
+        wait_until(lambda: "another daemon uses this node's id" in copy.log(), 30, copy.log)
         assert sorted(engine.containers()) == sorted([f"pycloud_{session}", f"pycloud_{half}"])
         original.stop()
         wait_until(lambda: engine.containers() == [f"pycloud_{session}"], 30, copy.log)

@@ -113,7 +113,7 @@ def test_removed_by_somebody_else(engine: Engine, host_on: HostOn) -> None:
     host = host_on(engine)
     session = host.start("box")
     engine.docker("rm", "-f", f"pycloud_{session}")
-    assert host.call("wait", session)["reason"] == "its container was removed by somebody else"
+    assert host.call("wait", session)["reason"] == "its container was removed by another client of the engine"
     assert host.call("stop", session, 1, {}) is True
     host.call("forget", session)
     assert host.files() == []

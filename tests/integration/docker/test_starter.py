@@ -114,7 +114,7 @@ def test_a_record_that_makes_no_sense(engine: Engine, host_on: HostOn) -> None:
     host.open()
     assert [each["session"] for each in host.recovered] == [session]
     assert host.files() == [f"{session}.bad", f"{session}.json"]
-    assert "is not used: it lacks something" in host.log()
+    assert "is not used: a field is missing or invalid" in host.log()
 
 
 def test_a_full_disk(shared_engine: Engine, host_on: HostOn) -> None:

@@ -62,7 +62,7 @@ def test_a_new_keeper_adopts_and_learns_the_end(k: KeeperProcess) -> None:
         os.kill(before[ending]["pid"], 9)
         event = c.event(ending)
         assert event["exit_code"] is None
-        assert "keeper was gone" in event["reason"]
+        assert "keeper that started it had ended" in event["reason"]
         assert c.stop(stopping)
         assert not processes_of(stopping)
         assert c.state(staying) == "running"

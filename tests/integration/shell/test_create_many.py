@@ -58,7 +58,7 @@ def test_lines_come_as_sessions_run_and_the_worst_code_counts(shell: Shell, scri
     assert sum("error" in answer for answer in answers) == 5
     first, second = result.err.splitlines()
     assert first == "pycloudctl: 5 of 10 not started: every cloud is full (no_capacity)"
-    assert second.startswith("5 sessions of 10 started on 1 cloud in ")
+    assert second.startswith("Started 5 of 10 sessions on 1 node in ")
 
 
 def test_no_more_at_once_than_is_good(shell: Shell, script: str) -> None:
@@ -71,17 +71,16 @@ def test_no_more_at_once_than_is_good(shell: Shell, script: str) -> None:
     assert time.monotonic() - began < 20, "it does not wait for its requests"
     assert process.returncode == 130
     assert len(out.splitlines()) == 4, "a table of those that were started"
-    assert (
-        f"3 sessions of 200 started, and go on; {MAX_CONCURRENT} more were asked for and may be, too." in err.decode()
-    )
+    assert "Stopped. Started 3 of 200 sessions; they keep running. " in err.decode()
+    assert f" {MAX_CONCURRENT} other requests may still be carried out." in err.decode()
 
 
 def test_what_all_would_meet_ends_it(shell: Shell, script: str) -> None:
     shell.node.retire()
     result = shell.run("create", script, "--count", "500")
     assert (result.code, result.out) == (124, b"")
-    assert "not started: no cloud is listening" in result.err
-    assert result.err.splitlines()[-1].startswith("0 sessions of 500 started in ")
+    assert "not started: no node is online" in result.err
+    assert result.err.splitlines()[-1].startswith("Started 0 of 500 sessions in ")
     assert int(result.err.split()[1]) <= MAX_CONCURRENT
 
 
@@ -89,7 +88,7 @@ def test_no_answer(shell: Shell, script: str) -> None:
     answer_only(shell, 1)
     result = shell.run("create", script, "--count", "3", "--timeout", "0.5", "-o", "ids")
     assert (result.code, len(result.lines)) == (124, 1)
-    assert "2 of 3 not started: no answer came in time, so that they may be started yet" in result.err
+    assert "2 of 3 not started: there was no response in time; they may still be started" in result.err
 
 
 def test_a_terminal_shows_how_far_it_is(shell: Shell, script: str) -> None:
@@ -98,7 +97,7 @@ def test_a_terminal_shows_how_far_it_is(shell: Shell, script: str) -> None:
     screen.shows("] Started 30 of 60 ...")
     assert screen.text.count("[###") == 1
     screen.type(CTRL_C)
-    text = screen.shows("30 sessions of 60 started, and go on; 30 more")
+    text = screen.shows("Stopped. Started 30 of 60 sessions; they keep running. 30 other")
     assert "[###" not in text
     assert len([line for line in text.splitlines() if line.endswith("c" * 10)]) == 30
     assert screen.ends() == 130
@@ -106,15 +105,15 @@ def test_a_terminal_shows_how_far_it_is(shell: Shell, script: str) -> None:
 
 def test_a_terminal_gets_a_table_at_the_end(shell: Shell, script: str) -> None:
     screen = Screen(shell, "create", script, "--count", "20")
-    text = screen.shows("20 sessions of 20 started on 1 cloud in ")
+    text = screen.shows("Started 20 of 20 sessions on 1 node in ")
     assert text.splitlines()[0].split() == ["SESSION", "STATE", "ADDRESS"]
     assert screen.ends() == 0
 
 
 def test_usage(shell: Shell, script: str) -> None:
     for words, said in (
-        (("--count", "0"), "from 1 on"),
-        (("--count", "2", "--id", "x"), "--id names one request"),
+        (("--count", "0"), "1 or more"),
+        (("--count", "2", "--id", "x"), "--id identifies one request"),
         (("--count", "2", "--name", "x"), "--name is for one"),
     ):
         result = shell.run("create", script, *words)

@@ -44,7 +44,7 @@ def test_all_is_well(own_redis: RedisServer, patient: Shell, daemon_on: DaemonOn
 
     assert (result.code, result.err) == (0, "")
     assert {line.split()[0] for line in result.lines} == {"ok"}
-    for said in ("a round trip takes", "1 of 1 known live", "may do all"):
+    for said in ("the round trip takes", "1 of 1 known nodes online", "has all permissions"):
         assert said in result.out.decode()
 
 
@@ -52,7 +52,7 @@ def test_no_cloud(patient: Shell) -> None:
     result = patient.run("doctor")
 
     assert result.code == 1
-    assert "no cloud lives" in result.out.decode()
+    assert "no node is online" in result.out.decode()
     assert "to do: start pycloud" in result.out.decode()
 
 
@@ -78,7 +78,7 @@ def test_a_cloud_that_is_gone(own_redis: RedisServer, patient: Shell, daemon_on:
     wrong = problems(patient)
 
     assert [row["about"] for row in wrong] == [node]
-    assert "(on host.test); sessions of it on record: 1" in wrong[0]["text"]
+    assert "(on host.test); sessions on record: 1" in wrong[0]["text"]
 
 
 def test_two_daemons_of_one_id(own_redis: RedisServer, patient: Shell) -> None:
@@ -103,7 +103,7 @@ def test_two_daemons_of_one_id(own_redis: RedisServer, patient: Shell) -> None:
     assert [row["about"] for row in wrong] == [node.cloud] * 2
     assert "two daemons use this id" in wrong[0]["text"]
     assert "pycloud --new-id" in wrong[0]["advice"]
-    assert "ahead of Redis'" in wrong[1]["text"]
+    assert "ahead of that of Redis" in wrong[1]["text"]
 
 
 def test_ctrl_c(own_redis: RedisServer, patient: Shell) -> None:

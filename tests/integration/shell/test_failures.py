@@ -43,7 +43,7 @@ def test_one_that_is_not_answered_holds_up_no_other(shell: Shell, op: str) -> No
         result = shell.run(op, FIRST, SECOND, "ff", "--timeout", "1.5", *confirmation)
 
     assert result.code == 124
-    assert f"{FIRST}: no answer to request" in result.err
+    assert f"{FIRST}: no response to request" in result.err
     assert "no session ff" in result.err
     assert SECOND in result.out.decode()
 
@@ -67,7 +67,7 @@ def test_without_a_cloud_each_session_is_named(shell: Shell) -> None:
 
     assert result.code == 124
     for session in (FIRST, SECOND):
-        assert f"{session}: no cloud is listening" in result.err
+        assert f"{session}: no node is online" in result.err
 
 
 def test_a_remove_can_be_repeated(shell: Shell) -> None:
@@ -77,10 +77,10 @@ def test_a_remove_can_be_repeated(shell: Shell) -> None:
 
     assert result.code == 124
     assert "stop_grace" in result.err
-    assert f"a longer timeout may help. To ask again without doing it twice: --id {node.heard[0].fields['id']}\n" in (
+    assert f"a longer timeout may help. To repeat the request safely, use --id {node.heard[0].fields['id']}\n" in (
         result.err
     )
-    assert result.err.count("To ask again") == 1
+    assert result.err.count("To repeat the request safely") == 1
     assert node.heard[-1].fields["id"] == "mine"
 
 
@@ -132,7 +132,7 @@ def test_redis_lost_on_the_way(own_redis: RedisServer, shell: Shell) -> None:
             _, err = process.communicate(timeout=TIMEOUT)
 
     assert process.returncode == 69
-    assert f"may still be carried out. To ask again without doing it twice: --id {node.heard[0].fields['id']}" in (
+    assert f"may still be carried out. To repeat the request safely, use --id {node.heard[0].fields['id']}" in (
         err.decode()
     )
 
@@ -170,4 +170,4 @@ def test_a_full_disk_below_stderr_changes_no_code(shell: Shell, words: tuple[str
 
 
 def test_help_knows_the_code_of_a_closed_pipe(shell: Shell) -> None:
-    assert "141 nobody reads the output" in shell.run("help").out.decode()
+    assert "141 output closed" in shell.run("help").out.decode()

@@ -18,7 +18,7 @@ def test_inspect(shell: Shell) -> None:
     session = shell.obedient.add()
     shown = {name: value.strip() for name, value in inspected(shell, session[:8]).items()}
     assert (shown["session"], shown["state"], shown["address"]) == (session, "running", "here:4000")
-    assert shown["cpu"] == "97.5 % of one processor, 12.3 s in all"
+    assert shown["cpu"] == "97.5 % of one processor, 12.3 s in total"
     assert (shown["memory"], shown["processes"], shown["uptime"]) == ("4.1 MB", "3", "2m")
     assert (shown["pid"], shown["more"]) == ("7", "1")
     answer = json.loads(shell.run("inspect", session, "-o", "json").out)
@@ -31,8 +31,8 @@ def test_where_its_cloud_is_away_it_is_what_is_on_record(shell: Shell) -> None:
     session = shell.obedient.add("exited", session="0000000001" + "d" * 10, exit_code="3", runtime="script")
     shown = inspected(shell, session)
     assert (shown["state"].strip(), shown["exit code"].strip()) == ("exited", "3")
-    assert "its cloud is away" in shown["note"]
-    assert "is not there" in shown["trouble"]
+    assert "its node is offline" in shown["note"]
+    assert "is offline, and only it can answer this" in shown["trouble"]
     answer = json.loads(shell.run("inspect", session, "-o", "json").out)
     assert (answer["stale"], answer["exit_code"], "figures" in answer) == (True, 3, False)
 

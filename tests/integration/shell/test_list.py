@@ -81,16 +81,16 @@ def test_a_page_says_how_to_go_on(shell: Shell) -> None:
     for _ in range(5):
         shell.obedient.add()
     command = shlex.join([*PYCLOUDCTL, "list", "--limit", "2", "--skip", "2"])
-    assert b"1 more. Next: the same with --skip 4" in pexpect.run(command, env=shell.environ)
-    assert b"No such sessions." in pexpect.run(f"{command} --state lost", env=shell.environ)
+    assert b"1 more. Next: repeat with --skip 4" in pexpect.run(command, env=shell.environ)
+    assert b"No sessions match." in pexpect.run(f"{command} --state lost", env=shell.environ)
 
 
 def test_what_is_recorded_of_a_cloud_that_is_away_is_stale(shell: Shell) -> None:
     here, away = shell.obedient.add(), shell.obedient.add(session="0000000001dddddddddd")
 
     lines = {line.split()[0]: line for line in shell.run("list").lines[1:]}
-    assert "its cloud is away" not in lines[here]
-    assert "its cloud is away" in lines[away]
+    assert "its node is offline" not in lines[here]
+    assert "its node is offline" in lines[away]
     rows = {row["id"]: row for row in map(json.loads, shell.run("list", "-o", "json").lines)}
     assert (rows[here].get("stale"), rows[away].get("stale")) == (None, True)
 
@@ -100,7 +100,7 @@ def test_what_is_recorded_of_a_cloud_that_is_away_is_stale(shell: Shell) -> None
     [
         (("--state", "dead"), "running"),
         (("--sort", "size"), "created"),
-        (("--limit", "0"), "from 1 on"),
+        (("--limit", "0"), "1 or more"),
         (("--limit", "-1"), "--limit"),
         (("--sotr", "host"), "did you mean --sort?"),
     ],

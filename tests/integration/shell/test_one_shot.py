@@ -28,7 +28,17 @@ def test_help_names_every_command_and_code(shell: Shell, words: tuple[str, ...])
 
     assert result.code == 0
     text = result.out.decode()
-    for word in ("create", "status", "remove", "list", "logs", "help", "--redis", "--timeout", "124 nobody answered"):
+    for word in (
+        "create",
+        "status",
+        "remove",
+        "list",
+        "logs",
+        "help",
+        "--redis",
+        "--timeout",
+        "124 no response in time",
+    ):
         assert word in text
     assert max(map(len, result.lines)) <= 80
 
@@ -157,12 +167,12 @@ def test_of_several_sessions_those_that_are_there_are_dealt_with(shell: Shell) -
         (("list", "--timeout", "inf"), "at most 86400"),
         (("list", "--tiemout", "5"), "did you mean --timeout?"),
         (("--tiemout", "5", "list"), "did you mean --timeout?"),
-        (("-e", "A=1", "create", "x"), "goes behind it"),
-        (("create", "-", "--cloud", ""), "no cloud id"),
+        (("-e", "A=1", "create", "x"), "write it after the command"),
+        (("create", "-", "--cloud", ""), "not a node id"),
         (("remove", "1" * 20, "2" * 20, "--id", "r"), "one by one"),
         (("remove", "1" * 20, "2" * 20), "--yes"),
-        (("remove",), "which"),
-        (("remove", "aa", "--all"), "not both"),
+        (("remove",), "remove needs sessions"),
+        (("remove", "aa", "--all"), "either sessions or a selection"),
         (("remove", "--label", "a"), "KEY=VALUE"),
         (("list", "--label", "a=1", "--label", "a=2"), "given twice"),
         (("help", "staus"), "did you mean status?"),

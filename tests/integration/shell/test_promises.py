@@ -70,7 +70,7 @@ def test_ux_05_a_unique_beginning_is_enough_and_an_ambiguous_one_lists_the_candi
     [
         (("statsu",), "status"),
         (("list", "--stat", "running"), "--state"),
-        (("help", "clodus"), "clouds"),
+        (("help", "ndoes"), "nodes"),
         (("list", "--sort", "hots"), "host"),
     ],
 )
@@ -156,7 +156,7 @@ def test_ux_13_no_cloud_is_said_at_once_with_causes_and_the_flag_to_change(shell
     result = shell.run("create", "-", "--timeout", "3600", stdin=b"x")
 
     assert result.code == ExitCode.NO_ANSWER
-    for said in ("no cloud is listening", "Is pycloud running?", "--redis", "--namespace"):
+    for said in ("no node is online", "Check that pycloud is running", "--redis", "--namespace"):
         assert said in result.err
 
 
@@ -225,7 +225,7 @@ def test_ux_17_doctor_says_what_to_do(own_redis: RedisServer, shell: Shell, tmp_
     with Daemon(tmp_path / "cloud", own_redis.url):
         well = shell.run("doctor")
     assert well.code == ExitCode.DONE
-    for topic in ("settings", "Redis 7", "round trip", "may do all", "1 of 1 known live"):
+    for topic in ("settings", "Redis 7", "round trip", "has all permissions", "1 of 1 known nodes online"):
         assert topic in well.out.decode(), topic
 
 

@@ -82,7 +82,7 @@ def test_ux_15_without_a_terminal_it_refuses_unless_told_yes(shell: Shell, words
     words = words or tuple(sessions)
     result = shell.run("remove", *words, stdin=b"y\n")
     assert (result.code, result.out) == (2, b"")
-    assert "Remove 3 sessions? Nobody can be asked here; --yes says yes." in result.err
+    assert "Remove 3 sessions? There is no terminal to confirm it on: use --yes." in result.err
     assert not removed(shell)
 
     confirmed = shell.run("remove", *words, "--yes")
@@ -100,7 +100,7 @@ def test_what_is_to_go_must_be_all_that_is_asked_for(shell: Shell) -> None:
     assert list(shell.obedient.sessions) == [here, blog]
     nothing = shell.run("remove", "--label", "app=none", "-y")
     assert (nothing.code, nothing.out) == (0, b"")
-    assert "nothing to remove" in nothing.err
+    assert "No sessions match. Nothing was removed." in nothing.err
 
 
 def test_many_are_removed_at_a_time_and_counted_on_a_terminal(shell: Shell) -> None:
@@ -155,7 +155,7 @@ def test_ctrl_c_in_the_middle_says_what_was_done(shell: Shell) -> None:
         _out, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     found = re.search(
-        r"Stopped. Removed 5 of 30 sessions. (\d+) more were asked for, and may still be removed. (\d+) are",
+        r"Stopped. Removed 5 of 30 sessions. (\d+) other requests may still be carried out. (\d+) were left unchanged",
         err.decode(),
     )
     assert found, err

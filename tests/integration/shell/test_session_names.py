@@ -76,7 +76,7 @@ def test_a_name_that_another_had_later_is_no_name_of_the_first(shell: Shell) -> 
 
     result = shell.run("remove", "web")
     assert result.code == 3
-    assert result.err.endswith(f"no session is called web any more; one that has ended was: {first}\n")
+    assert result.err.endswith(f"no live session has the name web; the ended session {first} had it\n")
     assert not shell.node.heard
 
 

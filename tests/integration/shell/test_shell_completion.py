@@ -105,12 +105,12 @@ def test_hosts(shell: Shell, bash: Bash) -> None:
     assert bash.offers("drain", "") == ["c" * 10, "game7.example.net"]
 
 
-def test_clouds(shell: Shell, bash: Bash) -> None:
+def test_nodes(shell: Shell, bash: Bash) -> None:
     shell.node.redis.zadd(shell.node.names.nodes_key, {"d" * 10: 1, "$(touch ran)": 1})
 
     assert bash.offers("drain", "") == bash.offers("list", "--cloud", "") == ["c" * 10, "d" * 10, "here"]
     assert bash.offers("undrain", "c" * 10, "d") == ["d" * 10]
-    assert bash.offers("clouds", "--la") == ["--label"]
+    assert bash.offers("clouds", "--la") == bash.offers("nodes", "--la") == ["--label"]
     assert not (bash.folder / "ran").exists()
 
 

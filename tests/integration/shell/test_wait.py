@@ -46,7 +46,7 @@ def test_ctrl_c_ends_no_session(shell: Shell) -> None:
         _, err = process.communicate(timeout=TIMEOUT)
 
     assert process.returncode == 130
-    assert b"the session goes on" in err
+    assert b"the session keeps running" in err
     assert shell.obedient.sessions[session] == "running"
 
 

@@ -34,6 +34,6 @@ def test_a_cloud_is_well_while_it_is_heard_and_can_start_something() -> None:
 
 def test_what_is_wrong_is_said() -> None:
     assert "no heartbeats" in (unhealthy_reason(None) or "")
-    assert "does not hear" in (unhealthy_reason(rank(deaf=True)) or "")
+    assert "does not receive" in (unhealthy_reason(rank(deaf=True)) or "")
     assert "docker" in (unhealthy_reason(rank(unavailable=("docker",))) or "")
     assert "script" in (unhealthy_reason(rank(runtimes=("docker", "script"), unavailable=("script", "docker"))) or "")

@@ -32,17 +32,17 @@ def test_what_is_no_session_id_is_asked_of_all() -> None:
 
 def test_logs_come_from_the_owner_only() -> None:
     assert build_request("logs", {"session": SESSION}, "r1").direct_only
-    with pytest.raises(ValueError, match="no session id"):
+    with pytest.raises(ValueError, match="not a session id"):
         build_request("logs", {"session": "who?"}, "r1")
 
 
 @pytest.mark.parametrize(
     ("op", "fields", "request_id", "reason"),
     [
-        ("dance", {}, "r1", "no request; there are create, status"),
-        ("create", {"script": "x"}, "", "no request id"),
-        ("create", {"script": "x"}, "a\nb", "no request id"),
-        ("create", {"script": "x"}, "a" * 257, "no request id"),
+        ("dance", {}, "r1", "not a request; the requests are create, status"),
+        ("create", {"script": "x"}, "", "not a request id"),
+        ("create", {"script": "x"}, "a\nb", "not a request id"),
+        ("create", {"script": "x"}, "a" * 257, "not a request id"),
         ("create", {"script": "\udcff"}, "r1", "Unicode"),
     ],
 )

@@ -53,7 +53,10 @@ def test_an_image_alone_is_one_only_where_no_cloud_runs_scripts() -> None:
 def test_only_where_no_living_cloud_fits_the_runtime_is_wrong() -> None:
     code, message = why(nodes(a=peer("script"), b=peer("script")), IMAGE)
     assert code == "wrong_runtime"
-    assert message == "this is for runtime docker, and the clouds that fit have script"
+    assert message == (
+        "this is a container image, but no eligible node has a container engine. "
+        "Start Docker on one, or use --runtime script"
+    )
     assert why(nodes(a=peer("script"), b=peer("docker", capacity=0)), IMAGE)[0] == "no_capacity"
     assert why(nodes(a=peer("docker")), CreateRequest("r", "", cloud="z", runtimes=("docker",)))[0] == "no_match"
 

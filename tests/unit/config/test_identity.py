@@ -29,13 +29,13 @@ def test_an_id_is_created_once_and_kept(tmp_path: Path) -> None:
 def test_a_file_without_a_valid_id_is_an_error_and_not_replaced(tmp_path: Path, stored: str) -> None:
     """The ids of its sessions contain the old id."""
     (tmp_path / ID_FILE).write_text(stored, encoding="latin-1")
-    with pytest.raises(ConfigError, match="put it back"):
+    with pytest.raises(ConfigError, match="restore it, or delete it"):
         identity.node_id(tmp_path)
     assert (tmp_path / ID_FILE).read_text(encoding="latin-1") == stored
 
 
 def test_an_id_that_cannot_be_stored_is_an_error_that_names_file_and_reason(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=f"{tmp_path}/gone/{ID_FILE} cannot be kept: No such file or directory"):
+    with pytest.raises(ConfigError, match=f"cannot be stored in {tmp_path}/gone/{ID_FILE}: No such file or directory"):
         identity.node_id(tmp_path / "gone")
 
 

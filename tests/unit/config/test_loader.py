@@ -78,10 +78,10 @@ def test_a_named_file_replaces_the_usual_ones(machine: Machine, tmp_path: Path) 
 
 
 def test_a_named_file_must_exist(machine: Machine, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^flag --config: there is no file /.*/gone\.toml$"):
+    with pytest.raises(ConfigError, match=r"^flag --config: the file /.*/gone\.toml does not exist$"):
         machine.load(config_file=str(tmp_path / "gone.toml"))
     machine.environ = {"PYCLOUD_CONFIG": "/nowhere/gone.toml"}
-    assert machine.refusal() == "variable PYCLOUD_CONFIG: there is no file /nowhere/gone.toml"
+    assert machine.refusal() == "variable PYCLOUD_CONFIG: the file /nowhere/gone.toml does not exist"
 
 
 def test_every_setting_can_come_from_everywhere(root_machine: Machine) -> None:
@@ -188,7 +188,7 @@ def test_another_database_needs_a_namespace_of_its_own(machine: Machine, url: st
 
 def test_run_as(machine: Machine, root_machine: Machine) -> None:
     assert machine.refusal(run_as="root") == "flag --run-as: only root can run scripts as another user"
-    assert root_machine.refusal(run_as="no-such-user") == "flag --run-as: there is no user no-such-user"
+    assert root_machine.refusal(run_as="no-such-user") == "flag --run-as: the user no-such-user does not exist"
     assert root_machine.load(run_as="nobody").run_as == "nobody"
 
 
@@ -203,5 +203,5 @@ def test_a_requester_reads_two_settings_and_minds_no_others(machine: Machine, mo
     assert load_target({"redis": "redis://i", "namespace": "mine"}, host) == ("redis://i", "mine")
     monkeypatch.setattr(os, "access", lambda _path, _mode: False)
     assert load_target({}, host)[0] == "redis://localhost:6379/0", "a file that it may not read is not for it"
-    with pytest.raises(ConfigError, match="there is no file"):
+    with pytest.raises(ConfigError, match=r"^flag --config: the file /no/such/file\.toml does not exist$"):
         load_target({}, host, config_file="/no/such/file.toml")

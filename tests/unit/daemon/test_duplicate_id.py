@@ -86,7 +86,7 @@ def test_a_duplicate_id_and_its_end_are_logged_once_each(waiting: Waiting, caplo
     first, last = (record.getMessage() for record in caplog.records)
     assert CLOUD in first
     assert "pycloud --new-id" in first, "the remedy"
-    assert "is gone" in last
+    assert "has ended" in last
 
 
 def test_a_heartbeat_of_the_previous_instance_ends_the_wait(waiting: Waiting) -> None:

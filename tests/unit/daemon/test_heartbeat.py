@@ -185,7 +185,7 @@ def test_when_the_other_daemon_is_gone_requests_are_taken_again(
     assert not node.router.paused
     assert [sent.copied for sent in node.sent] == [False], "sent at once: the last heartbeat had it"
     assert node.done == ["recovered"], "the other may have overwritten our data"
-    assert "requests are taken again" in caplog.text
+    assert "requests are accepted again" in caplog.text
 
 
 def test_that_another_daemon_uses_the_id_is_logged_once_a_minute(node: Node, caplog: pytest.LogCaptureFixture) -> None:

@@ -105,7 +105,11 @@ def keeper(tmp_path: Path) -> Keeper:
 
 @pytest.mark.parametrize(
     ("request_", "named"),
-    [({"op": "fly"}, "unknown operation 'fly'; there are hello"), ({"op": 1}, "op"), ({"op": "stop"}, "grace")],
+    [
+        ({"op": "fly"}, "unknown operation 'fly'; the operations are hello"),
+        ({"op": 1}, "op"),
+        ({"op": "stop"}, "grace"),
+    ],
 )
 def test_an_invalid_request_is_answered_with_what_is_wrong(keeper: Keeper, request_: Message, named: str) -> None:
     (answer,) = keeper.ask(**request_)
@@ -140,7 +144,7 @@ def test_leftovers_of_a_failed_start_that_cannot_be_removed_are_removed_at_the_n
     assert keeper.ask("list") == [{"sessions": []}], "it never ran"
     answers = keeper.ask("start", **START)
     keeper.removed()
-    assert answers[0]["error"]["message"] == "what an earlier attempt left cannot be removed"
+    assert answers[0]["error"]["message"] == "the files of an earlier attempt cannot be removed"
     assert (keeper.state(), keeper.starts) == (None, 1)
 
 

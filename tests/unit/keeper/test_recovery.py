@@ -98,8 +98,8 @@ def test_a_session_that_is_alive_is_adopted_and_not_treated_as_a_child(keeper: K
 @pytest.mark.parametrize(
     ("running", "reason"),
     [
-        (RUNNING, "ended while no keeper was running; nobody knows the exit code"),
-        ({**RUNNING, "boot_id": "another boot"}, "the host was rebooted; nobody knows the exit code"),
+        (RUNNING, "ended while no keeper was running; the exit code is unknown"),
+        ({**RUNNING, "boot_id": "another boot"}, "the host was rebooted; the exit code is unknown"),
     ],
 )
 def test_a_pid_alone_does_not_identify_a_leader(keeper: Keeper, running: Line, reason: str) -> None:

@@ -126,7 +126,7 @@ def test_a_valid_request_is_not_rejected(request_: Request) -> None:
 def test_a_request_about_a_session_must_name_it(request_: Request) -> None:
     error = error_of(msgspec.structs.replace(request_, session=""))
     assert isinstance(error, BadRequest)
-    assert error.message == f"{request_.op}: `session` is empty; it names the session, 20 hex digits"
+    assert error.message == f"{request_.op}: `session` is empty; it must be the id of a session, 20 hex digits"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_where_a_stream_begins_is_limited(field: str, maximum: int) -> None:
         fields: dict[str, Any] = {field: value}
         error = error_of(FollowRequest("r", SESSION, **fields))
         assert (error is None) is valid
-        assert error is None or error.message == f"follow: `{field}` is {value}; it goes from 0 to {maximum}"
+        assert error is None or error.message == f"follow: `{field}` is {value}; it must be from 0 to {maximum}"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_where_a_stream_begins_is_limited(field: str, maximum: int) -> None:
 def test_a_stream_has_one_beginning(fields: dict[str, Any], named: str) -> None:
     error = error_of(FollowRequest("r", SESSION, **fields))
     assert isinstance(error, BadRequest)
-    assert f"{named} cannot both say where to begin" in error.message
+    assert f"{named} cannot both set where the output begins" in error.message
 
 
 @pytest.mark.parametrize("fields", [{"lines": 5, "since": 17.5}, {"since": -1.0}, {"offset": 7, "place": "token"}])
@@ -202,7 +202,7 @@ def test_beginnings_that_go_together_are_valid(fields: dict[str, Any]) -> None:
 def test_a_stream_has_output_only() -> None:
     error = error_of(FollowRequest("r", SESSION, kind="input" * 100))
     assert isinstance(error, BadRequest)
-    assert error.message == f"follow: `kind` is {('input' * 100)[:64]!r}; there is only output"
+    assert error.message == f"follow: `kind` is {('input' * 100)[:64]!r}; the only kind is output"
 
 
 @pytest.mark.parametrize(

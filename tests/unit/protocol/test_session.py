@@ -54,7 +54,7 @@ def test_the_id_of_a_session_says_whose_it_is() -> None:
     session = new_session_id(cloud)
     assert owner_of(session) == cloud
     assert new_session_id(cloud) != session
-    with pytest.raises(ValueError, match="cloud ids have 10"):
+    with pytest.raises(ValueError, match="a node id has 10"):
         new_session_id("short")
 
 

@@ -37,8 +37,8 @@ def test_a_good_name_is_taken_as_it_is(name: str) -> None:
         ("CAFE", "session id"),
         ("42", "session id"),
         ("a" * 20, "session id"),
-        ("-web", "begins with"),
-        (".web", "begins with"),
+        ("-web", "begin with"),
+        (".web", "begin with"),
         ("a b", "letters, digits"),
         ("web\n", "letters, digits"),
         ("wéb", "letters, digits"),
@@ -70,7 +70,7 @@ def test_good_labels_are_taken_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("labels", "why"),
     [
-        ({f"k{n}": "" for n in range(MAX_LABELS + 1)}, "16 are the most"),
+        ({f"k{n}": "" for n in range(MAX_LABELS + 1)}, "the limit is 16"),
         ({"": "v"}, "''"),
         ({"a b": "v"}, "'a b'"),
         ({"-a": "v"}, "'-a'"),

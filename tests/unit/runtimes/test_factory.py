@@ -103,7 +103,7 @@ def test_sessions_of_all_runtimes_are_ended(
     [
         ("no_such_module:Runtime", "runtime other: no_such_module:Runtime cannot be loaded: No module named"),
         (f"{__name__}:NoSuch", "cannot be loaded: module .* has no attribute 'NoSuch'"),
-        (f"{__name__}:Plugin", "is plugin, and not the name of its entry point"),
+        (f"{__name__}:Plugin", "is plugin, not the name of its entry point"),
     ],
 )
 def test_a_plugin_that_cannot_be_loaded(installed: dict[str, str], place: str, message: str) -> None:

@@ -192,11 +192,11 @@ def test_a_node_that_turns_out_to_be_full_releases_the_claim_and_returns_the_rea
     node.created()
     error = node.create(CreateRequest("r2", "script"))
     assert error is not None
-    assert (error.code, error.message) == ("no_capacity", "this cloud is full")
+    assert (error.code, error.message) == ("no_capacity", "this node is full")
     assert node.done == ["release r2"]
     node.manager.draining = True
     assert (error := node.create(CreateRequest("r3", "script"))) is not None
-    assert error.message == "this cloud is draining"
+    assert error.message == "this node is draining"
 
 
 def test_sessions_that_start_count_against_the_capacity_and_creates_that_are_not_claimed_do_not() -> None:
@@ -213,7 +213,7 @@ def test_sessions_that_start_count_against_the_capacity_and_creates_that_are_not
     assert (node.manager.alive, node.manager.full) == (0, True)
     started.set()
     gevent.joinall(creating, timeout=5.0, raise_error=True)
-    assert sorted(str(each.value) for each in creating) == ["None", *["this cloud is full"] * 2]
+    assert sorted(str(each.value) for each in creating) == ["None", *["this node is full"] * 2]
 
 
 @pytest.mark.parametrize(

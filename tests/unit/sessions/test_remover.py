@@ -267,5 +267,5 @@ def test_all_sessions_are_removed_in_parallel_within_the_timeout(node: Node, cap
     node.remover.remove_all(timeout=0.01)
     assert sorted(node.sessions) == ["fails", "hangs"]
     assert {stopped[2] for stopped in node.stops} == {GRACE}, "a grace of the session's own is limited to ours"
-    assert "1 sessions are not gone yet" in caplog.text
+    assert "1 sessions are not removed yet" in caplog.text
     assert not node.is_removing("hangs"), "nobody waits for it any more"

@@ -160,7 +160,7 @@ def test_where_the_name_is_taken_nothing_is_started(node: Node) -> None:
     [
         (StartFailed("disk full"), "disk full"),
         (EngineUnavailable("no engine"), "no engine"),
-        (ValueError("a bug"), "it could not be started: a bug"),
+        (ValueError("a bug"), "the session could not be started: a bug"),
     ],
 )
 def test_nothing_is_left_of_a_start_that_fails_and_its_name_is_released(
@@ -180,14 +180,14 @@ def test_nothing_is_left_of_a_start_that_fails_and_its_name_is_released(
 
 def test_a_create_for_another_runtime_is_rejected_with_the_runtimes_of_this_node(node: Node) -> None:
     error = node.fails_with(WrongRuntime, CreateRequest("r", "script", runtimes=("docker",)))
-    assert str(error) == "this is for runtime docker, and this cloud has script"
+    assert str(error) == "this create needs the runtime docker, and this node has only script"
     assert node.done == []
 
 
 def test_a_session_that_is_removed_while_it_starts_is_stopped_at_once_and_its_create_fails(node: Node) -> None:
     cancelled = Cancelled(node, lambda _spec: STARTED)
     assert cancelled.outcome is True
-    assert str(cancelled.error) == "it was removed while it was started"
+    assert str(cancelled.error) == "the session was removed while it was starting"
     assert node.done[3:] == ["stop 0 {}", "forget", "name released", "session.failed"]
     assert node.sessions == {}
 
@@ -218,7 +218,7 @@ def test_a_cancelled_start_is_not_left_to_another_node_when_the_engine_becomes_u
 
     cancelled = Cancelled(node, fail)
     assert isinstance(cancelled.outcome, EngineUnavailable), "it is not known whether anything is left of it"
-    assert str(cancelled.error) == "it was removed while it was started"
+    assert str(cancelled.error) == "the session was removed while it was starting"
 
 
 def test_the_progress_of_a_pull_is_published_until_the_start_is_cancelled(node: Node) -> None:

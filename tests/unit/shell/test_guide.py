@@ -45,9 +45,9 @@ LINES: dict[str, type[msgspec.Struct]] = {
     "| `inspect` |": InspectResponse,
     "| `logs` |": LogsResponse,
     "| `logs -f`,": StreamOutput,
-    "| | what is lost |": StreamSkipped,
+    "| | skipped output |": StreamSkipped,
     "| | the end |": StreamEnd,
-    "| `clouds` |": NodeRow,
+    "| `nodes` |": NodeRow,
     "| `drain`, `undrain` |": DrainResponse,
     "| `events` |": Event,
 }

@@ -25,11 +25,14 @@ def test_parse_redis_url() -> None:
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("redis://h?decode_responses=True", "'decode_responses' of the Redis URL is not taken; there are db, user"),
-        ("redis://h?protocol=3", "'protocol' of the Redis URL is not taken"),
-        ("redis://h?retry_on_timeout=yes", "'retry_on_timeout' of the Redis URL is not taken"),
-        ("redis://h?socket_timeout=abc", "'socket_timeout' of the Redis URL is not taken"),
-        ("redis://h?health_check_interval=", "'health_check_interval' of the Redis URL is not taken"),
+        (
+            "redis://h?decode_responses=True",
+            "'decode_responses' of the Redis URL is not supported; these are: db, user",
+        ),
+        ("redis://h?protocol=3", "'protocol' of the Redis URL is not supported"),
+        ("redis://h?retry_on_timeout=yes", "'retry_on_timeout' of the Redis URL is not supported"),
+        ("redis://h?socket_timeout=abc", "'socket_timeout' of the Redis URL is not supported"),
+        ("redis://h?health_check_interval=", "'health_check_interval' of the Redis URL is not supported"),
         ("redis://h?db=1&db=2", "'db' of the Redis URL must have one value"),
         ("redis://h?password=", "'password' of the Redis URL must have one value"),
         ("redis://h?ssl_ca_certs=/ca.pem", "'ssl_ca_certs' of the Redis URL needs rediss://"),

@@ -31,7 +31,7 @@ PING_INTERVAL, RECONNECT_INTERVAL, PING_TIMEOUT = 2.0, 0.5, 5.0
 NO_TIMEOUT = float("inf")
 #: Connections beyond those that starts use.
 SPARE_CONNECTIONS = 4
-STOPPING = "this cloud is stopping"
+STOPPING = "this node is stopping"
 
 T = TypeVar("T")
 Work = Callable[[docker.APIClient], T]
@@ -49,7 +49,7 @@ class EngineClient:
         self.connected_at = self.engine_connected_at = 0.0
         self._timeout, self._parallel = timeout, parallel
         self._client: docker.APIClient | None = None
-        self._unavailable_reason: str | None = "it was not asked yet"
+        self._unavailable_reason: str | None = "not connected yet"
         self._calls: set[gevent.Greenlet] = set()
         self._suspect = Event()
         self._watcher: gevent.Greenlet | None = None
@@ -106,7 +106,9 @@ class EngineClient:
     def _unwrap(self, value: Any) -> Any:
         """Return the result of a call, or raise its error as one of PyCloud's."""
         if isinstance(value, gevent.GreenletExit):
-            raise EngineUnavailable(self.unavailable_reason() or f"the container engine at {self.host} was lost")
+            raise EngineUnavailable(
+                self.unavailable_reason() or f"the connection to the container engine at {self.host} was lost"
+            )
         if not isinstance(value, _Failed):
             return value
         try:
@@ -168,7 +170,7 @@ class EngineClient:
     def _mark_unavailable(self, reason: str) -> None:
         if self._unavailable_reason is None or self._watcher is None:
             log.warning(
-                "the container engine at %s does not answer: %s; its sessions are left alone until it does",
+                "the container engine at %s does not answer: %s; its sessions keep their last state until it does",
                 self.host,
                 reason,
             )
@@ -198,7 +200,7 @@ def _run_with_timeout(seconds: float, call: Callable[[], T]) -> T | _Failed:
     try:
         return call()
     except gevent.Timeout:
-        return _Failed(TimeoutError(f"nothing was heard of it for {seconds:g} s"))
+        return _Failed(TimeoutError(f"no response for {seconds:g} s"))
     except Exception as error:
         return _Failed(error)
     finally:

@@ -135,5 +135,5 @@ class Containers:
         deadline = monotonic() + self._timeout
         while self.inspect(container) is not None:
             if monotonic() > deadline:
-                raise RemoveFailed(f"somebody else has been removing its container for {self._timeout:g} s")
+                raise RemoveFailed(f"another client has been removing its container for {self._timeout:g} s")
             gevent.sleep(POLL_INTERVAL)

@@ -62,12 +62,12 @@ class EventStream:
             try:
                 self._engine.run(self._follow, NO_TIMEOUT)
             except EngineUnavailable as error:
-                log.debug("the stream of events broke: %s", error)
+                log.debug("the event stream was interrupted: %s", error)
             except EngineError as refusal:
-                log.error("the container engine gives no events: %s", refusal)
+                log.error("the container engine rejected the request for events: %s", refusal)
                 gevent.sleep(ERROR_DELAY)
             except Exception:
-                log.exception("events of the container engine could not be followed; trying again")
+                log.exception("the event stream of the container engine failed; trying again")
                 gevent.sleep(ERROR_DELAY)
             # An engine that stops or restarts ends the stream like a complete one.
             self._engine.mark_suspect()

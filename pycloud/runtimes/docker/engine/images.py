@@ -74,7 +74,7 @@ class PullTracker:
     def progress(self) -> PullProgress:
         """Return the progress, with a text for people."""
         if not self._layers:
-            return PullProgress(self.image, "asking the registry", None)
+            return PullProgress(self.image, "contacting the registry", None)
         unpacked = sum(layer.unpacked for layer in self._layers.values())
         layers = f"{unpacked} of {len(self._layers)} layers"
         loaded = sum(layer.loaded for layer in self._layers.values()) / MEGABYTE
@@ -129,7 +129,7 @@ class _Pull:
         self._tracker = PullTracker(image)
         self._last_message_at = monotonic()
         self._finished = Event()
-        self._error: RequestError | None = StartFailed(f"{image}: the pull was given up", retryable=True)
+        self._error: RequestError | None = StartFailed(f"{image}: the pull was aborted", retryable=True)
         self._on_finished = on_finished
         self._logged_in = False
         self.greenlet = gevent.spawn(self._run)
@@ -140,7 +140,7 @@ class _Pull:
         while not self._finished.wait(REPORT_INTERVAL):
             on_progress(self._tracker.progress())
             if monotonic() - self._last_message_at > STALL_TIMEOUT:
-                text = f"{self._image}: the registry has said nothing for {STALL_TIMEOUT:g} s"
+                text = f"{self._image}: no response from the registry for {STALL_TIMEOUT:g} s"
                 self._error = StartFailed(text, retryable=True)
                 self.greenlet.kill(block=False)
         if self._error is not None:
@@ -200,7 +200,7 @@ def _ask_credential_helper(program: str, registry: str) -> dict[str, Any] | None
         fields = json.loads(output)
         user, secret = fields["Username"], fields["Secret"]
     except (ValueError, TypeError, LookupError) as error:
-        raise DockerException(f"{program} answers what is no login") from error
+        raise DockerException(f"{program} returned invalid credentials") from error
     if not user and not secret:
         return None
     login = {"IdentityToken": secret} if user == TOKEN_USER else {"Username": user, "Password": secret}

@@ -68,7 +68,7 @@ def parse_position(text: str) -> LogPosition:
         if found is None or datetime.fromisoformat(found[1]).year < 1:
             raise ValueError(text)
     except ValueError:
-        raise BadRequest("follow: `place` is none; hand back what came with the output, or leave it out") from None
+        raise BadRequest("follow: `place` is invalid; send one that came with output, or leave it out") from None
     return LogPosition(f"{found[1]}{found[2]}Z", int(found[3]))
 
 

@@ -125,13 +125,13 @@ class ContainerLogReader:
             try:
                 stalled = self._engine.run(partial(self._fill, follow=not last_pass), NO_TIMEOUT)
             except EngineUnavailable as error:
-                log.debug("the stream of logs of %s broke: %s", self._container, error)
+                log.debug("the log stream of %s was interrupted: %s", self._container, error)
                 gevent.sleep(REOPEN_DELAY)
                 continue
             except EngineError as refusal:
                 self._not_found = refusal.status == NOT_FOUND
                 level = logging.DEBUG if self._not_found else logging.WARNING
-                log.log(level, "the engine gives no logs of %s: %s", self._container, refusal)
+                log.log(level, "the engine rejected the request for the logs of %s: %s", self._container, refusal)
                 self._on_output()
                 gevent.sleep(REOPEN_DELAY)
                 continue

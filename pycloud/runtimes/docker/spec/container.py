@@ -147,7 +147,7 @@ def _environment(
     try:
         validate_environment(environment)
     except ValueError as error:
-        text = f"`environment` and `env` are, with what this cloud adds, more than {MAX_ENVIRONMENT_BYTES} bytes in all"
+        text = f"`environment` and `env`, with the variables of PyCloud, have more than {MAX_ENVIRONMENT_BYTES} bytes"
         raise BadRequest(text) from error
     return environment
 

@@ -89,7 +89,7 @@ def read_target(value: object) -> str:
     """Read a path in the container, other than its root. Raises ValueError."""
     path = read_bounded_text(value)
     if not path.startswith("/") or posixpath.normpath(path).strip("/") == "":
-        raise ValueError(f"{path!r} is no absolute path in the container")
+        raise ValueError(f"{path!r} is not an absolute path in the container")
     if ":" in path or ".." in path.split("/"):
         raise ValueError(f"{path!r} has ':' or '..' in it")
     return path
@@ -106,9 +106,9 @@ def read_source(value: object) -> str:
 def _modes(text: str) -> tuple[str, ...]:
     modes = tuple(dict.fromkeys(mode for mode in text.split(",") if mode))
     if unknown := [mode for mode in modes if mode not in MODES]:
-        raise ValueError(f"{unknown[0]!r} is no mode: ro, rw, ...")
+        raise ValueError(f"{unknown[0]!r} is not a mode; modes are ro, rw, ...")
     if ACCESS.issubset(modes) or len(PROPAGATIONS.intersection(modes)) > 1:
-        raise ValueError(f"{text!r} says two things at once")
+        raise ValueError(f"{text!r} has two contradictory modes")
     return modes
 
 
@@ -182,12 +182,12 @@ def _read_mount(value: object) -> Mount:
     if kind == "bind" and not (source or "").startswith("/"):
         raise ValueError("the source of a bind mount must be an absolute path of the host")
     if kind == "volume" and source is not None and not is_volume_name(source):
-        raise ValueError('its source is no name of a volume; for a path of the host the type is "bind"')
+        raise ValueError('its source is not the name of a volume; for a path of the host the type is "bind"')
     if kind == "tmpfs" and source is not None:
         raise ValueError("a tmpfs mount has no source")
     for group, _, name in ENGINE_FIELDS:
         if name in options and group and GROUP_TYPES[group] != kind:
-            raise ValueError(f"{name} is nothing for a mount of type {kind}")
+            raise ValueError(f"{name} does not apply to a mount of type {kind}")
     return Mount(kind, source, read_target(options.pop("target")), options.pop("read_only", False), options)
 
 

@@ -57,9 +57,9 @@ MILLISECOND = 1_000_000
 RESERVED_OPTIONS = {
     "auto_remove": "a session's container is removed with the session",
     "detach": "sessions always run in the background",
-    "image": "the image stands in the first line",
-    "init_path": "engines of today have none",
-    "name": "the container is called after its session",
+    "image": "the first line of the script names the image",
+    "init_path": "current engines do not support it",
+    "name": "the container is named after its session",
     "remove": "a session's container is removed with the session",
     "restart_policy": "a session that has ended stays ended",
     "stderr": "output is asked for with logs",
@@ -120,7 +120,7 @@ def _read_bindings(value: object) -> dict[str, Any]:
         raise ValueError
     found = {read_port(port): _read_binding(where) for port, where in value.items()}
     if len(found) != len(value):
-        raise ValueError("a port is there twice")
+        raise ValueError("a port is given twice")
     return found
 
 

@@ -95,7 +95,7 @@ class Policy:
         """Check that sessions may use ``image``, a full reference; ``shown`` is for the message. Raises NotAllowed."""
         reference = parse_reference(image)
         if self.images and not any(pattern.matches(reference) for pattern in self.images):
-            raise NotAllowed(f"the image {shown} is none of those that this cloud's operator allows (docker.images)")
+            raise NotAllowed(f"the image {shown} is not allowed on this node (docker.images)")
 
     def permitted(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the allowed options of a request, in canonical form. Raises NotAllowed for others.
@@ -120,10 +120,10 @@ class Policy:
                 if self._covers(allowed, path) and (read_only or not allowed.read_only):
                     return path
             if any(self._covers(opened, path) for opened in self.volumes):
-                raise NotAllowed(f"`{name}`: {source[:200]} may only be read here: mount it read-only, as with :ro")
+                raise NotAllowed(f"`{name}`: {source[:200]} is read-only on this node: mount it read-only, as with :ro")
         # The same error whether the path exists or not: requests must not reveal which files the host has.
-        what = "existing path below those" if source.startswith("/") else "volume"
-        raise NotAllowed(f"`{name}`: {source[:200]} is no {what} that this cloud's operator opened (docker.volumes)")
+        what = "an existing path below those" if source.startswith("/") else "one of the volumes"
+        raise NotAllowed(f"`{name}`: {source[:200]} is not {what} that are allowed on this node (docker.volumes)")
 
     def _covers(self, allowed: AllowedSource, path: str) -> bool:
         if not path.startswith("/") or not allowed.source.startswith("/"):
@@ -134,13 +134,13 @@ class Policy:
 
 def not_allowed(name: str, reason: str = "") -> NotAllowed:
     """Return the error for an option that is not allowed here."""
-    explanation = f": {reason}" if reason else " is not allowed on this cloud"
-    return NotAllowed(f'`{name}`{explanation}; its operator can open the option with docker.allow = ["{name}"]')
+    explanation = f": {reason}" if reason else " is not allowed on this node"
+    return NotAllowed(f'`{name}`{explanation}; the operator can allow it with docker.allow = ["{name}"]')
 
 
 def _network(policy: Policy, name: str, value: str) -> str:
     if value not in ({"none", policy.network} if policy.network else ISOLATED_NETWORKS):
-        raise not_allowed(name, f"{value[:64]} is no network for sessions here")
+        raise not_allowed(name, f"{value[:64]} is not a network for sessions on this node")
     return value
 
 
@@ -153,7 +153,7 @@ def _healthcheck(_policy: Policy, name: str, value: Mapping[str, Any]) -> Mappin
 def _one_of(*values: str) -> Callable[[Policy, str, Any], Any]:
     def judge(_policy: Policy, name: str, value: str) -> str:
         if value not in values:
-            raise not_allowed(name, f"{value[:64]} crosses the container's border")
+            raise not_allowed(name, f"{value[:64]} breaks the isolation of the container")
         return value
 
     return judge
@@ -178,7 +178,7 @@ def _check_target(name: str, target: str) -> None:
     """
     path = posixpath.normpath("/" + target.lstrip("/"))
     if path == "/proc" or path.startswith("/proc/"):
-        raise not_allowed(name, f"{target[:64]} is where the engine and the kernel are at work")
+        raise not_allowed(name, f"{target[:64]} is reserved for the engine and the kernel")
 
 
 def _volumes(policy: Policy, name: str, value: tuple[Volume, ...]) -> tuple[Volume, ...]:
@@ -216,7 +216,7 @@ def _tmpfs(_policy: Policy, name: str, value: Mapping[str, str]) -> Mapping[str,
     for part in (part for options in value.values() for part in options.split(",")):
         setting, equals, _ = part.partition("=")
         if setting not in (TMPFS_SETTINGS if equals else TMPFS_FLAGS):
-            raise not_allowed(name, f"{part[:64]} is not among the mount options that are open")
+            raise not_allowed(name, f"{part[:64]} is not one of the allowed mount options")
     return value
 
 
@@ -237,7 +237,7 @@ VALUE_CHECKS: dict[str, Callable[[Policy, str, Any], Any]] = {
 
 def _parse_allowed_option(name: str) -> str:
     if name in RESERVED_OPTIONS:
-        raise ConfigError(f"docker.allow: {name} cannot be opened: {RESERVED_OPTIONS[name]}")
+        raise ConfigError(f"docker.allow: {name} cannot be allowed: {RESERVED_OPTIONS[name]}")
     if name not in OPTIONS:
         raise ConfigError(f"docker.allow: there is no option {describe_unknown(name)}")
     return name

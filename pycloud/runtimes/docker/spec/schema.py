@@ -233,14 +233,14 @@ def object_of(description: str, fields: Mapping[str, FieldType], *, required: tu
         for name, part in value.items():
             field = names_by_folded.get(folded(read_text(name)))
             if field is None or field in found:
-                raise ValueError(f"{shown(name)} is unknown or there twice; there are {', '.join(fields)}")
+                raise ValueError(f"{shown(name)} is unknown or given twice; the fields are {', '.join(fields)}")
             if part is not None:
                 try:
                     found[field] = fields[field].read(part)
                 except ValueError:
                     raise ValueError(f"its {field} must be {fields[field].description}") from None
         if missing := [name for name in required if name not in found]:
-            raise ValueError(f"there is no {missing[0]}")
+            raise ValueError(f"{missing[0]} is missing")
         return found
 
     return FieldType(description, read)

@@ -230,7 +230,7 @@ def test_a_process_that_survives_sigkill_is_logged_once_and_retried_without_end(
     host.wait(10 * STUCK_RETRY)
     assert host.taken() == [("pid", 10, KILL)] * 10, "at long intervals"
     assert [record.getMessage() for record in caplog.records] == [
-        f"session {SESSION} does not die of SIGKILL, still trying: processes 10"
+        f"session {SESSION}: processes survive SIGKILL, will retry: 10"
     ]
 
 

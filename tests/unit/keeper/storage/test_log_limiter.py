@@ -117,6 +117,6 @@ def test_without_watches_it_looks_now_and_then(
         append(tmp_path / "b", b"x" * 10 * KEEP)
         limiter.tick(5.0 + UNWATCHED_DELAY)
         assert bytes_on_disk(tmp_path / "b") <= KEEP + 4096
-        assert caplog.text.count("cannot look after") == 1
+        assert caplog.text.count("cannot watch or limit") == 1
     finally:
         made.close()

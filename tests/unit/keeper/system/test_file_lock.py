@@ -34,7 +34,7 @@ def socket(tmp_path: Path) -> Path:
 
 def test_a_data_directory_has_one_keeper_and_the_error_of_another_names_it(tmp_path: Path, socket: Path) -> None:
     fd = file_lock.acquire(tmp_path)
-    with pytest.raises(LockedError, match="it has not said more yet"):
+    with pytest.raises(LockedError, match="its pid is not known yet"):
         file_lock.acquire(tmp_path, 0.0)
     file_lock.announce(fd, socket, 1)
     with pytest.raises(LockedError, match=f'another keeper holds {tmp_path}: .*"pid": {os.getpid()}'):

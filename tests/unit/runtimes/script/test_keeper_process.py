@@ -19,8 +19,8 @@ from pycloud.runtimes.script.keeper_process import KeeperLauncher, KeeperSetting
         ({"version": protocol.VERSION, "pid": 8}, "another data directory"),
         ({"version": protocol.VERSION, "pid": 7, "data": [1, 3]}, "another data directory"),
         ({"version": protocol.VERSION, "pid": 7, "data": None}, "another data directory"),
-        ({"version": protocol.VERSION + 1, "pid": 7, "data": [1, 2]}, "speaks version"),
-        ({"error": {"code": "bad_request", "message": "no"}}, "refuses to talk: no"),
+        ({"version": protocol.VERSION + 1, "pid": 7, "data": [1, 2]}, "uses version"),
+        ({"error": {"code": "bad_request", "message": "no"}}, "rejected the connection: no"),
     ],
 )
 def test_who_is_the_right_keeper(answer: dict[str, object], refused: str | None) -> None:

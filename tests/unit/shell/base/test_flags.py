@@ -25,5 +25,5 @@ def test_moments(text: str, expected: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "-5m", "5", "10 m", "2026-13-01", "\u0661m"])
 def test_no_moments(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="is no time"):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a time"):
         parse_time(text, 1000.0)

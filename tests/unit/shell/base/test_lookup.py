@@ -16,14 +16,14 @@ def test_a_prefix_matches_what_begins_with_it() -> None:
     assert match_prefixes(["aa", "bb", "c", ""], sessions) == {"aa": ["aa11", "aa22"], "bb": ["bb33"], "c": [], "": []}
 
 
-def test_a_cloud_is_named_by_id_or_host() -> None:
+def test_a_node_is_named_by_id_or_host() -> None:
     nodes = [online_node(), online_node("ca" + "0" * 8, host="host.test.example"), offline_node()]
     assert match_node("ccc", nodes) == ONLINE_ID
     assert match_node("host.test", nodes) == ONLINE_ID, "the whole name counts more than a beginning"
     assert match_node("fa", nodes) == OFFLINE_ID
-    with pytest.raises(UsageError, match=r"(?s)any of 2 clouds.*cccccccccc \(host.test\)"):
+    with pytest.raises(UsageError, match=r"(?s)c matches 2 nodes.*cccccccccc \(host.test\)"):
         match_node("c", nodes)
-    with pytest.raises(NotFound, match=r"no cloud hots.test, did you mean host.test\?"):
+    with pytest.raises(NotFound, match=r"no node hots.test, did you mean host.test\?"):
         match_node("hots.test", nodes)
-    with pytest.raises(NotFound, match="`clouds` shows all"):
+    with pytest.raises(NotFound, match="`nodes` shows all"):
         match_node("", nodes)

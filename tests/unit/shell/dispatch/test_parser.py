@@ -44,7 +44,7 @@ def test_the_prompt_knows_all_commands_and_no_connection() -> None:
 
     assert list(grammar.commands) == [row.name for row in COMMANDS]
     for words in (["list", "--redis", "redis://elsewhere"], ["--redis", "redis://elsewhere", "list"]):
-        with pytest.raises(UsageError, match="leave, and type `pycloudctl --redis"):
+        with pytest.raises(UsageError, match="only be given at the start: exit, and type `pycloudctl --redis"):
             grammar.parse(words)
     text = grammar.help_text()
     assert all(row.summary in text for row in COMMANDS)

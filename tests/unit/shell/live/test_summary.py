@@ -14,22 +14,22 @@ from tests.support.live_status import ADDRESS, HEALTH, SESSIONS
 
 def test_what_it_says() -> None:
     assert status_line(HEALTH, SESSIONS, ADDRESS, 120) == (
-        " Redis redis.example.net:6379 up | clouds 1 up, 1 silent | sessions 1,234 live, 2 away | 2 ms "
+        " Redis redis.example.net:6379 up | nodes 1 up, 1 silent | sessions 1,234 live, 2 stale | 2 ms "
     )
     assert status_line(HEALTH, SESSIONS, ADDRESS, 120, shows_events=False).endswith("| 2 ms | events off ")
     drained = HealthSnapshot(
         0.0023, (heartbeat_of("a" * 10, draining=True), heartbeat_of("b" * 10, draining=True)), frozenset(["b" * 10])
     )
-    assert "clouds 1 up, 1 draining, 1 silent |" in status_line(
+    assert "nodes 1 up, 1 draining, 1 silent |" in status_line(
         Health().after_snapshot(drained, 1.0), SESSIONS, ADDRESS, 120
     )
-    assert "clouds none" in status_line(Health().after_snapshot(HealthSnapshot(0.0), 1.0), SESSIONS, ADDRESS, 120)
+    assert "nodes none" in status_line(Health().after_snapshot(HealthSnapshot(0.0), 1.0), SESSIONS, ADDRESS, 120)
     assert (
         status_line(Health(), SessionsSnapshot(), ADDRESS, 80)
-        == " Redis redis.example.net:6379 ? | clouds ? | sessions ? "
+        == " Redis redis.example.net:6379 ? | nodes ? | sessions ? "
     )
     down = status_line(HEALTH.after_outage("gone", 2.0), SESSIONS, ADDRESS, 80)
-    assert down == " Redis redis.example.net:6379 DOWN | clouds ? | sessions ? "
+    assert down == " Redis redis.example.net:6379 DOWN | nodes ? | sessions ? "
 
 
 @pytest.mark.parametrize("width", [200, 80, 79, 60, 40, 30, 20, 10, 1])

@@ -19,9 +19,9 @@ def test_settings(tmp_path: Path) -> None:
         return [each for each in check_settings([SettingValue("redis", value, source)]) if each.level != "ok"]
 
     assert wrong("redis://here/0", "flag --redis") == wrong(url, "variable PYCLOUD_REDIS_URL") == []
-    assert "no Redis was named" in only_finding(wrong("redis://here/0", "default"))[2]
+    assert "no Redis is configured" in only_finding(wrong("redis://here/0", "default"))[2]
     assert "command line" in only_finding(wrong(url, "flag --redis"))[2]
-    assert "others can read" in only_finding(wrong(url, f"file {file}"))[2]
+    assert "other users can read" in only_finding(wrong(url, f"file {file}"))[2]
     assert "sesame" not in "".join(map(str, check_settings([SettingValue("redis", url, f"file {file}")])))
     file.chmod(0o600)
     assert wrong(url, f"file {file}") == []

@@ -59,13 +59,13 @@ def test_where_all_is_well_nothing_is_wrong() -> None:
             "allkeys-lru",
         ),
         ({"latency": 0.25}, "note", "slow: 250 ms"),
-        ({"clock_offset": -5.0}, "note", "5.0 s behind Redis'"),
+        ({"clock_offset": -5.0}, "note", "5.0 s behind that of Redis"),
         ({"pubsub_limits": None}, "note", "cannot be read"),
-        ({"pubsub_limits": (1 << 20, 0, 0)}, "problem", "1048576 bytes waiting"),
-        ({"pubsub_limits": (0, 1 << 20, 1)}, "problem", "1048576 bytes waiting"),
-        ({"denied_client_commands": ("PUBLISH",)}, "problem", "may not PUBLISH, which pycloudctl needs"),
-        ({"denied_node_commands": ("SET",)}, "note", "may not SET, which clouds need"),
-        ({"denied_client_commands": None}, "note", "cannot be told"),
+        ({"pubsub_limits": (1 << 20, 0, 0)}, "problem", "1048576 bytes of pending output"),
+        ({"pubsub_limits": (0, 1 << 20, 1)}, "problem", "1048576 bytes of pending output"),
+        ({"denied_client_commands": ("PUBLISH",)}, "problem", "may not run PUBLISH, which pycloudctl needs"),
+        ({"denied_node_commands": ("SET",)}, "note", "may not run SET, which nodes need"),
+        ({"denied_client_commands": None}, "note", "cannot be checked"),
     ],
 )
 def test_redis(change: dict[str, Any], level: str, said: str) -> None:
@@ -90,14 +90,14 @@ def test_limits_that_will_do(limits: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize(
     ("change", "level", "said"),
     [
-        ({"unavailable": ("docker",)}, "problem", "no docker sessions can be started on game7"),
-        ({"deaf": True}, "problem", "does not hear"),
+        ({"unavailable": ("docker",)}, "problem", "cannot start docker sessions (on game7)"),
+        ({"deaf": True}, "problem", "receives no messages"),
         ({"draining": True}, "note", "draining"),
         ({"draining": True, "copied": True}, "problem", "two daemons use this id"),
-        ({"capacity": 2}, "note", "full: 2 of 2"),
+        ({"capacity": 2}, "note", "full: 2 of 2 sessions"),
     ],
 )
-def test_what_a_cloud_says_of_itself(change: dict[str, Any], level: str, said: str) -> None:
+def test_what_a_heartbeat_reports(change: dict[str, Any], level: str, said: str) -> None:
     finding = only_finding(found(REDIS, heartbeat(**change)))
 
     assert (finding[:2], said in finding[2]) == ((level, "cccccccccc"), True), finding
@@ -113,24 +113,22 @@ def test_versions_that_differ() -> None:
     assert "1.9.0" in only_finding(found(REDIS, heartbeat("a", version="1.9.0"), heartbeat("b")))[2]
 
 
-def test_nobody_lives() -> None:
-    assert "no cloud lives" in only_finding(found(nodes=(), received_heartbeats=()))[2]
+def test_no_node_is_online() -> None:
+    assert "no node is online" in only_finding(found(nodes=(), received_heartbeats=()))[2]
 
 
-def test_clouds_that_are_away() -> None:
+def test_nodes_that_are_offline() -> None:
     assert only_finding(found(away=NodeReport("dddddddddd", None, 300, 2)))[:2] == ("problem", "dddddddddd")
-    assert (
-        "(on game8); sessions of it on record: 2" in only_finding(found(away=NodeReport("d", None, 300, 2, "game8")))[2]
-    )
-    assert only_finding(found(away=NodeReport("dddddddddd", None, 300, 0)))[::2] == ("note", "not heard of for 5m")
+    assert "(on game8); sessions on record: 2" in only_finding(found(away=NodeReport("d", None, 300, 2, "game8")))[2]
+    assert only_finding(found(away=NodeReport("dddddddddd", None, 300, 0)))[::2] == ("note", "no heartbeat for 5 min")
 
 
-def test_a_cloud_that_says_nothing() -> None:
-    assert "said nothing" in only_finding(found(received_heartbeats=()))[2]
+def test_a_node_without_a_heartbeat() -> None:
+    assert "sent no heartbeat during the check" in only_finding(found(received_heartbeats=()))[2]
 
 
-def test_this_user_may_not_listen_or_read() -> None:
-    assert "may not listen" in only_finding(found(received_heartbeats=None))[2]
+def test_this_user_may_not_subscribe_or_read() -> None:
+    assert "may not run SUBSCRIBE" in only_finding(found(received_heartbeats=None))[2]
     assert found(nodes=None) == []
 
 
@@ -140,7 +138,7 @@ def test_clocks() -> None:
 
     assert found(received_heartbeats=ahead(-9.0, -0.1)) == [], "the first was held up on its way"
     finding = only_finding(found(received_heartbeats=ahead(7.5, 7.0)))
-    assert finding == ("problem", "cccccccccc", "its clock is 7.5 s ahead of Redis' (on game7)")
+    assert finding == ("problem", "cccccccccc", "its clock is 7.5 s ahead of that of Redis (on game7)")
 
 
 @pytest.mark.parametrize(("instances", "level"), [("aabb", "note"), ("abab", "problem"), ("abbba", "problem")])

@@ -1,4 +1,4 @@
-"""The table of nodes that ``clouds`` prints."""
+"""The table of nodes that ``nodes`` prints."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_table_fits_a_narrow_screen() -> None:
     for width in (200, 100, 80, 60):
         lines = list(layout(rows, width, False, NODE_COLUMNS))
         assert max(map(len, lines)) <= width
-        assert lines[0].split()[:5] == ["CLOUD", "STATE", "HOST", "SESSIONS", "LOAD"]
+        assert lines[0].split()[:5] == ["NODE", "STATE", "HOST", "SESSIONS", "LOAD"]
     assert "\x1b[32mup" in "\n".join(layout(rows, 200, True, NODE_COLUMNS))
 
 

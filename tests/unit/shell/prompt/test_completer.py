@@ -60,7 +60,7 @@ def test_commands_where_one_may_stand() -> None:
 def test_flags_with_what_they_do() -> None:
     flags = offered("create -")
     assert "create --env" in flags
-    assert "set a variable" in flags["create --env"]
+    assert "environment variable of the session" in flags["create --env"]
     assert "create --timeout" in flags
     assert "--timeout" in offered("--t")
     assert next(iter(offered("create --clo"))) == "create --cloud"
@@ -78,7 +78,7 @@ def test_values_of_flags() -> None:
     assert offered("create --id ") == {}
 
 
-def test_clouds_by_id_and_by_host() -> None:
+def test_nodes_by_id_and_by_host() -> None:
     for word in ("", "cc", "game7", "exmpl"):
         assert offered(f"create --cloud {word}") == {
             f"create --cloud {NODE}": "game7.example.net, sessions: 3, draining, silent"
@@ -105,7 +105,7 @@ def test_a_session_may_have_a_name() -> None:
     assert describe_session(sessions.by_word[session], session, 0.0) == "lobby running -"
 
 
-def test_what_clouds_write_is_shown_as_text() -> None:
+def test_what_nodes_write_is_shown_as_text() -> None:
     assert "\x1b" not in describe_session(record("a" * 20, "running\x1b[2J"), "a" * 20, 0.0)
 
 

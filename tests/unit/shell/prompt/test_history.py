@@ -26,7 +26,7 @@ def test_the_history_is_private_and_optional(tmp_path: Path) -> None:
 
     below_a_file = PromptHistory(file / "below-a-file" / "history")
     below_a_file.append_string("list")
-    assert "not kept" in below_a_file.take_warning()
+    assert "is not saved" in below_a_file.take_warning()
 
 
 def test_a_history_that_breaks_goes_on_in_memory(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_history_that_breaks_goes_on_in_memory(tmp_path: Path) -> None:
     history.append_string("status ff")
     history.append_string("status ee")
 
-    assert "not kept" in history.take_warning()
+    assert "is not saved" in history.take_warning()
     assert history.take_warning() == ""
     assert history.get_strings() == ["list", "status ff", "status ee"]
     assert list(PromptHistory(file).load_history_strings()) == []

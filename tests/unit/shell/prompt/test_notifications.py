@@ -29,10 +29,7 @@ def test_few_are_told_one_by_one_and_many_summed_up() -> None:
     assert queue.seconds_until_due(0.25) == 0.75
     events, counted = queue.take(1.0)
     assert events == []
-    assert (
-        events_summary(counted)
-        == "1,000 events: session.running 990, session.failed 10. `events` tells them one by one"
-    )
+    assert events_summary(counted) == "1,000 events: session.running 990, session.failed 10. `events` lists them"
     assert queue.seconds_until_due(9.0) is None
 
 
@@ -60,4 +57,4 @@ def test_a_cloud_that_was_told_to_drain_here_is_no_news_but_its_end_is() -> None
     queue.suppress_own({"cccccccccc"}, 10.0)
     assert queue.take(10.1) == ([down], {})
     queue.add([drained])
-    assert queue.take(10.0 + OWN_EVENT_WINDOW)[0] == [drained], "somebody else has told it"
+    assert queue.take(10.0 + OWN_EVENT_WINDOW)[0] == [drained], "another client has drained it"

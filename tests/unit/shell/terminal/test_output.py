@@ -107,7 +107,7 @@ def test_colours(environ: dict[str, str], terminal: bool, refused: bool, expecte
 def test_what_is_stale_is_said_to_be() -> None:
     stale = StatusResponse("c", SESSION, True, "running", "h", 1, stale=True)
 
-    assert session_row(stale, 100)[5] == "as last known, its cloud is away"
+    assert session_row(stale, 100)[5] == "last known state, its node is offline"
 
 
 def test_hints_are_for_people_at_a_terminal() -> None:

@@ -44,10 +44,10 @@ def texts(frame: Frame, width: int = 100, height: int = 24) -> list[str]:
 
 def test_what_stands_on_it() -> None:
     lines = texts(make_frame())
-    assert lines[0] == " Redis redis:6379 up | clouds 1 up | sessions 2 live | 1 ms"
+    assert lines[0] == " Redis redis:6379 up | nodes 1 up | sessions 2 live | 1 ms"
     assert lines[2].startswith("cccccccccc  game7.example.net     [||              ]   12.5         3")
     assert lines[4].startswith("0000000001cccccccccc  failed    game7:4001                  16m")
-    assert lines[-1].startswith("4 by created | q leave")
+    assert lines[-1].startswith("4 by created | q quit")
     assert len(lines) == 24
 
 
@@ -58,16 +58,16 @@ def test_trouble_shows() -> None:
     assert lines[3].endswith("deaf")
     assert texts(make_frame(None, heartbeat(draining=True, copied=True)), 80)[2].endswith("3  copied")
     offline = Frame(frame.state, Health().after_snapshot(HealthSnapshot(0.0), 0.0), frame.sessions, "redis", 0.0)
-    assert any("cccccccccc  away; sessions: 2" in line for line in texts(offline))
-    assert any("as last known, its cloud is away" in line for line in texts(offline, 120))
+    assert any("cccccccccc  offline; sessions: 2" in line for line in texts(offline))
+    assert any("last known state, its node is offline" in line for line in texts(offline, 120))
     down = Frame(frame.state, frame.health.after_outage("Redis is gone", 1.0), frame.sessions, "redis", 0.0)
     assert "DOWN" in texts(down)[0]
-    assert texts(down)[-1] == "Redis is gone; shown is what was known last"
+    assert texts(down)[-1] == "Redis is gone; showing the last known state"
 
 
 def test_a_session_is_called_by_its_name() -> None:
     named = f"lobby ({record(3).id})"
-    assert texts(make_frame(state_of("j", "j", "x")))[-1] == f"Remove {named}, ending what runs in it? y/n"
+    assert texts(make_frame(state_of("j", "j", "x")))[-1] == f"Remove {named} and end its processes? y/n"
     assert any(line.startswith(f"--- log of {named} ---") for line in texts(make_frame(state_of("j", "j", "l"))))
 
 

@@ -16,7 +16,7 @@ from pycloud.runtimes.docker.engine.images import PullTracker
 
 def test_how_far_a_pull_is() -> None:
     layers = PullTracker("x:1")
-    assert (layers.done, layers.progress().text) == (None, "asking the registry")
+    assert (layers.done, layers.progress().text) == (None, "contacting the registry")
     for line in (
         {"status": "Pulling from x", "id": "1"},
         {"status": "Already exists", "progressDetail": {}, "id": "a"},
@@ -48,7 +48,7 @@ def test_a_registry_that_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
     pulls = images.ImagePuller(cast(Any, SimpleNamespace(run=run)))
     for count in (1, 2):
-        with pytest.raises(StartFailed, match="the registry has said nothing for") as failed:
+        with pytest.raises(StartFailed, match="no response from the registry for") as failed:
             pulls.pull("x:1", None, reports.append)
         assert failed.value.retryable
         assert len(begun) == count, "the next one who wants it tries again"

@@ -123,7 +123,7 @@ def test_no_network_gets_through_but_those_on_the_list(name: str, option: str) -
 def test_where_the_operator_chose_a_network_no_session_leaves_it_for_another(option: str) -> None:
     fenced = Policy(network="games")
     for name in ("bridge", "default", "host"):
-        assert f"`{option}`: {name} is no network for sessions here" in refused(fenced, **{option: name})
+        assert f"`{option}`: {name} is not a network for sessions on this node" in refused(fenced, **{option: name})
     for name in ("none", "games"):
         assert permitted(fenced, **{option: name}) == {option: name}
     assert permitted(replace(fenced, allow=frozenset({option})), **{option: "bridge"}) == {option: "bridge"}
@@ -263,7 +263,7 @@ def test_two_stars_alone_are_all_of_docker_hub(pattern: str, allowed: list[str],
             {"docker_allow": ("priviledged",)},
             'docker.allow: there is no option "priviledged"; did you mean "privileged"',
         ),
-        ({"docker_allow": ("restart_policy",)}, "docker.allow: restart_policy cannot be opened"),
+        ({"docker_allow": ("restart_policy",)}, "docker.allow: restart_policy cannot be allowed"),
         ({"docker_images": ("Year4000/*",)}, "docker.images: 'Year4000/*'"),
         ({"docker_volumes": ("maps/x",)}, "docker.volumes: 'maps/x'"),
         ({"docker_volumes": ("/maps:wx",)}, "docker.volumes: '/maps:wx'"),

@@ -94,7 +94,7 @@ def test_what_leads_elsewhere_is_refused_and_no_word_said_of_what_is_there(host:
     with pytest.raises(NotAllowed) as error:
         mounted(policy_of(host), f"{host}{source}")
     assert error.value.message.endswith(
-        f"{host}{source} is no existing path below those that this cloud's operator opened (docker.volumes)"
+        f"{host}{source} is not an existing path below those that are allowed on this node (docker.volumes)"
     )
 
 
