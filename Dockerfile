@@ -12,7 +12,7 @@ RUN python3 -m venv --without-pip /opt/pycloud \
     && python3 -m pip --python /opt/pycloud/bin/python3 install --no-cache-dir .
 
 FROM ${BASE}
-ARG VERSION=2.0.0
+ARG VERSION=2.1.0
 LABEL org.opencontainers.image.title="pycloud" \
       org.opencontainers.image.description="Starts a server when somebody asks for one: sessions over Redis" \
       org.opencontainers.image.version="${VERSION}" \
