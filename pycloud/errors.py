@@ -1,7 +1,7 @@
 """Every error that PyCloud raises on purpose, each with its stable code on the wire.
 
-The codes are part of the protocol (docs/protocol.md, "Error codes"): add one there when you add one here, and never
-rename one. An error's text is for people: it states the problem and, where possible, the remedy.
+The codes are part of the protocol (docs/errors.md lists them): add one there when you add one here, and never rename
+one. An error's text is for people: it states the problem and, where possible, the remedy.
 """
 
 from __future__ import annotations
