@@ -164,8 +164,8 @@ def iter_raw_settings(
         for key, value in _flatten(file, content).items():
             if key in known_keys:
                 yield RawSetting(known_keys[key], f"file {file}", f"file {file}: {key}", value, is_text=False)
-            elif key not in content or not isinstance(value, dict):  # a table is that of a plugin, see _plugin_tables
-                raise _unknown_key(file, key)
+            elif key not in content or not isinstance(value, dict) or _is_misspelt_table(key):
+                raise _unknown_key(file, key)  # any other table may be that of a plugin, see _plugin_tables
     for item in known.values():
         if text := environ.get(item.variable):
             yield RawSetting(item, f"variable {item.variable}", f"variable {item.variable}", text, is_text=True)
@@ -190,8 +190,14 @@ def _plugin_tables(files: Mapping[Path, Mapping[str, Any]], sources: dict[str, s
     return tables
 
 
+def _is_misspelt_table(name: str) -> bool:
+    """Whether a table is rather misspelt than that of a plugin, which a requester's host need not have installed."""
+    return bool(suggestion(name, ["docker", *settings()])) and name not in installed()
+
+
 def _unknown_key(file: Path, key: str) -> ConfigError:
-    return ConfigError(f"file {file}: unknown key {key}{suggestion(key, [item.key for item in settings().values()])}")
+    known = ["docker", *(item.key for item in settings().values())]
+    return ConfigError(f"file {file}: unknown key {key}{suggestion(key, known)}")
 
 
 def _flatten(file: Path, content: Mapping[str, Any]) -> dict[str, Any]:

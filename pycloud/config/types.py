@@ -24,9 +24,8 @@ from pycloud.transport.url import parse_redis_url
 ENGINE_SCHEMES = ("unix", "tcp", "http", "https")
 #: Python's representation of bytes that are not UTF-8, in flags and environment variables.
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_INTEGER = re.compile(r"[+-]?[0-9]+")
-#: Words for booleans beside those of msgspec.
-_BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+#: Words for booleans, in lower case.
+_BOOLEANS = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off"), False)}
 
 
 @dataclass(frozen=True)
@@ -48,25 +47,27 @@ count, size = partial(number, "whole number", "COUNT"), partial(number, "whole n
 
 def read(kind: Any, value: object, *, is_text: bool) -> Any:
     """``value`` as the annotated type ``kind`` declares it. Raises ValueError."""
+    given = value
     by_hand = next((each for each in kind.__metadata__ if isinstance(each, ByHand)), None)
     if is_text:
         value = by_hand.from_text(str(value)) if by_hand else _from_text(kind.__origin__, str(value))
     if by_hand:
         return by_hand.read(value)
-    if is_text and kind.__origin__ is int and not _INTEGER.fullmatch(str(value)):
-        raise ValueError(f"must be {_allowed(kind)}, not {value!r}")  # msgspec takes "2.0" for a whole number
     try:
-        return msgspec.convert(value, kind, strict=not is_text)
+        return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         item = re.search(r"`\$\[(\d+)\]`$", str(error))
-        rejected = value[int(item[1])] if item and isinstance(value, list) else value
+        rejected = value[int(item[1])] if item and isinstance(value, list) else given
         raise ValueError(f"must be {_allowed(kind)}, not {rejected!r}") from None
 
 
 def _from_text(base: Any, text: str) -> object:
-    """The TOML value that ``text`` stands for; numbers and booleans stay text, which msgspec converts."""
+    """The TOML value that ``text`` stands for; text that is none of the kind ``base`` stays text, which is rejected."""
     if base in (int, float):
-        return text.strip().replace("_", "")
+        try:
+            return base(text)  # as Python writes numbers: spaces around it, a sign, `.5`, `1_000`
+        except ValueError:
+            return text
     if get_origin(base) is tuple:
         return _split(text)
     if get_origin(base) is Mapping:

@@ -205,3 +205,12 @@ def test_a_requester_reads_two_settings_and_minds_no_others(machine: Machine, mo
     assert load_target({}, host)[0] == "redis://localhost:6379/0", "a file that it may not read is not for it"
     with pytest.raises(ConfigError, match=r"^flag --config: the file /no/such/file\.toml does not exist$"):
         load_target({}, host, config_file="/no/such/file.toml")
+
+
+def test_a_requester_ignores_the_table_of_a_plugin_and_rejects_a_misspelt_one(machine: Machine) -> None:
+    host = Host(1000, "box", machine.environ, machine.home, machine.system_file)
+    machine.write(machine.system_file, 'redis = "redis://h"\n[firecracker]\nkernel = "/boot/vmlinux"\n')
+    assert load_target({}, host) == ("redis://h", "year4000.pycloud")
+    machine.write(machine.system_file, '[redis_]\nurl = "redis://h"\n')
+    with pytest.raises(ConfigError, match=r"unknown key redis_, did you mean redis\?$"):
+        load_target({}, host)
