@@ -176,7 +176,7 @@ class Runtime(Protocol):
 
     @classmethod
     def detect(cls, config: Config) -> str | None:
-        """Return why no session can run on this host; None: it can. Quick: it asks nobody over the network."""
+        """Return why no session can run on this host; None: it can. Quick: it makes no network request."""
         return None
 
     @classmethod
