@@ -135,7 +135,6 @@ def _run(arguments: argparse.Namespace) -> int:
     if action == "restart" and holder(config.pid_file) and (failed := _stop_in_child(config)):
         return failed
     if action is None:
-        directories.prepare(config)
         return serve(config, _on_ready_noop, foreground=True)
     return _start_daemon(config)
 

@@ -33,7 +33,8 @@ def status(config: Config) -> int:
     if found is None:
         print(f"pycloud is not running (pid file {config.pid_file})")
         return NOT_RUNNING
-    print(f"pycloud is running{f': pid {found.pid}' if found.pid else ', its pid cannot be seen from here'}")
+    pid = f": pid {found.pid}" if found.pid else ", its pid is unknown, perhaps it runs in another PID namespace"
+    print(f"pycloud is running{pid}")
     return RUNNING
 
 
@@ -66,7 +67,9 @@ def stop_holder(found: Holder, pid_file: Path, timeout: float) -> None:
     Raises PyCloudError where it is not visible from here, may not be signalled, or does not stop in time.
     """
     if found.pid is None:
-        raise PyCloudError(f"{pid_file} is locked by a process that cannot be seen from here: stop it where it runs")
+        raise PyCloudError(
+            f"{pid_file} is locked by an unknown process, perhaps in another PID namespace: stop it where it runs"
+        )
     try:
         pidfd = os.pidfd_open(found.pid)
     except ProcessLookupError:

@@ -47,7 +47,11 @@ class PidFile:
             raise PyCloudError(f"cannot write {self._path}: {error.strerror}") from error
         if fd is None:
             existing = holder(self._path)
-            who = f"pid {existing.pid}" if existing and existing.pid else "its pid cannot be seen from here"
+            who = (
+                f"pid {existing.pid}"
+                if existing and existing.pid
+                else "its pid is unknown, perhaps it runs in another PID namespace"
+            )
             raise AlreadyRunning(f"another pycloud ({who}) {self._purpose}")
         self._fd = fd
 

@@ -140,7 +140,7 @@ class Exchange:
         try:
             publisher.execute(self._step_deadline(), ("PUBLISH", channel, self._request.payload))
         except ConnectionLost:
-            self._publish_count += 1  # it may have been published all the same
+            self._publish_count += 1  # it may have been published despite the error
             raise
         self._publish_count += 1
 

@@ -58,7 +58,7 @@ class SessionRemover:
     def remove_unanswered(self, session: Session) -> None:
         """Remove a session whose create was not answered, without grace, now or as soon as that can be done.
 
-        Raises RemoveFailed, and EngineUnavailable where the session is answered all the same.
+        Raises RemoveFailed, and EngineUnavailable where the request is answered even so.
         """
         try:
             self._terminate(session, 0, {})
@@ -73,7 +73,7 @@ class SessionRemover:
     ) -> None:
         """Remove a session with its grace, without a request to answer. Raises RequestError.
 
-        ``on_stopped`` is called when nothing of it runs any more, before it is erased and forgotten. ``max_grace``: the
+        ``on_stopped`` is called when none of its processes runs, before it is erased and forgotten. ``max_grace``: the
         most seconds that a grace of the session's own may take.
         """
         self._terminate(session, self._stop_grace, {}, max_grace)

@@ -97,7 +97,7 @@ class FakeCloud:
                 with self.redis.pubsub(ignore_subscribe_messages=False) as listener:
                     self._listen(listener)
             except (redis.ConnectionError, redis.TimeoutError):
-                time.sleep(0.02)
+                self._over.wait(0.02)
 
     def _listen(self, listener: Any) -> None:
         channels = [self.names.request_channel(op) for op in ("create", "status", "remove")]

@@ -1,4 +1,4 @@
-"""Starts containers: from the configuration to a running container; where that fails, nothing of it is left."""
+"""Starts containers: from the options to a running container. A start that fails leaves no container."""
 
 from __future__ import annotations
 
